@@ -1,0 +1,162 @@
+"""What is asked of the model and what comes back, as plain data.
+
+`Question` and `Answer` are the one vocabulary of the whole package: dataset rows, evaluation and the
+robot's nodes all speak it, so a question asked on the robot, in the simulator and in a dataset row is
+the same object. Nothing here knows about ROS, torch or how an answer is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+
+
+class Task(str, Enum):
+    """The kinds of spatial question the model is trained on; FREE is any other question."""
+
+    PERSPECTIVE = "perspective"
+    PATH = "path"
+    COUNTING = "counting"
+    CLEARANCE = "clearance"
+    FREE = "free"
+
+
+class Mode(str, Enum):
+    """How an answer is reached.
+
+    ANSWER draws nothing. IMAGINE thinks, draws the unseen view, looks at it and answers. GIVEN is shown the
+    true view instead of drawing one (the oracle of evaluations). AUTO takes the best that fits the budget.
+    """
+
+    ANSWER = "answer"
+    IMAGINE = "imagine"
+    GIVEN = "given"
+    AUTO = "auto"
+
+
+class Outcome(str, Enum):
+    """Whether an answer could be read. An unparsable reply is reported, never guessed at."""
+
+    ANSWERED = "answered"
+    UNPARSABLE = "unparsable"
+    OUT_OF_BUDGET = "out_of_budget"
+
+
+class QuestionError(ValueError):
+    """The question itself cannot be asked; the message says what was given and what was expected."""
+
+
+def check_image(image: np.ndarray, name: str) -> None:
+    """Refuse anything but a non-empty H x W x 3 uint8 RGB picture."""
+    if not isinstance(image, np.ndarray):
+        raise QuestionError(f"{name}: expected a numpy array, got {type(image).__name__}")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise QuestionError(
+            f"{name}: expected H x W x 3 uint8 RGB with H, W > 0, got shape {image.shape} {image.dtype}"
+        )
+
+
+@dataclass(frozen=True)
+class Question:
+    """A spatial question about what the images do not show.
+
+    images: H x W x 3 uint8 RGB, in the order the text speaks of them.
+    options: the possible answers in words, 2 to 26 of them; empty for a free answer.
+    given_view: the true unseen view, H x W x 3 uint8 RGB; needed by, and only read in, mode GIVEN.
+    view_size: height, width in pixels of the view to draw; None draws at the size of the last image.
+    think: the sentence that introduces the drawing; None lets the model write it itself.
+    """
+
+    task: Task
+    images: tuple[np.ndarray, ...]
+    text: str
+    options: tuple[str, ...] = ()
+    given_view: np.ndarray | None = None
+    view_size: tuple[int, int] | None = None
+    think: str | None = None
+
+    def __post_init__(self) -> None:
+        for i, image in enumerate(self.images):
+            check_image(image, f"images[{i}]")
+        if self.given_view is not None:
+            check_image(self.given_view, "given_view")
+        if not self.text.strip():
+            raise QuestionError("text: the question is empty")
+        if len(self.options) == 1 or len(self.options) > 26:
+            raise QuestionError(f"options: expected none or 2 to 26, got {len(self.options)}")
+        if len(set(self.options)) != len(self.options):
+            raise QuestionError(f"options: must differ from each other, got {list(self.options)}")
+
+
+@dataclass(frozen=True)
+class StageTimes:
+    """Wall-clock seconds spent in each stage; `queue_s` is filled by whoever made the question wait."""
+
+    queue_s: float = 0.0
+    preprocess_s: float = 0.0
+    context_s: float = 0.0
+    imagine_s: float = 0.0
+    answer_s: float = 0.0
+    total_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Enough to ask again and get the same bytes on the same device."""
+
+    model_id: str
+    model_hash: str
+    seed: int
+    flow_steps: int
+    mode: Mode
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model said, how sure it was, and the view it said it from.
+
+    text: the chosen option, or the free answer; empty unless `outcome` is ANSWERED.
+    option_probabilities: one per option, summing to 1, read from the logits of the answer token (the mean
+        over imaginations when there are several); empty for a free question.
+    imagined: the drawn views, H x W x 3 uint8 RGB, one per imagination; empty when nothing was drawn.
+    per_imagination: the option probabilities of each imagination, for the spread between them.
+    think: the text written before drawing. reply: everything the model wrote, as written.
+    """
+
+    outcome: Outcome
+    text: str
+    option_probabilities: tuple[float, ...]
+    imagined: tuple[np.ndarray, ...]
+    times: StageTimes
+    provenance: Provenance
+    per_imagination: tuple[tuple[float, ...], ...] = ()
+    think: str = ""
+    reply: str = ""
+
+    @property
+    def confidence(self) -> float:
+        """Probability of the chosen option; 0 when there is none."""
+        return max(self.option_probabilities, default=0.0)
+
+
+class Cancelled(Exception):
+    """Raised out of `ask` when its progress callback asked to stop."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Told to `on_progress` between stages and between flow steps.
+
+    fraction: 0 to 1 over the whole answer. preview: H x W x 3 uint8 RGB every few steps, else None.
+    """
+
+    stage: str
+    fraction: float
+    preview: np.ndarray | None = field(default=None, compare=False)
+
+
+#: Returns False to cancel; `ask` then raises `Cancelled` before the next flow step.
+OnProgress = Callable[[Progress], bool]

@@ -1,0 +1,37 @@
+"""One question with its true answer and the true unseen view: what tasks make, datasets store and evaluation asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ipt_model.question import Question
+
+
+@dataclass(frozen=True)
+class Example:
+    """A question with everything that is known about it.
+
+    question: images, text and options, exactly as the model will be asked (no `given_view`).
+    answer_index: the right one of `question.options`.
+    imagination: the true unseen view, H x W x 3 uint8 RGB: what the model should draw.
+    think: the sentence that introduces the drawing. reasoning: text chain-of-thought from the geometry.
+    variant: how the task was posed (`marker`, `pose`, `pose+anchored`, ...). subcategory: what is balanced.
+    scene_seed: the world. facts: JSON-able numbers (poses, distances, counts) that audits and auxiliary losses read.
+    """
+
+    question: Question
+    answer_index: int
+    imagination: np.ndarray
+    think: str
+    reasoning: str
+    variant: str
+    subcategory: str
+    scene_seed: int
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def answer(self) -> str:
+        return self.question.options[self.answer_index]
