@@ -1,9 +1,9 @@
 """From a camera picture to the two sizes the model looks at, and from 8 bits to model input.
 
-A picture is resized for the VAE first and that result again for the ViT, both keeping the aspect ratio as
-nearly as whole patches allow. Resampling is Pillow's antialiased bicubic, the reference's own: the parity
-pictures come out byte for byte, where torch's 8-bit antialiased bicubic is off by up to 2 levels and
-OpenCV's (no antialias) by up to 48. Knows nothing of tokens or models.
+A picture is resized for the VAE first and that result again for the ViT, both keeping the aspect
+ratio as nearly as whole patches allow. Resampling is Pillow's antialiased bicubic, the reference's
+own: the parity pictures come out byte for byte, where torch's 8-bit antialiased bicubic is off by
+up to 2 levels and OpenCV's (no antialias) by up to 48. Knows nothing of tokens or models.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ def fit_size(
 ) -> tuple[int, int]:
     """The width and height, multiples of `stride`, that a picture of this size is resized to.
 
-    The long side shrinks to `max_size`, the short side grows to `min_size` (which wins). When that breaks
-    `max_pixels` or `max_size`, the result is scaled once more by the plain ratio of areas or of sides: the
-    released model was trained with exactly this rule, including that the area ratio is not a root.
+    The long side shrinks to `max_size`, the short side grows to `min_size` (which wins). When that
+    breaks `max_pixels` or `max_size`, the result is scaled once more by the plain ratio of areas
+    or of sides: the released model was trained with exactly this rule, including that the area
+    ratio is not a root.
     """
     if width < 1 or height < 1:
         raise ValueError(f"expected a picture of at least 1 x 1, got {width} x {height}")
@@ -97,7 +98,7 @@ class ImageSizes:
         return resize(image, *self.vae.fit(image.shape[1], image.shape[0]))
 
     def vit_picture(self, vae_picture: np.ndarray) -> np.ndarray:
-        """The picture as the ViT sees it, H x W x 3 uint8, made from what `vae_picture` returned."""
+        """The picture as the ViT sees it, H x W x 3 uint8, from what `vae_picture` returned."""
         check_image(vae_picture, "vae_picture")
         return resize(vae_picture, *self.vit.fit(vae_picture.shape[1], vae_picture.shape[0]))
 
