@@ -1,4 +1,4 @@
-"""Reads the answer out of what the model wrote: one closed answer tag naming one option, or nothing.
+"""Reads the answer out of what the model wrote: one closed tag naming one option, or nothing.
 
 The published evaluation falls back through eight looser patterns; a robot must not act on a letter
 that happened to stand in a sentence, so anything else is UNPARSABLE and the raw reply goes to the
