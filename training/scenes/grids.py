@@ -1,0 +1,308 @@
+"""Occupancy grids: the truth of a scene, what a camera with depth has seen of it, and where a robot fits.
+
+In: a `Scene`, or a grid and depth views. Out: `Grid`s with the semantics of nav_msgs/OccupancyGrid (0 free, 100 occupied,
+-1 unknown; row 0 at the lowest y). Distances and paths are for a disc-shaped robot. No rendering, no ROS.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import dijkstra
+
+from ipt_training.scenes.camera import Camera
+from ipt_training.scenes.scene import Scene, SceneError
+from ipt_training.scenes.solids import Solids, solids_of
+
+FREE, OCCUPIED, UNKNOWN = 0, 100, -1
+#: What a robot of ordinary height can hit; the floor and anything above its head do not count.
+ROBOT_SLAB_M = (0.02, 1.3)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """cells: rows (y) x columns (x) int8, as above. origin: x, y of the lower left corner of cell [0, 0], m."""
+
+    cells: np.ndarray
+    origin: tuple[float, float]
+    resolution_m: float
+
+    def cell_of(self, xy: np.ndarray) -> np.ndarray:
+        """... x 2 points (m, world) to ... x 2 int64 (row, column); may lie outside the grid."""
+        at = np.floor((np.asarray(xy, np.float64) - self.origin) / self.resolution_m)
+        return at[..., ::-1].astype(np.int64)
+
+    def centre_of(self, cells: np.ndarray) -> np.ndarray:
+        """... x 2 (row, column) to ... x 2 points in the middle of the cells, m, world."""
+        at = np.asarray(cells, np.float64)[..., ::-1] + 0.5
+        return at * self.resolution_m + self.origin
+
+    def inside(self, cells: np.ndarray) -> np.ndarray:
+        """Whether (row, column) cells are in the grid; bool, the leading shape of `cells`."""
+        c = np.asarray(cells)
+        h, w = self.cells.shape
+        return (c[..., 0] >= 0) & (c[..., 0] < h) & (c[..., 1] >= 0) & (c[..., 1] < w)
+
+    def at(self, x: float, y: float) -> int:
+        """Value under a point; UNKNOWN outside."""
+        row, col = self.cell_of(np.array([x, y]))
+        h, w = self.cells.shape
+        return int(self.cells[row, col]) if 0 <= row < h and 0 <= col < w else UNKNOWN
+
+
+def occupancy(
+    scene: Scene,
+    resolution_m: float = 0.05,
+    slab_m: tuple[float, float] = ROBOT_SLAB_M,
+    margin_m: float = 0.0,
+) -> Grid:
+    """The truth. A cell is occupied if any solid between the heights of `slab_m` covers any part of it.
+
+    Outside the rooms everything is occupied. margin_m: grows the grid around the house.
+    """
+    if resolution_m <= 0:
+        raise SceneError(f"resolution_m={resolution_m}: expected a positive length")
+    x0, y0, x1, y1 = scene.bounds
+    x0, y0, x1, y1 = x0 - margin_m, y0 - margin_m, x1 + margin_m, y1 + margin_m
+    w = math.ceil((x1 - x0) / resolution_m - 1e-6)
+    h = math.ceil((y1 - y0) / resolution_m - 1e-6)
+    blocked = np.ones((h, w), bool)
+    xs = x0 + (np.arange(w) + 0.5) * resolution_m
+    ys = y0 + (np.arange(h) + 0.5) * resolution_m
+    for room in scene.rooms:
+        rows = slice(*np.searchsorted(ys, (room.y_min, room.y_max)))
+        cols = slice(*np.searchsorted(xs, (room.x_min, room.x_max)))
+        blocked[rows, cols] = False
+    _mark(blocked, xs, ys, resolution_m, solids_of(scene), slab_m)
+    cells = np.where(blocked, OCCUPIED, FREE).astype(np.int8)
+    return Grid(cells, (x0, y0), resolution_m)
+
+
+_CIRCLE = np.stack(
+    [np.cos(np.arange(32) * np.pi / 16), np.sin(np.arange(32) * np.pi / 16)], axis=1
+) / math.cos(math.pi / 32)
+_CUBE = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
+
+
+def _outline(solids: Solids, i: int, slab_m: tuple[float, float]) -> np.ndarray | None:
+    """Convex floor outline of what solid i has within the slab: K x 2, counter-clockwise; None if nothing."""
+    low, high = slab_m
+    size, rotation, position = solids.size[i], solids.rotation[i], solids.position[i]
+    upright = rotation[2, 2] > 1 - 1e-9
+    shape = int(solids.shape[i])
+    if shape == 3:
+        r, z = 0.5 * size[0], position[2]
+        if z + r <= low or z - r >= high:
+            return None
+        off = max(0.0, low - z, z - high)
+        return np.asarray(position[:2] + _CIRCLE * math.sqrt(max(0.0, r * r - off * off)))
+    if not upright:  # tilted parts: everything they have, over all heights (never too little)
+        corners = _CUBE * size @ rotation.T + position
+        if corners[:, 2].max() <= low or corners[:, 2].min() >= high:
+            return None
+        return _hull(corners[:, :2])
+    bottom, top = position[2] - 0.5 * size[2], position[2] + 0.5 * size[2]
+    if top <= low or bottom >= high:
+        return None
+    if shape == 0:
+        square = np.array([[0.5, 0.5], [-0.5, 0.5], [-0.5, -0.5], [0.5, -0.5]]) * size[:2]
+        return np.asarray(square @ rotation[:2, :2].T + position[:2])
+    r = 0.5 * size[0]
+    if shape == 2:
+        r *= min(1.0, (top - max(low, bottom)) / size[2])
+    return np.asarray(position[:2] + _CIRCLE * r)
+
+
+def _hull(points: np.ndarray) -> np.ndarray:
+    from scipy.spatial import ConvexHull
+
+    return np.asarray(points[ConvexHull(points).vertices])
+
+
+def _mark(
+    blocked: np.ndarray,
+    xs: np.ndarray,
+    ys: np.ndarray,
+    res: float,
+    solids: Solids,
+    slab_m: tuple[float, float],
+) -> None:
+    half = 0.5 * res
+    for i in range(len(solids)):
+        outline = _outline(solids, i, slab_m)
+        if outline is None:
+            continue
+        (ax, ay), (bx, by) = outline.min(0), outline.max(0)
+        # strictly overlapping cells only: a wall that ends on a cell border leaves the next cell free
+        c0, c1 = np.searchsorted(xs, (ax - half + 1e-6, bx + half - 1e-6))
+        r0, r1 = np.searchsorted(ys, (ay - half + 1e-6, by + half - 1e-6))
+        if c0 >= c1 or r0 >= r1:
+            continue
+        edge = np.roll(outline, -1, axis=0) - outline
+        normal = np.stack([edge[:, 1], -edge[:, 0]], axis=1)  # outward
+        normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+        reach = (normal * outline).sum(1) + half * np.abs(normal).sum(1) - 1e-6
+        across = xs[c0:c1, None] * normal[:, 0] - reach  # columns x edges
+        up = ys[r0:r1, None] * normal[:, 1]
+        inside = (across[None] + up[:, None] < 0).all(-1)
+        blocked[r0:r1, c0:c1] |= inside
+
+
+def clearance_m(grid: Grid, unknown_blocks: bool = True) -> np.ndarray:
+    """Distance from each cell's centre to the nearest blocked cell's edge, about: H x W float64, m, 0 when blocked."""
+    blocked = grid.cells == OCCUPIED
+    if unknown_blocks:
+        blocked |= grid.cells == UNKNOWN
+    padded = np.pad(blocked, 1, constant_values=True)
+    cells = ndimage.distance_transform_edt(~padded)[1:-1, 1:-1]
+    return np.asarray(np.maximum(0.0, (cells - 0.5) * grid.resolution_m))
+
+
+def passable(grid: Grid, robot_radius_m: float = 0.3, unknown_blocks: bool = True) -> np.ndarray:
+    """Cells where the middle of the robot may be: H x W bool."""
+    return clearance_m(grid, unknown_blocks) >= robot_radius_m
+
+
+def reachable(
+    grid: Grid, start: tuple[float, float], robot_radius_m: float = 0.3
+) -> np.ndarray:
+    """Cells the middle of the robot can be driven to from `start` (x, y, m): H x W bool, all False if it is stuck."""
+    free = passable(grid, robot_radius_m)
+    labels, _ = ndimage.label(free)
+    row, col = grid.cell_of(np.array(start))
+    if not grid.inside(np.array([row, col])) or labels[row, col] == 0:
+        return np.zeros_like(free)
+    return np.asarray(labels == labels[row, col])
+
+
+@dataclass(frozen=True)
+class Path:
+    """points: K x 2 cell centres from start to goal, m, world. length_m: along them."""
+
+    points: np.ndarray
+    length_m: float
+
+
+def shortest_path(
+    grid: Grid,
+    start: tuple[float, float],
+    goal: tuple[float, float],
+    robot_radius_m: float = 0.3,
+    unknown_blocks: bool = True,
+) -> Path | None:
+    """Shortest 8-connected way for the robot's middle, or None when there is none."""
+    free = passable(grid, robot_radius_m, unknown_blocks)
+    ends = grid.cell_of(np.array([start, goal]))
+    if not grid.inside(ends).all() or not free[ends[:, 0], ends[:, 1]].all():
+        return None
+    ids = np.full(free.shape, -1, np.int64)
+    ids[free] = np.arange(int(free.sum()))
+    rows, cols, costs = [], [], []
+    h, w = free.shape
+    for dr, dc in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        a = ids[: h - dr, max(0, -dc) : w - max(0, dc)]
+        b = ids[dr:, max(0, dc) : w - max(0, -dc)]
+        both = (a >= 0) & (b >= 0)
+        rows.append(a[both])
+        cols.append(b[both])
+        costs.append(np.full(int(both.sum()), math.hypot(dr, dc) * grid.resolution_m))
+    n = int(free.sum())
+    graph = coo_matrix(
+        (np.concatenate(costs), (np.concatenate(rows), np.concatenate(cols))), shape=(n, n)
+    ).tocsr()
+    source, target = (int(ids[r, c]) for r, c in ends)
+    distance, before = dijkstra(graph, directed=False, indices=source, return_predecessors=True)
+    if not np.isfinite(distance[target]):
+        return None
+    way = [target]
+    while way[-1] != source:
+        way.append(int(before[way[-1]]))
+    cells = np.argwhere(free)[way[::-1]]
+    return Path(grid.centre_of(cells), float(distance[target]))
+
+
+def observed(
+    shape: Grid,
+    views: Sequence[tuple[np.ndarray, Camera, np.ndarray]],
+    slab_m: tuple[float, float] = ROBOT_SLAB_M,
+    max_range_m: float = 8.0,
+) -> Grid:
+    """The partial map that depth views give: free where a ray passed at robot height or met the floor, occupied where
+    a surface within the slab was hit, unknown (-1) elsewhere.
+
+    shape: a grid of which only origin, resolution and size are read. views: (depth_m, camera, world_from_camera) each.
+    A cell that one ray passes and another hits is occupied.
+    """
+    h, w = shape.cells.shape
+    free = np.zeros(h * w, bool)
+    hit = np.zeros(h * w, bool)
+    for depth, camera, pose in views:
+        _trace(free, hit, shape, depth, camera, pose, slab_m, max_range_m)
+    cells = np.full(h * w, UNKNOWN, np.int8)
+    cells[free] = FREE
+    cells[hit] = OCCUPIED
+    return Grid(cells.reshape(h, w), shape.origin, shape.resolution_m)
+
+
+def _trace(
+    free: np.ndarray,
+    hit: np.ndarray,
+    shape: Grid,
+    depth: np.ndarray,
+    camera: Camera,
+    pose: np.ndarray,
+    slab_m: tuple[float, float],
+    max_range_m: float,
+) -> None:
+    from ipt_training.scenes.projection import unproject
+
+    points = unproject(depth, camera, pose)  # H x W x 3
+    valid = depth > 0
+    ends = points[valid].astype(np.float64)
+    eye = pose[:3, 3]
+    ray = ends - eye
+    length = np.linalg.norm(ray, axis=1)
+    near = length <= max_range_m
+    # step back or forward a hair so that a surface on a cell border lands in the cell of its solid
+    low, high = slab_m
+    surface = near & (ends[:, 2] >= low) & (ends[:, 2] <= high)
+    into = ends[surface] + ray[surface] * (1e-3 / length[surface])[:, None]
+    _set(hit, shape, into[:, :2])
+    # the part of each ray below the top of the slab, up to just before its end
+    stop = np.minimum(1.0 - 0.5 * shape.resolution_m / np.maximum(length, 1e-6), max_range_m / length)
+    dz = ray[:, 2]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cross = (high - eye[2]) / dz
+    if eye[2] <= high:
+        begin = np.zeros(len(ray))
+        stop = np.where((dz > 0) & (cross < stop), cross, stop)
+    else:
+        begin = np.where(dz < 0, cross, np.inf)
+    keep = begin < stop
+    begin, stop, ray, length = begin[keep], stop[keep], ray[keep], length[keep]
+    # samples a third of a cell apart; rays are grouped by their number of samples to keep memory flat
+    flat = np.hypot(ray[:, 0], ray[:, 1])
+    counts = np.ceil((stop - begin) * flat / (shape.resolution_m / 3)).astype(np.int64) + 1
+    order = np.argsort(counts, kind="stable")
+    for part in np.array_split(order, max(1, int(counts.sum()) // 2_000_000 + 1)):
+        if len(part) == 0:
+            continue
+        n = counts[part]
+        owner = np.repeat(part, n)
+        step = np.arange(int(n.sum())) - np.repeat(np.cumsum(n) - n, n)
+        s = begin[owner] + (stop - begin)[owner] * step / np.maximum(1, counts[owner] - 1)
+        _set(free, shape, eye[:2] + ray[owner, :2] * s[:, None])
+    floor = valid.copy()
+    floor[valid] = near & (ends[:, 2] < low)
+    _set(free, shape, points[floor][:, :2].astype(np.float64))
+
+
+def _set(flags: np.ndarray, shape: Grid, xy: np.ndarray) -> None:
+    cells = shape.cell_of(xy)
+    cells = cells[shape.inside(cells)]
+    flags[cells[:, 0] * shape.cells.shape[1] + cells[:, 1]] = True
