@@ -1,6 +1,7 @@
 """Training machines without ROS: `pip install .` gives `ipt_model` and `ipt_training`.
 
-A robot builds the same sources with colcon (CMakeLists.txt), which adds the messages and `ipt_ros`.
+A robot builds the same sources with colcon (CMakeLists.txt), which adds the messages and
+`ipt_ros`.
 """
 
 from setuptools import find_packages, setup

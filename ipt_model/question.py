@@ -1,7 +1,9 @@
 """What is asked of the model and what comes back, as plain data.
 
-`Question` and `Answer` are the one vocabulary of the whole package: dataset rows, evaluation and the
-robot's nodes all speak it, so a question asked on the robot, in the simulator and in a dataset row is
+`Question` and `Answer` are the one vocabulary of the whole package: dataset rows, evaluation and
+the
+robot's nodes all speak it, so a question asked on the robot, in the simulator and in a dataset row
+is
 the same object. Nothing here knows about ROS, torch or how an answer is found.
 """
 
@@ -27,8 +29,10 @@ class Task(str, Enum):
 class Mode(str, Enum):
     """How an answer is reached.
 
-    ANSWER draws nothing. IMAGINE thinks, draws the unseen view, looks at it and answers. GIVEN is shown the
-    true view instead of drawing one (the oracle of evaluations). AUTO takes the best that fits the budget.
+    ANSWER draws nothing. IMAGINE thinks, draws the unseen view, looks at it and answers. GIVEN is
+    shown the
+    true view instead of drawing one (the oracle of evaluations). AUTO takes the best that fits the
+    budget.
     """
 
     ANSWER = "answer"
@@ -55,7 +59,8 @@ def check_image(image: np.ndarray, name: str) -> None:
         raise QuestionError(f"{name}: expected a numpy array, got {type(image).__name__}")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise QuestionError(
-            f"{name}: expected H x W x 3 uint8 RGB with H, W > 0, got shape {image.shape} {image.dtype}"
+            f"{name}: expected H x W x 3 uint8 RGB with H, W > 0, got shape {image.shape} "
+            f"{image.dtype}"
         )
 
 
@@ -66,7 +71,8 @@ class Question:
     images: H x W x 3 uint8 RGB, in the order the text speaks of them.
     options: the possible answers in words, 2 to 26 of them; empty for a free answer.
     given_view: the true unseen view, H x W x 3 uint8 RGB; needed by, and only read in, mode GIVEN.
-    view_size: height, width in pixels of the view to draw; None draws at the size of the last image.
+    view_size: height, width in pixels of the view to draw; None draws at the size of the last
+        image.
     think: the sentence that introduces the drawing; None lets the model write it itself.
     """
 
@@ -93,7 +99,9 @@ class Question:
 
 @dataclass(frozen=True)
 class StageTimes:
-    """Wall-clock seconds spent in each stage; `queue_s` is filled by whoever made the question wait."""
+    """Wall-clock seconds spent in each stage; `queue_s` is filled by whoever made the question
+    wait.
+    """
 
     queue_s: float = 0.0
     preprocess_s: float = 0.0
@@ -119,9 +127,11 @@ class Answer:
     """What the model said, how sure it was, and the view it said it from.
 
     text: the chosen option, or the free answer; empty unless `outcome` is ANSWERED.
-    option_probabilities: one per option, summing to 1, read from the logits of the answer token (the mean
+    option_probabilities: one per option, summing to 1, read from the logits of the answer
+        token (the mean
         over imaginations when there are several); empty for a free question.
-    imagined: the drawn views, H x W x 3 uint8 RGB, one per imagination; empty when nothing was drawn.
+    imagined: the drawn views, H x W x 3 uint8 RGB, one per imagination; empty when nothing was
+        drawn.
     per_imagination: the option probabilities of each imagination, for the spread between them.
     think: the text written before drawing. reply: everything the model wrote, as written.
     """
@@ -150,7 +160,8 @@ class Cancelled(Exception):
 class Progress:
     """Told to `on_progress` between stages and between flow steps.
 
-    fraction: 0 to 1 over the whole answer. preview: H x W x 3 uint8 RGB every few steps, else None.
+    fraction: 0 to 1 over the whole answer. preview: H x W x 3 uint8 RGB every few steps, else
+        None.
     """
 
     stage: str

@@ -1,1 +1,3 @@
-"""Worlds, tasks, datasets, fine-tuning and evaluation. Installed as `ipt_training`; knows nothing of ROS."""
+"""Worlds, tasks, datasets, fine-tuning and evaluation. Installed as `ipt_training`; knows nothing
+of ROS.
+"""

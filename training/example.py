@@ -1,4 +1,6 @@
-"""One question with its true answer and the true unseen view: what tasks make, datasets store and evaluation asks."""
+"""One question with its true answer and the true unseen view: what tasks make, datasets store and
+evaluation asks.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,12 @@ class Example:
     question: images, text and options, exactly as the model will be asked (no `given_view`).
     answer_index: the right one of `question.options`.
     imagination: the true unseen view, H x W x 3 uint8 RGB: what the model should draw.
-    think: the sentence that introduces the drawing. reasoning: text chain-of-thought from the geometry.
-    variant: how the task was posed (`marker`, `pose`, `pose+anchored`, ...). subcategory: what is balanced.
-    scene_seed: the world. facts: JSON-able numbers (poses, distances, counts) that audits and auxiliary losses read.
+    think: the sentence that introduces the drawing. reasoning: text chain-of-thought from the
+        geometry.
+    variant: how the task was posed (`marker`, `pose`, `pose+anchored`, ...). subcategory: what
+        is balanced.
+    scene_seed: the world. facts: JSON-able numbers (poses, distances, counts) that audits and
+        auxiliary losses read.
     """
 
     question: Question

@@ -1,7 +1,9 @@
 """Cameras, poses and rendered views, in the conventions of REP-103.
 
-World and map: x east, y north, z up, metres. Body: x forward, y left, z up. Optical camera: z forward, x right, y down.
-A pose is a 4 x 4 float64 matrix that takes points of the camera (or body) to the world: `world_from_camera`.
+World and map: x east, y north, z up, metres. Body: x forward, y left, z up. Optical camera: z
+forward, x right, y down.
+A pose is a 4 x 4 float64 matrix that takes points of the camera (or body) to the world:
+`world_from_camera`.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ BODY_FROM_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole without distortion. Focal lengths and principal point in pixels, pixel centres at .5."""
+    """A pinhole without distortion. Focal lengths and principal point in pixels, pixel centres at
+    .5.
+    """
 
     width: int
     height: int
@@ -38,7 +42,8 @@ class View:
     """One rendered picture.
 
     rgb: H x W x 3 uint8. depth_m: H x W float32 along the optical axis, 0 where nothing was hit.
-    instance: H x W int32, the index of the object in `Scene.objects`; negative for floor, walls and nothing.
+    instance: H x W int32, the index of the object in `Scene.objects`; negative for floor,
+        walls and nothing.
     """
 
     rgb: np.ndarray
@@ -47,7 +52,9 @@ class View:
 
 
 def camera_pose(x: float, y: float, yaw: float, height: float, pitch: float = 0.0) -> np.ndarray:
-    """World from optical camera, for a camera `height` m above the floor; positive pitch looks down (rad)."""
+    """World from optical camera, for a camera `height` m above the floor; positive pitch looks
+    down (rad).
+    """
     cy, sy, cp, sp = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)
     yaw_m = np.array([[cy, -sy, 0.0], [sy, cy, 0.0], [0.0, 0.0, 1.0]])
     pitch_m = np.array([[cp, 0.0, sp], [0.0, 1.0, 0.0], [-sp, 0.0, cp]])

@@ -1,0 +1,25 @@
+"""CountObjects: how many of a category stand around, over the remembered views near the robot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ipt_model.question import Answer, Outcome
+from ipt_ros.actions.server import Finish, GoalServer
+from ipt_ros.asking import Asked, ask_count, count_views
+
+#: Largest count considered when the goal names none.
+MAX_COUNT = 6
+
+
+def count_objects_server(node: Any) -> GoalServer:
+    from imaginative_perception.action import CountObjects
+
+    def prepare(goal: Any) -> tuple[Asked, Finish]:
+        views = count_views(node.remembered_views(), node.newest_view())
+        return ask_count(views, goal.category, goal.max_count or MAX_COUNT), finish
+
+    def finish(result: Any, answer: Answer) -> None:
+        result.count = int(answer.text) if answer.outcome is Outcome.ANSWERED else -1
+
+    return GoalServer(node, CountObjects, "~/count_objects", prepare)

@@ -1,0 +1,22 @@
+"""ImagineView: what a camera would see from a viewpoint, as a picture and as an answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ipt_ros.actions.server import GoalServer
+from ipt_ros.asking import Asked, ask_viewpoint
+from ipt_ros.conversions import pose_to_matrix
+
+
+def imagine_view_server(node: Any) -> GoalServer:
+    from imaginative_perception.action import ImagineView
+
+    def prepare(goal: Any) -> tuple[Asked, None]:
+        view = node.newest_view()
+        viewpoint = pose_to_matrix(goal.viewpoint.pose, what="viewpoint")
+        to_fixed = node.poses.frame(goal.viewpoint.header.frame_id, view.stamp_ns)
+        asked = ask_viewpoint(view, to_fixed @ viewpoint, goal.object, goal.question, goal.options)
+        return asked, None
+
+    return GoalServer(node, ImagineView, "~/imagine_view", prepare)

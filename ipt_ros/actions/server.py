@@ -1,0 +1,172 @@
+"""The life of a goal, the same for every action: accepted, queued, answered with feedback, ended
+exactly once.
+
+The executor's thread accepts and ends goals; the model's thread does everything between. A goal
+that cannot be
+answered ends aborted with a code and a text; it never takes the node with it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from concurrent.futures import Future as PoolFuture
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rclpy.action import ActionServer, CancelResponse
+from rclpy.task import Future
+from std_msgs.msg import Header
+
+from ipt_model.question import Answer, Cancelled, Mode, Progress
+from ipt_ros.asking import Asked
+from ipt_ros.errors import ErrorCode, GoalError
+from ipt_ros.images import rgb_to_image
+from ipt_ros.products import answer_message, imagined_message
+
+#: Fills in the fields that only this action's result has.
+Finish = Callable[[Any, Answer], None]
+#: rclpy keeps every result, pictures and all, for this long after the goal ended.
+RESULT_KEPT_S = 30
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How the asker wants the answer. budget_s: from acceptance to result; None is no limit."""
+
+    mode: Mode
+    budget_s: float | None
+    seed: int
+    accepted: float
+
+    def left_s(self) -> float | None:
+        """Seconds of the budget that are left now."""
+        return None if self.budget_s is None else self.accepted + self.budget_s - time.monotonic()
+
+
+class GoalServer:
+    """One action. `prepare` makes, on the model's thread, the question and what fills in this
+    action's own fields.
+    """
+
+    def __init__(
+        self,
+        node: Any,
+        action_type: Any,
+        name: str,
+        prepare: Callable[[Any], tuple[Asked, Finish | None]],
+    ) -> None:
+        self._node = node
+        self._type = action_type
+        self._prepare = prepare
+        self._server = ActionServer(
+            node,
+            action_type,
+            name,
+            self._execute,
+            cancel_callback=lambda _: CancelResponse.ACCEPT,
+            result_timeout=RESULT_KEPT_S,
+        )
+
+    def destroy(self) -> None:
+        self._server.destroy()
+
+    async def _execute(self, goal: Any) -> Any:
+        """On the executor's thread: hand over, wait without blocking, end the goal."""
+        answering = self._node.answering
+        result = self._type.Result()
+        try:
+            if answering is None:
+                raise GoalError(
+                    ErrorCode.NOT_ACTIVE,
+                    "the node is not active: ros2 lifecycle set <node> activate (or "
+                    "autostart:=true)",
+                )
+            wish = self._wish(goal.request)
+            work = answering.worker.submit_goal(
+                lambda: self._answer(goal, wish, answering, result)
+            )
+            await self._bridge(work)
+            work.result()
+            goal.succeed()
+        except (Cancelled, CancelledError):
+            result = self._type.Result()
+            result.error_code = int(ErrorCode.CANCELLED)
+            if goal.is_cancel_requested:
+                result.error_msg = "cancelled by the asker"
+                goal.canceled()
+            else:
+                result.error_msg = "the node was deactivated"
+                goal.abort()
+        except Exception as error:
+            result = self._type.Result()
+            failure = self._node.report(error, self._type.__name__)
+            result.error_code, result.error_msg = int(failure.code), failure.text
+            result.answer.abstained = True
+            result.answer.abstain_reason = failure.text
+            goal.abort()
+        return result
+
+    def _bridge(self, work: PoolFuture[None]) -> Future:
+        """A future of rclpy's that the executor's own thread completes, so that it wakes up for
+        it.
+        """
+        executor = self._node.executor
+        done = Future(executor=executor)
+        work.add_done_callback(lambda _: executor.create_task(done.set_result, None))
+        return done
+
+    def _wish(self, request: Any) -> Wish:
+        values = self._node.parameters.values
+        name = request.mode or values.default_mode
+        if name not in ("answer", "imagine", "auto"):
+            raise GoalError(
+                ErrorCode.BAD_GOAL, f"mode: expected answer, imagine or auto, got '{request.mode}'"
+            )
+        budget_s = request.budget.sec + request.budget.nanosec * 1e-9
+        if budget_s < 0:
+            raise GoalError(ErrorCode.BAD_GOAL, f"budget: expected 0 or more, got {budget_s} s")
+        return Wish(Mode(name), budget_s or None, request.seed, time.monotonic())
+
+    def _answer(self, goal: Any, wish: Wish, answering: Any, result: Any) -> None:
+        """On the model's thread: look, ask, and fill in the result."""
+        started = time.monotonic()
+
+        def on_progress(progress: Progress) -> bool:
+            self._feedback(goal, progress)
+            return not (goal.is_cancel_requested or answering.stopping.is_set())
+
+        if not on_progress(Progress("preprocess", 0.0)):
+            raise Cancelled
+        asked, finish = self._prepare(goal.request)
+        prepared = time.monotonic()
+        answer = answering.imaginer.ask(
+            asked.question,
+            mode=wish.mode,
+            budget_s=wish.left_s(),
+            seed=wish.seed,
+            on_progress=on_progress,
+            flow_steps=self._node.parameters.values.flow_steps or None,
+        )
+        times = replace(
+            answer.times,
+            queue_s=started - wish.accepted,
+            preprocess_s=answer.times.preprocess_s + prepared - started,
+        )
+        answer = replace(answer, times=times)
+        result.imagined_view = imagined_message(asked, answer, self._node.poses.fixed_frame)
+        result.answer = answer_message(asked, answer)
+        if finish is not None:
+            finish(result, answer)
+        # last, so that it covers everything but the way back
+        result.answer.times.total_s = time.monotonic() - wish.accepted
+        self._node.answered(result)
+
+    def _feedback(self, goal: Any, progress: Progress) -> None:
+        feedback = self._type.Feedback()
+        feedback.stage = progress.stage
+        feedback.progress = float(progress.fraction)
+        if progress.preview is not None:
+            feedback.preview = rgb_to_image(progress.preview, Header())
+        goal.publish_feedback(feedback)

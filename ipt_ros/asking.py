@@ -1,0 +1,191 @@
+"""From what the robot saw and what is asked to a `Question`, in the words and pictures the model
+was trained on.
+
+One function per action. They know observations, maps and poses, and nothing of ROS messages,
+threads or the model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ipt_model import maps, phrasing
+from ipt_model.question import Question, QuestionError, Task
+from ipt_ros.conversions import Intrinsics
+from ipt_ros.errors import ErrorCode, GoalError
+from ipt_ros.observations import Observation
+from ipt_ros.pose_source import BODY_FROM_OPTICAL
+from ipt_ros.poses import inverse, yaw_of
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question, the observations it was made from, and where the imagined picture would be
+    taken.
+
+    camera: pinhole of the imagined picture as the sources give it, or None for a map.
+    world_from_camera: 4 x 4 pose of that camera, optical, in the fixed frame; a map's camera
+        looks down.
+    map_view: the square of the world that an imagined map shows.
+    """
+
+    question: Question
+    sources: tuple[Observation, ...]
+    camera: Intrinsics | None = None
+    world_from_camera: np.ndarray | None = None
+    map_view: maps.MapView | None = None
+
+
+def make_question(
+    task: Task, images: Sequence[np.ndarray], text: str, options: Sequence[str]
+) -> Question:
+    """A Question; whatever is wrong with the asker's words becomes BAD_GOAL."""
+    try:
+        return Question(task, tuple(images), text, tuple(options))
+    except QuestionError as error:
+        raise GoalError(ErrorCode.BAD_GOAL, str(error)) from error
+
+
+def ask_spatial(view: Observation, text: str, options: Sequence[str]) -> Asked:
+    """Any question about the present view."""
+    return Asked(
+        make_question(Task.FREE, [view.rgb], text, options),
+        (view,),
+        view.intrinsics,
+        view.world_from_camera,
+    )
+
+
+def ask_viewpoint(
+    view: Observation,
+    world_from_viewpoint: np.ndarray,
+    target: str,
+    text: str,
+    options: Sequence[str],
+) -> Asked:
+    """What is seen from a viewpoint (body axes: x forward, z up), told to the model as a motion
+    from here.
+
+    The motion is rounded as in training, and the imagined camera stands where the rounded motion
+    leads: what is
+    published is the pose that was asked of the model, not the one that was almost asked.
+    """
+    world_from_body = view.world_from_camera @ inverse(BODY_FROM_OPTICAL)
+    heading = yaw_of(world_from_body)
+    dx, dy = (world_from_viewpoint - world_from_body)[:2, 3]
+    motion = phrasing.round_motion(
+        phrasing.Motion(
+            forward_m=math.cos(heading) * dx + math.sin(heading) * dy,
+            left_m=-math.sin(heading) * dx + math.cos(heading) * dy,
+            turn_rad=yaw_of(world_from_viewpoint) - heading,
+        )
+    )
+    asked = text or ("side" if target else "")
+    if asked in ("side", "distance"):
+        if not target:
+            raise GoalError(
+                ErrorCode.BAD_GOAL, f"question '{asked}' needs an object, like 'green chair'"
+            )
+        phrase = phrasing.perspective_question(asked, target, motion)
+        question = make_question(Task.PERSPECTIVE, [view.rgb], phrase.text, phrase.options)
+    else:
+        words = phrasing.motion_in_words(motion)
+        sentence = f"{words[0].upper()}{words[1:]}. {text or 'What is seen from there?'}"
+        question = make_question(Task.PERSPECTIVE, [view.rgb], sentence, options)
+    return Asked(question, (view,), view.intrinsics, moved(view.world_from_camera, motion))
+
+
+def moved(world_from_camera: np.ndarray, motion: phrasing.Motion) -> np.ndarray:
+    """The camera after a motion in the plane of the floor: height, pitch and roll stay as they
+    were.
+    """
+    heading = yaw_of(world_from_camera @ inverse(BODY_FROM_OPTICAL))
+    c, s = math.cos(heading), math.sin(heading)
+    ct, st = math.cos(motion.turn_rad), math.sin(motion.turn_rad)
+    result = np.eye(4)
+    turn = np.array([[ct, -st, 0.0], [st, ct, 0.0], [0.0, 0.0, 1.0]])
+    result[:3, :3] = turn @ world_from_camera[:3, :3]
+    result[:3, 3] = world_from_camera[:3, 3] + (
+        c * motion.forward_m - s * motion.left_m,
+        s * motion.forward_m + c * motion.left_m,
+        0.0,
+    )
+    return result
+
+
+#: Side of the square of the world that a map picture shows, m, and its size in pixels.
+MAP_SIDE_M = 8.0
+MAP_SIZE_PX = 128
+
+
+def ask_path(view: Observation, grid: maps.OccupancyGrid, path_xy: np.ndarray) -> Asked:
+    """Whether a path (N x 2, m, fixed frame) is clear, from the partial map and the present view."""
+    line = path_xy if len(path_xy) > 1 else np.repeat(path_xy, 2, axis=0)
+    low, high = line.min(axis=0), line.max(axis=0)
+    middle = 0.5 * (low + high)
+    side = max(MAP_SIDE_M, float((high - low).max()) + 2.0)
+    map_view = maps.MapView.around(float(middle[0]), float(middle[1]), side, MAP_SIZE_PX)
+    body = view.world_from_camera @ inverse(BODY_FROM_OPTICAL)
+    robot = (float(body[0, 3]), float(body[1, 3]), yaw_of(body))
+    picture = maps.draw_map(
+        grid, map_view, path=line, robot=robot, goal=(float(line[-1, 0]), float(line[-1, 1]))
+    )
+    phrase = phrasing.clearance_question()
+    question = replace(
+        make_question(Task.CLEARANCE, [view.rgb, picture], phrase.text, phrase.options),
+        view_size=picture.shape[:2],
+    )
+    return Asked(question, (view,), map_view=map_view)
+
+
+def ask_count(views: Sequence[Observation], category: str, max_count: int) -> Asked:
+    """How many things of a category stand around, over several views from about one place."""
+    if not category.strip():
+        raise GoalError(ErrorCode.BAD_GOAL, "category is empty; name one, like 'chair'")
+    if not 1 <= max_count <= 25:
+        raise GoalError(ErrorCode.BAD_GOAL, f"max_count: expected 1 to 25, got {max_count}")
+    phrase = phrasing.counting_question(category.strip(), range(max_count + 1))
+    question = make_question(Task.COUNTING, [v.rgb for v in views], phrase.text, phrase.options)
+    body = views[-1].world_from_camera @ inverse(BODY_FROM_OPTICAL)
+    map_view = maps.MapView.around(float(body[0, 3]), float(body[1, 3]), MAP_SIDE_M, MAP_SIZE_PX)
+    question = replace(question, view_size=(MAP_SIZE_PX, MAP_SIZE_PX))
+    return Asked(question, tuple(views), map_view=map_view)
+
+
+def count_views(
+    views: Sequence[Observation], present: Observation, limit: int = 4
+) -> list[Observation]:
+    """Up to `limit` views that together show most of the surroundings: near the present place,
+    headings spread.
+
+    Greedy: the present view first, then the one whose heading is farthest from all that were
+        taken.
+    """
+    here = present.world_from_camera[:2, 3]
+    near = [
+        v
+        for v in views
+        if v.stamp_ns != present.stamp_ns
+        and np.linalg.norm(v.world_from_camera[:2, 3] - here) <= 0.5 * MAP_SIDE_M
+    ]
+    taken = [present]
+    while near and len(taken) < limit:
+
+        def apart(v: Observation) -> float:
+            return min(
+                math.acos(
+                    float(np.clip(v.world_from_camera[:3, 2] @ t.world_from_camera[:3, 2], -1, 1))
+                )
+                for t in taken
+            )
+
+        best = max(near, key=apart)
+        if apart(best) < 0.2:
+            break
+        near.remove(best)
+        taken.append(best)
+    return sorted(taken, key=lambda v: v.stamp_ns)

@@ -1,0 +1,42 @@
+"""What can go wrong with a question, as the asker sees it: a code of `msg/ErrorCode.msg` and a
+text that helps.
+
+ROS-free, so that every module beside the nodes can raise these without generated messages.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ErrorCode(IntEnum):
+    """The constants of `msg/ErrorCode.msg` (a test holds them equal)."""
+
+    NONE = 0
+    UNKNOWN = 10100
+    NOT_ACTIVE = 10101
+    BUSY = 10102
+    CANCELLED = 10103
+    NO_IMAGE = 10104
+    BAD_IMAGE = 10105
+    NO_CAMERA_INFO = 10106
+    BAD_CAMERA_INFO = 10107
+    NO_POSE = 10108
+    STALE_VIEW = 10109
+    TIME_JUMP = 10110
+    UNKNOWN_FRAME = 10111
+    BAD_GOAL = 10112
+    EMPTY_PATH = 10113
+    NO_MAP = 10114
+    MODEL_FAILED = 10115
+    OUT_OF_MEMORY = 10116
+    BAD_DEPTH = 10117
+
+
+class GoalError(Exception):
+    """This question cannot be answered now. `text` says what was found and what to do about it."""
+
+    def __init__(self, code: ErrorCode, text: str) -> None:
+        super().__init__(f"{code.name} ({int(code)}): {text}")
+        self.code = code
+        self.text = text

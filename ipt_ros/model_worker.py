@@ -1,0 +1,73 @@
+"""The one thread that runs the model, and the policy of its queue. ROS-free.
+
+Goals wait in order, a stated number of them at most; one more is refused at once. Continuous work
+has a slot of its
+own in which the newest wins and which never holds a goal up by more than the work in hand.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from ipt_ros.errors import ErrorCode, GoalError
+
+T = TypeVar("T")
+
+
+class ModelWorker:
+    def __init__(self, waiting_goals: int) -> None:
+        self._limit = waiting_goals
+        self._lock = threading.Lock()
+        self._goals = 0
+        self._continuous: Future[Any] | None = None
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
+        self._closed = False
+
+    @property
+    def goals(self) -> int:
+        """Goals running or waiting."""
+        return self._goals
+
+    def submit_goal(self, work: Callable[[], T]) -> Future[T]:
+        """Run after the goals before it. Refuses when `waiting_goals` wait already, or after
+        `close`.
+        """
+        with self._lock:
+            if self._closed:
+                raise GoalError(ErrorCode.NOT_ACTIVE, "the node was deactivated")
+            if self._goals > self._limit:
+                raise GoalError(
+                    ErrorCode.BUSY,
+                    f"one goal is being answered and {self._limit} wait already; ask again later "
+                    "or raise waiting_goals",
+                )
+            self._goals += 1
+            future = self._pool.submit(work)
+        future.add_done_callback(self._goal_done)
+        return future
+
+    def submit_newest(self, work: Callable[[], None]) -> None:
+        """Run when the model is free; replaces continuous work that has not begun. Dropped after
+        `close`.
+        """
+        with self._lock:
+            if self._closed or self._goals > 0:
+                return  # goals first: the next round will bring fresher data
+            if self._continuous is not None:
+                self._continuous.cancel()
+            self._continuous = self._pool.submit(work)
+
+    def _goal_done(self, _: Future[Any]) -> None:
+        with self._lock:
+            self._goals -= 1
+
+    def close(self) -> None:
+        """Drop what waits and let the work in hand end; its owner cancels it first to make that
+        quick.
+        """
+        with self._lock:
+            self._closed = True
+        self._pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,171 @@
+"""Where a camera stood when it took an image, and how a goal's frame relates to the fixed frame.
+
+Two sources with the same surface: `tf` asks tf2, `odometry` reads a topic and adds the camera's
+mount (right for
+visual-inertial odometry too, and the only one where tf2 is not installed). Neither guesses: no
+pose is an error.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Protocol
+
+import numpy as np
+
+from ipt_ros.conversions import pose_to_matrix, stamp_to_ns, transform_to_matrix
+from ipt_ros.errors import ErrorCode, GoalError
+from ipt_ros.poses import PoseHistory, from_xyz_rpy
+
+#: Columns: optical axes (right, down, forward) in the camera body (forward, left, up).
+BODY_FROM_OPTICAL = np.array(
+    [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
+)
+
+
+class PoseSource(Protocol):
+    fixed_frame: str
+
+    def camera(self, camera: str, frame_id: str, stamp_ns: int) -> np.ndarray:
+        """Fixed frame from optical camera at the stamp, 4 x 4."""
+
+    def frame(self, frame_id: str, stamp_ns: int) -> np.ndarray:
+        """Fixed frame from any frame that a goal may name, 4 x 4."""
+
+    def clear(self) -> None: ...
+
+    def destroy(self) -> None: ...
+
+
+class OdometryPose:
+    """From `odom`: the odometry's own frame is the fixed frame."""
+
+    def __init__(self, node: Any, values: Any, qos: Any) -> None:
+        from nav_msgs.msg import Odometry
+
+        self.fixed_frame = values.fixed_frame
+        self._base_frame = values.base_frame
+        self._history = PoseHistory()
+        self._frame_seen: str | None = None
+        self._error: GoalError | None = None
+        self._optical_frames: dict[str, str] = {}
+        self._mounts = {
+            name: from_xyz_rpy(*values.mounts[6 * i : 6 * i + 6]) @ BODY_FROM_OPTICAL
+            for i, name in enumerate(values.cameras)
+        }
+        self._node = node
+        self._subscription = node.create_subscription(Odometry, "odom", self._received, qos)
+
+    def _received(self, message: Any) -> None:
+        self._frame_seen = message.header.frame_id
+        try:
+            pose = pose_to_matrix(message.pose.pose, ErrorCode.NO_POSE, "odometry")
+        except GoalError as error:
+            self._error = error
+            return
+        self._error = None
+        self._history.put(stamp_to_ns(message.header.stamp), pose)
+
+    def _base(self, stamp_ns: int) -> np.ndarray:
+        if self._error is not None:
+            raise self._error
+        if self._frame_seen not in (None, self.fixed_frame):
+            raise GoalError(
+                ErrorCode.NO_POSE,
+                f"odometry is stated in '{self._frame_seen}', fixed_frame is "
+                f"'{self.fixed_frame}'; set them equal",
+            )
+        return self._history.at(stamp_ns)
+
+    def camera(self, camera: str, frame_id: str, stamp_ns: int) -> np.ndarray:
+        self._optical_frames[frame_id] = camera
+        return self._base(stamp_ns) @ self._mounts[camera]
+
+    def frame(self, frame_id: str, stamp_ns: int) -> np.ndarray:
+        if frame_id == self.fixed_frame:
+            return np.eye(4)
+        if frame_id == self._base_frame:
+            return self._base(stamp_ns)
+        if frame_id in self._optical_frames:
+            return self.camera(self._optical_frames[frame_id], frame_id, stamp_ns)
+        known = [self.fixed_frame, self._base_frame, *self._optical_frames]
+        raise GoalError(
+            ErrorCode.UNKNOWN_FRAME,
+            f"frame '{frame_id}' is not known; with pose_source odometry a goal may use {known}",
+        )
+
+    def clear(self) -> None:
+        self._history.clear()
+
+    def destroy(self) -> None:
+        self._node.destroy_subscription(self._subscription)
+
+
+class TfPose:
+    """From tf2: the camera's frame_id must be its optical frame, as REP-103 has it."""
+
+    def __init__(self, node: Any, values: Any) -> None:
+        try:
+            import tf2_ros
+        except ImportError as error:
+            raise RuntimeError(
+                "pose_source is 'tf', but tf2_ros cannot be imported: install "
+                "ros-$ROS_DISTRO-tf2-ros-py, "
+                "or set pose_source to 'odometry'"
+            ) from error
+        import rclpy
+        from rclpy.duration import Duration
+        from rclpy.executors import SingleThreadedExecutor
+        from rclpy.time import Time
+
+        self.fixed_frame = values.fixed_frame
+        self._time = Time
+        self._timeout = Duration(seconds=values.pose_timeout_s)
+        self._errors = tf2_ros.TransformException
+        self._buffer = tf2_ros.Buffer(node=node)
+        # A node and a thread of its own: a look-up waits for transforms that the cameras' executor
+        # must not delay.
+        self._node = rclpy.create_node(
+            f"{node.get_name()}_tf",
+            namespace=node.get_namespace(),
+            context=node.context,
+            use_global_arguments=False,
+        )
+        self._listener = tf2_ros.TransformListener(self._buffer, self._node)
+        self._executor = SingleThreadedExecutor(context=node.context)
+        self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._executor.spin, name="tf", daemon=True)
+        self._thread.start()
+
+    def _lookup(self, frame_id: str, stamp_ns: int) -> np.ndarray:
+        stamp = self._time(nanoseconds=stamp_ns)
+        transform = self._buffer.lookup_transform(self.fixed_frame, frame_id, stamp, self._timeout)
+        return transform_to_matrix(transform.transform)
+
+    def camera(self, camera: str, frame_id: str, stamp_ns: int) -> np.ndarray:
+        try:
+            return self._lookup(frame_id, stamp_ns)
+        except self._errors as error:
+            raise GoalError(
+                ErrorCode.NO_POSE,
+                f"{camera}: no transform {self.fixed_frame} <- {frame_id}: {error}",
+            ) from error
+
+    def frame(self, frame_id: str, stamp_ns: int) -> np.ndarray:
+        if frame_id == self.fixed_frame:
+            return np.eye(4)
+        try:
+            return self._lookup(frame_id, stamp_ns)
+        except self._errors as error:
+            raise GoalError(
+                ErrorCode.UNKNOWN_FRAME,
+                f"frame '{frame_id}' cannot be related to '{self.fixed_frame}': {error}",
+            ) from error
+
+    def clear(self) -> None:
+        self._buffer.clear()
+
+    def destroy(self) -> None:
+        self._executor.shutdown()
+        self._thread.join(timeout=2.0)
+        self._node.destroy_node()
