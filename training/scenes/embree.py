@@ -20,8 +20,11 @@ from ipt_training.scenes.mesh import mesh_of
 from ipt_training.scenes.projection import pixel_rays
 from ipt_training.scenes.scene import CEILING, FLOOR, NOTHING, WALL, Scene, SceneError
 from ipt_training.scenes.shading import (
+    CEILING_FACTOR,
+    OUTSIDE,
     SKIRTING_FACTOR,
     SKIRTING_M,
+    WALL_TOP_FACTOR,
     contact,
     dim,
     floor_colour,
@@ -30,7 +33,9 @@ from ipt_training.scenes.shading import (
 
 _MISS = np.uint32(0xFFFFFFFF)
 #: Where in a pixel the four rays of a mixed pixel go.
-_SUBPIXELS = ((-0.125, -0.375), (0.375, -0.125), (-0.375, 0.125), (0.125, 0.375))
+_SUBPIXELS = np.array(
+    [[-0.125, -0.375], [0.375, -0.125], [-0.375, 0.125], [0.125, 0.375]], np.float32
+)
 
 
 @dataclass(frozen=True)
@@ -97,8 +102,9 @@ class Hits:
     instance: np.ndarray
 
 
-#: (pixel index flat, du, dv) -> (origins N x 3 or 3, directions N x 3), float32
-_Rays = Callable[[np.ndarray | None, float, float], tuple[np.ndarray, np.ndarray]]
+#: (flat pixel indices or all of them, N x 2 offsets in the pixel) -> (origins N x 3, directions N x 3), float32
+_Rays = Callable[[np.ndarray | None, np.ndarray], tuple[np.ndarray, np.ndarray]]
+_CENTRE = np.zeros((1, 2), np.float32)
 
 
 class Renderer:
@@ -151,14 +157,15 @@ class Renderer:
         turns, eyes = _split(poses)
         n = camera.height * camera.width
         rays = pixel_rays(camera).reshape(-1, 3)
+        inverse_focal = np.array([1 / camera.fx, 1 / camera.fy], np.float32)
 
-        def make(index: np.ndarray | None, du: float, dv: float) -> tuple[np.ndarray, np.ndarray]:
+        def make(index: np.ndarray | None, offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             if index is None:
                 directions = (rays @ turns.transpose(0, 2, 1)).reshape(-1, 3)
                 return np.repeat(eyes, n, axis=0), directions
             which, pixel = np.divmod(index, n)
-            shift = np.array([du / camera.fx, dv / camera.fy, 0.0], np.float32)
-            local = rays[pixel] + shift
+            local = rays[pixel]
+            local[:, :2] += offset * inverse_focal
             if len(turns) == 1:
                 return np.broadcast_to(eyes[0], local.shape), local @ turns[0].T
             return eyes[which], np.einsum("nij,nj->ni", turns[which], local)
@@ -211,12 +218,12 @@ class Renderer:
         h = max(1, round((y1 - y0) / resolution_m))
         top = self.scene.wall_height_m + 0.5
 
-        def make(index: np.ndarray | None, du: float, dv: float) -> tuple[np.ndarray, np.ndarray]:
+        def make(index: np.ndarray | None, offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             pixel = np.arange(h * w) if index is None else index
             row, col = np.divmod(pixel, w)
             origins = np.empty((len(pixel), 3), np.float32)
-            origins[:, 0] = x0 + (col + (0.5 + du)) * resolution_m
-            origins[:, 1] = y1 - (row + (0.5 + dv)) * resolution_m
+            origins[:, 0] = x0 + (col + (0.5 + offset[:, 0])) * resolution_m
+            origins[:, 1] = y1 - (row + (0.5 + offset[:, 1])) * resolution_m
             origins[:, 2] = top
             directions = np.zeros_like(origins)
             directions[:, 2] = -1
@@ -253,7 +260,7 @@ class Renderer:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """rgb P x H x W x 3 uint8, depth float32, instance int32. pixel: rad, or m from above."""
         mesh = self._mesh
-        origins, directions = make(None, 0.0, 0.0)
+        origins, directions = make(None, _CENTRE)
         distance, triangle, uv = self._cast(tree, origins, directions)
         instance = mesh.instance[triangle]
         surface = mesh.surface[triangle]
@@ -267,14 +274,13 @@ class Renderer:
         mixed |= mark.reshape(shape)
         where = np.flatnonzero(mixed)
         if len(where):
-            total = np.zeros((len(where), 3), np.float32)
-            for du, dv in _SUBPIXELS:
-                o, d = make(where, du, dv)
-                t, tri, b = self._cast(tree, o, d)
-                ids = mesh.instance[tri]
-                t[ids == NOTHING] = 0
-                total += self._shade(o, d, t, tri, ids, b, pixel, marks, from_above)[0]
-            colour[where] = total * np.float32(1 / len(_SUBPIXELS))
+            count = len(_SUBPIXELS)
+            o, d = make(np.repeat(where, count), np.tile(_SUBPIXELS, (len(where), 1)))
+            t, tri, b = self._cast(tree, o, d)
+            ids = mesh.instance[tri]
+            t[ids == NOTHING] = 0
+            fine = self._shade(o, d, t, tri, ids, b, pixel, marks, from_above)[0]
+            colour[where] = fine.reshape(-1, count, 3).mean(1)
         colour *= 255
         np.minimum(colour, 255, out=colour)
         rgb = (colour + np.float32(0.5)).astype(np.uint8)
@@ -306,12 +312,13 @@ class Renderer:
         z = origins[:, 2] + distance * directions[:, 2]
         floor = np.flatnonzero(instance == FLOOR)
         shaded = contact(z, wall_height)
-        if from_above:  # tops of walls are a section, not lit from the room
-            shaded[instance == WALL] = 0.42
-        shaded[instance == CEILING] = 0.9
+        if from_above:
+            shaded[instance == WALL] = WALL_TOP_FACTOR
+        shaded[instance == CEILING] = CEILING_FACTOR
         wall = np.flatnonzero((instance == WALL) & (z < SKIRTING_M))
         shaded[wall] *= SKIRTING_FACTOR
         shaded[floor] = 1
+        shaded[instance == NOTHING] = 1
         light *= shaded
         colour = mesh.colour[triangle] * light[:, None]
         marked = np.zeros(len(distance), bool)
@@ -335,7 +342,7 @@ class Renderer:
             unlit *= light[floor][:, None]
             colour[floor] = unlit
             outside = floor[room == 255]
-            colour[outside] = 0
+            colour[outside] = OUTSIDE
         return colour, marked, outside
 
 

@@ -70,7 +70,7 @@ def make_scene(
             if objects is not None and placed < objects // 2:
                 break  # hopeless: no point in trying other plans
             continue
-        if unreachable_rooms(scene):
+        if unreachable_rooms(scene, coarse=True) or unreachable_rooms(scene):
             counts.unreachable_scenes += 1
             continue
         counts.scenes += 1
@@ -91,14 +91,14 @@ def _attempt(
     counts: Rejections,
 ) -> tuple[Scene | None, int]:
     if level == "room":
-        plan = make_plan(rng, 1, ROOM_SIDE_M)
+        plan = make_plan(rng, 1, ROOM_SIDE_M, furnished=False)
         number = objects if objects is not None else int(rng.integers(4, 10))
         wanted = _room_wishes(rng, number)
     else:
         n_rooms = rooms if rooms is not None else int(rng.choice(4, p=(0.15, 0.35, 0.3, 0.2))) + 1
-        plan = make_plan(rng, n_rooms, HOUSE_SIDE_M)
+        plan = make_plan(rng, n_rooms, HOUSE_SIDE_M, furnished=True)
         area = sum((r.x_max - r.x_min) * (r.y_max - r.y_min) for r in plan.rooms)
-        number = objects if objects is not None else round(area * float(rng.uniform(0.16, 0.26)))
+        number = objects if objects is not None else round(area * float(rng.uniform(0.18, 0.3)))
         wanted = _house_wishes(rng, number)
     placed: list[SceneObject] = []
     for category, colour in wanted:
@@ -116,6 +116,7 @@ def _attempt(
         plan.rooms,
         plan.doors,
         plan.walls,
+        plan.fixtures,
         tuple(placed),
         lights,
         ambient,
@@ -278,7 +279,7 @@ def _lights(rng: np.random.Generator) -> tuple[tuple[Light, ...], float]:
     key = float(rng.uniform(-math.pi, math.pi))
     fill = key + float(rng.uniform(0.6, 1.2)) * math.pi
     lights = []
-    for azimuth, low, high, strength in ((key, 0.7, 1.1, 0.6), (fill, 0.4, 0.8, 0.28)):
+    for azimuth, low, high, strength in ((key, 0.7, 1.1, 0.44), (fill, 0.4, 0.8, 0.22)):
         elevation = float(rng.uniform(low, high))
         direction = (
             math.cos(elevation) * math.cos(azimuth),
@@ -287,4 +288,4 @@ def _lights(rng: np.random.Generator) -> tuple[tuple[Light, ...], float]:
         )
         rounded = (round(direction[0], 4), round(direction[1], 4), round(direction[2], 4))
         lights.append(Light(rounded, round(strength * float(rng.uniform(0.85, 1.15)), 3)))
-    return tuple(lights), round(float(rng.uniform(0.42, 0.55)), 3)
+    return tuple(lights), round(float(rng.uniform(0.6, 0.7)), 3)

@@ -60,10 +60,12 @@ def occupancy(
     resolution_m: float = 0.05,
     slab_m: tuple[float, float] = ROBOT_SLAB_M,
     margin_m: float = 0.0,
+    solids: Solids | None = None,
 ) -> Grid:
     """The truth. A cell is occupied if any solid between the heights of `slab_m` covers any part of it.
 
     Outside the rooms everything is occupied. margin_m: grows the grid around the house.
+    solids: what stands in it, if it is at hand or should not be the scene's own.
     """
     if resolution_m <= 0:
         raise SceneError(f"resolution_m={resolution_m}: expected a positive length")
@@ -78,7 +80,7 @@ def occupancy(
         rows = slice(*np.searchsorted(ys, (room.y_min, room.y_max)))
         cols = slice(*np.searchsorted(xs, (room.x_min, room.x_max)))
         blocked[rows, cols] = False
-    _mark(blocked, xs, ys, resolution_m, solids_of(scene), slab_m)
+    _mark(blocked, xs, ys, resolution_m, solids_of(scene) if solids is None else solids, slab_m)
     cells = np.where(blocked, OCCUPIED, FREE).astype(np.int8)
     return Grid(cells, (x0, y0), resolution_m)
 
@@ -86,7 +88,20 @@ def occupancy(
 _CIRCLE = np.stack(
     [np.cos(np.arange(32) * np.pi / 16), np.sin(np.arange(32) * np.pi / 16)], axis=1
 ) / math.cos(math.pi / 32)
+_NEXT = {n: np.roll(np.arange(n), -1) for n in range(3, 33)}
 _CUBE = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
+
+
+def _square(
+    solids: Solids, i: int, slab_m: tuple[float, float]
+) -> tuple[float, float, float, float] | None:
+    """x_min, y_min, x_max, y_max of an upright box along the axes; None for anything else or outside the slab."""
+    if solids.shape[i] != 0 or solids.rotation[i, 0, 0] != 1 or solids.rotation[i, 2, 2] != 1:
+        return None
+    (x, y, z), (sx, sy, sz) = solids.position[i], solids.size[i]
+    if z + sz / 2 <= slab_m[0] or z - sz / 2 >= slab_m[1]:
+        return None
+    return x - sx / 2, y - sy / 2, x + sx / 2, y + sy / 2
 
 
 def _outline(solids: Solids, i: int, slab_m: tuple[float, float]) -> np.ndarray | None:
@@ -134,18 +149,24 @@ def _mark(
 ) -> None:
     half = 0.5 * res
     for i in range(len(solids)):
-        outline = _outline(solids, i, slab_m)
-        if outline is None:
+        square = _square(solids, i, slab_m)
+        outline = None if square is not None else _outline(solids, i, slab_m)
+        if square is not None:
+            ax, ay, bx, by = square
+        elif outline is not None:
+            (ax, ay), (bx, by) = outline.min(0), outline.max(0)
+        else:
             continue
-        (ax, ay), (bx, by) = outline.min(0), outline.max(0)
         # strictly overlapping cells only: a wall that ends on a cell border leaves the next cell free
         c0, c1 = np.searchsorted(xs, (ax - half + 1e-6, bx + half - 1e-6))
         r0, r1 = np.searchsorted(ys, (ay - half + 1e-6, by + half - 1e-6))
         if c0 >= c1 or r0 >= r1:
             continue
-        edge = np.roll(outline, -1, axis=0) - outline
-        normal = np.stack([edge[:, 1], -edge[:, 0]], axis=1)  # outward
-        normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+        if outline is None:
+            blocked[r0:r1, c0:c1] = True
+            continue
+        edge = outline[_NEXT[len(outline)]] - outline
+        normal = edge[:, ::-1] * (1, -1)  # outward, as long as the edge
         reach = (normal * outline).sum(1) + half * np.abs(normal).sum(1) - 1e-6
         across = xs[c0:c1, None] * normal[:, 0] - reach  # columns x edges
         up = ys[r0:r1, None] * normal[:, 1]

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ipt_training.scenes.scene import Door, Opening, Room, SceneError, Wall
+from ipt_training.scenes.fixtures import fixtures_of
+from ipt_training.scenes.scene import Door, Fixture, Opening, Room, SceneError, Wall
 
 WALL_M = 0.06  # each room owns its half of a wall, so a shared wall is twice this
 DOOR_HEIGHT_M = 2.05
@@ -42,6 +43,7 @@ class Plan:
     rooms: tuple[Room, ...]
     doors: tuple[Door, ...]
     walls: tuple[Wall, ...]
+    fixtures: tuple[Fixture, ...]
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,13 @@ class _Rect:
         )
 
 
-def make_plan(rng: np.random.Generator, rooms: int, side_m: tuple[float, float]) -> Plan:
-    """A house of `rooms` rooms, each with sides drawn from `side_m` (from, to), centred on the origin."""
+def make_plan(
+    rng: np.random.Generator, rooms: int, side_m: tuple[float, float], furnished: bool
+) -> Plan:
+    """A house of `rooms` rooms, each with sides drawn from `side_m` (from, to), centred on the origin.
+
+    furnished: with door frames, windows and pictures on the walls.
+    """
     if not 1 <= rooms <= MAX_ROOMS:
         raise SceneError(f"rooms={rooms}: a house has 1 to {MAX_ROOMS}")
     rects = _grow(rng, rooms, side_m)
@@ -71,29 +78,45 @@ def make_plan(rng: np.random.Generator, rooms: int, side_m: tuple[float, float])
     height = round(float(rng.uniform(2.4, 2.8)), 2)
     dressed = tuple(_dress(rng, r) for r in rects)
     walls = tuple(w for i, room in enumerate(dressed) for w in _walls(i, room, doors, height))
-    return Plan(dressed, doors, walls)
+    fixtures: tuple[Fixture, ...] = ()
+    if furnished:
+        fixtures = tuple(f for wall in walls for f in fixtures_of(rng, wall, dressed[wall.room]))
+    return Plan(dressed, doors, walls, fixtures)
 
 
 def _grow(rng: np.random.Generator, rooms: int, side_m: tuple[float, float]) -> list[_Rect]:
     low, high = round(side_m[0] * 10), round(side_m[1] * 10)
     w, h = (int(v) for v in rng.integers(low, high + 1, 2))
     rects = [_Rect(0, 0, w, h)]
-    shared = round(MIN_SHARED_M * 10)
     while len(rects) < rooms:
         # a free side of some room always exists: the plan is a finite patch of the plane
-        base = rects[int(rng.integers(len(rects)))]
-        w, h = (int(v) for v in rng.integers(low, high + 1, 2))
-        side = int(rng.integers(4))
-        if side < 2:
-            y = int(rng.integers(base.y0 - h + shared, base.y1 - shared + 1))
-            x = base.x1 if side == 0 else base.x0 - w
-        else:
-            x = int(rng.integers(base.x0 - w + shared, base.x1 - shared + 1))
-            y = base.y1 if side == 2 else base.y0 - h
-        new = _Rect(x, y, x + w, y + h)
-        if not any(new.overlaps(r) for r in rects):
-            rects.append(new)
+        fits = [r for r in (_beside(rng, rects, low, high) for _ in range(8)) if r is not None]
+        if fits:
+            rects.append(min(fits, key=lambda r: _sprawl([*rects, r])))
     return rects
+
+
+def _sprawl(rects: list[_Rect]) -> tuple[int, int]:
+    """The longer side of the house, then the area of the box around it: small for a compact plan."""
+    w = max(r.x1 for r in rects) - min(r.x0 for r in rects)
+    h = max(r.y1 for r in rects) - min(r.y0 for r in rects)
+    return max(w, h), w * h
+
+
+def _beside(rng: np.random.Generator, rects: list[_Rect], low: int, high: int) -> _Rect | None:
+    """A random new room against a side of a random old one, or None where it would overlap another."""
+    shared = round(MIN_SHARED_M * 10)
+    base = rects[int(rng.integers(len(rects)))]
+    w, h = (int(v) for v in rng.integers(low, high + 1, 2))
+    side = int(rng.integers(4))
+    if side < 2:
+        y = int(rng.choice((base.y0, base.y1 - h, rng.integers(base.y0 - h + shared, base.y1 - shared + 1))))
+        x = base.x1 if side == 0 else base.x0 - w
+    else:
+        x = int(rng.choice((base.x0, base.x1 - w, rng.integers(base.x0 - w + shared, base.x1 - shared + 1))))
+        y = base.y1 if side == 2 else base.y0 - h
+    new = _Rect(x, y, x + w, y + h)
+    return None if any(new.overlaps(r) for r in rects) else new
 
 
 def _shared(a: _Rect, b: _Rect) -> tuple[bool, int, int, int] | None:

@@ -13,11 +13,11 @@ from functools import lru_cache
 import numpy as np
 
 from ipt_training.scenes.scene import CEILING, FLOOR, NOTHING, Scene
-from ipt_training.scenes.shading import lambert
+from ipt_training.scenes.shading import OUTSIDE, lambert
 from ipt_training.scenes.solids import Solids, solids_of
 
-SIDES = 64  # of cylinders and cones
-RINGS = 24  # of spheres, pole to pole
+#: Sides of round shapes, up to each diameter in m; spheres have half as many rings. Outlines are within 1 mm.
+SIDES = ((0.12, 16), (0.5, 32), (math.inf, 48))
 CEILING_COLOUR = (0.93, 0.925, 0.91)
 
 
@@ -70,15 +70,15 @@ def _box() -> UnitMesh:
     return UnitMesh(v, t, _flat(v, t), np.repeat(np.arange(6), 2))
 
 
-def _circle() -> np.ndarray:
+def _circle(sides: int) -> np.ndarray:
     """Corners of the polygon with the same area as the circle of diameter 1: edges lie half inside, half outside."""
-    a = (np.arange(SIDES) + 0.5) * 2 * math.pi / SIDES
-    r = 0.5 * math.sqrt(2 * math.pi / SIDES / math.sin(2 * math.pi / SIDES))
+    a = (np.arange(sides) + 0.5) * 2 * math.pi / sides
+    r = 0.5 * math.sqrt(2 * math.pi / sides / math.sin(2 * math.pi / sides))
     return np.stack([r * np.cos(a), r * np.sin(a)], axis=1)
 
 
-def _cylinder() -> UnitMesh:
-    ring, n = _circle(), SIDES
+def _cylinder(n: int) -> UnitMesh:
+    ring = _circle(n)
     v = np.concatenate(
         [
             np.c_[ring, np.full(n, -0.5)],
@@ -97,15 +97,15 @@ def _cylinder() -> UnitMesh:
     return UnitMesh(v, t, normals, np.repeat([0, 1, 2], [2 * n, n, n]))
 
 
-def _cone() -> UnitMesh:
-    ring, n = _circle(), SIDES
+def _cone(n: int) -> UnitMesh:
+    ring = _circle(n)
     v = np.concatenate([np.c_[ring, np.full(n, -0.5)], [[0, 0, -0.5], [0, 0, 0.5]]])
     i = np.arange(n)
     j = (i + 1) % n
     t = _outward(v, np.concatenate([np.c_[i, j, np.full(n, n + 1)], np.c_[j, i, np.full(n, n)]]))
     normals = _flat(v, t)
     # of a cone of diameter and height 1; stretched later by the inverse of the size
-    middle = (_circle() + np.roll(_circle(), -1, axis=0)) * 0.5
+    middle = (ring + np.roll(ring, -1, axis=0)) * 0.5
     for corner in range(3):
         ids = t[:n, corner]
         radial = np.where((ids < n)[:, None], v[np.minimum(ids, n - 1), :2], middle)
@@ -115,47 +115,47 @@ def _cone() -> UnitMesh:
     return UnitMesh(v, t, normals, np.repeat([0, 1], [n, n]))
 
 
-def _sphere() -> UnitMesh:
-    around = 2 * RINGS
-    polar = np.arange(1, RINGS) * math.pi / RINGS
+def _sphere(around: int) -> UnitMesh:
+    rings = around // 2
+    polar = np.arange(1, rings) * math.pi / rings
     azimuth = np.arange(around) * 2 * math.pi / around
     p, a = np.meshgrid(polar, azimuth, indexing="ij")
     v = np.stack([np.sin(p) * np.cos(a), np.sin(p) * np.sin(a), np.cos(p)], axis=-1).reshape(-1, 3)
     v = np.concatenate([v, [[0, 0, 1], [0, 0, -1]]])
     top, bottom = len(v) - 2, len(v) - 1
     tris = []
-    for r in range(RINGS - 2):
+    for r in range(rings - 2):
         for c in range(around):
             d = (c + 1) % around
             q = (r * around + c, r * around + d, (r + 1) * around + d, (r + 1) * around + c)
             tris += [(q[0], q[1], q[2]), (q[0], q[2], q[3])]
-    last = (RINGS - 2) * around
+    last = (rings - 2) * around
     for c in range(around):
         d = (c + 1) % around
         tris += [(top, c, d), (bottom, last + c, last + d)]
     t = _outward(v, np.array(tris))
     # same mean outline as the round sphere: corners a little outside, middles a little inside
-    step = math.pi / RINGS
+    step = math.pi / rings
     r = 0.5 * (1 + step * step / 12)
     return UnitMesh(r * v, t, v[t], np.zeros(len(t), np.int64))
 
 
-@lru_cache(maxsize=1)
-def unit_meshes() -> tuple[UnitMesh, UnitMesh, UnitMesh, UnitMesh]:
-    """In the order of SHAPES."""
-    return _box(), _cylinder(), _cone(), _sphere()
+@lru_cache(maxsize=None)
+def unit_mesh(shape: int, sides: int) -> UnitMesh:
+    """shape: index into SHAPES."""
+    return _box() if shape == 0 else (_cylinder, _cone, _sphere)[shape - 1](sides)
 
 
 def mesh_of(scene: Scene) -> Mesh:
     """All triangles: solids first, then two of the floor, then two of the ceiling."""
     solids = solids_of(scene)
-    units = unit_meshes()
+    finer = np.array([limit for limit, _ in SIDES[:-1]])
+    detail = np.searchsorted(finer, solids.size[:, 0]) * (solids.shape > 0)
     vertices, triangles, instance, surface, colour, normals, curved = [], [], [], [], [], [], []
     at = 0
-    for s, unit in enumerate(units):
-        rows = np.flatnonzero(solids.shape == s)
-        if len(rows) == 0:
-            continue
+    for s, level in sorted(set(zip(solids.shape.tolist(), detail.tolist(), strict=True))):
+        rows = np.flatnonzero((solids.shape == s) & (detail == level))
+        unit = unit_mesh(s, SIDES[level][1])
         v, t, n = _instances(solids, rows, unit)
         nv, nt = len(unit.vertices), len(unit.triangles)
         vertices.append(v)
@@ -182,8 +182,8 @@ def mesh_of(scene: Scene) -> Mesh:
         np.concatenate(triangles).astype(np.int32),
         np.append(np.concatenate(instance), NOTHING).astype(np.int32),
         np.append(np.concatenate(surface), -1).astype(np.int32),
-        np.concatenate([*colour, np.zeros((1, 3))]).astype(np.float32),
-        np.concatenate([light, np.zeros((1, 3))]).astype(np.float32),
+        np.concatenate([*colour, [OUTSIDE]]).astype(np.float32),
+        np.concatenate([light, np.ones((1, 3))]).astype(np.float32),
         np.append(np.concatenate(curved), False),
     )
 

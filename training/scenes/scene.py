@@ -163,6 +163,18 @@ class Door:
 
 
 @dataclass(frozen=True)
+class Fixture:
+    """Something flat on a wall without a name of its own: a door frame, a window, a picture. Counts as wall.
+
+    primitives: in the world frame, not relative to anything.
+    """
+
+    kind: str
+    room: int
+    primitives: tuple[Primitive, ...]
+
+
+@dataclass(frozen=True)
 class Light:
     """A far light: the unit vector towards it, and its strength on a surface that faces it."""
 
@@ -179,6 +191,7 @@ class Scene:
     rooms: tuple[Room, ...]
     doors: tuple[Door, ...]
     walls: tuple[Wall, ...]
+    fixtures: tuple[Fixture, ...]
     objects: tuple[SceneObject, ...]
     lights: tuple[Light, ...]
     ambient: float
@@ -228,6 +241,9 @@ class Scene:
                     Wall(**{**w, "openings": tuple(Opening(**o) for o in w["openings"])})
                     for w in data["walls"]
                 ),
+                fixtures=tuple(
+                    Fixture(f["kind"], f["room"], _primitives(f["primitives"])) for f in data["fixtures"]
+                ),
                 objects=tuple(_object(o) for o in data["objects"]),
                 lights=tuple(Light(**_tupled(light)) for light in data["lights"]),
                 ambient=float(data["ambient"]),
@@ -241,10 +257,13 @@ def _tupled(data: dict[str, Any]) -> dict[str, Any]:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
 
 
-def _object(data: dict[str, Any]) -> SceneObject:
-    fields = _tupled(data)
-    primitives = tuple(Primitive(**_tupled(p)) for p in data["primitives"])
-    for p in primitives:
+def _primitives(data: list[dict[str, Any]]) -> tuple[Primitive, ...]:
+    parts = tuple(Primitive(**_tupled(p)) for p in data)
+    for p in parts:
         if p.shape not in SHAPES:
             raise SceneError(f"scene: shape must be one of {SHAPES}, got {p.shape!r}")
-    return SceneObject(**{**fields, "primitives": primitives})
+    return parts
+
+
+def _object(data: dict[str, Any]) -> SceneObject:
+    return SceneObject(**{**_tupled(data), "primitives": _primitives(data["primitives"])})

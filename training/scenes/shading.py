@@ -20,13 +20,16 @@ CONTACT_DEPTH, CONTACT_M = 0.32, 0.16  # objects and walls darken towards the fl
 UPPER_DEPTH, UPPER_M = 0.14, 0.35  # walls and all darken towards the ceiling
 DIM_M = 13.0  # light halves at this depth
 SKIRTING_M = 0.09
-SKIRTING_FACTOR = 0.62
+SKIRTING_FACTOR = 0.78
+CEILING_FACTOR = 1.3  # light that the floor throws back
+OUTSIDE = (0.15, 0.155, 0.165)  # beyond the house, from above
+WALL_TOP_FACTOR = 0.42  # from above, walls are a section and not lit from the room
 
 
 def lambert(normals: np.ndarray, scene: Scene) -> np.ndarray:
     """Strength of light on surfaces: ... x 3 unit normals to ... float64. Sky light is weaker from below."""
     n = np.asarray(normals, np.float64)
-    light = scene.ambient * (0.82 + 0.18 * n[..., 2])
+    light = scene.ambient * (0.94 + 0.06 * n[..., 2])
     for lamp in scene.lights:
         light = light + lamp.intensity * np.maximum(0.0, n @ np.array(lamp.direction))
     return np.asarray(light)

@@ -6,11 +6,11 @@ In: a `Scene`. Out: `Solids`, one row per primitive (objects' parts and the wall
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ipt_training.scenes.scene import SHAPES, WALL, Scene
+from ipt_training.scenes.scene import SHAPES, WALL, Primitive, Scene
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def rotation_from_rpy(roll: float, pitch: float, yaw: float) -> np.ndarray:
 
 
 def solids_of(scene: Scene) -> Solids:
-    """The table: objects in order of their index, then the walls."""
+    """The table: objects in order of their index, then walls, then what hangs on them."""
     shape: list[int] = []
     size: list[tuple[float, float, float]] = []
     rotation: list[np.ndarray] = []
@@ -77,6 +77,15 @@ def solids_of(scene: Scene) -> Solids:
             colour.append(scene.rooms[wall.room].wall_colour)
             instance.append(WALL)
             room.append(wall.room)
+    for fixture in scene.fixtures:
+        for part in fixture.primitives:
+            shape.append(SHAPES.index(part.shape))
+            size.append(part.size)
+            rotation.append(rotation_from_rpy(*part.rpy))
+            position.append(np.array(part.position))
+            colour.append(part.colour)
+            instance.append(WALL)
+            room.append(fixture.room)
     return Solids(
         np.array(shape, np.int64),
         np.array(size, np.float64),
@@ -86,3 +95,22 @@ def solids_of(scene: Scene) -> Solids:
         np.array(instance, np.int64),
         np.array(room, np.int64),
     )
+
+
+def footprints_of(scene: Scene) -> Solids:
+    """A coarse table: each object as one box over its footprint, then walls. Covers at least what `solids_of` does."""
+    boxes = [
+        replace(
+            thing,
+            primitives=(
+                Primitive(
+                    "box",
+                    (*thing.footprint, thing.height_m),
+                    (0.0, 0.0, 0.5 * thing.height_m),
+                    (0, 0, 0),
+                ),
+            ),
+        )
+        for thing in scene.objects
+    ]
+    return solids_of(replace(scene, objects=tuple(boxes)))
