@@ -1,7 +1,9 @@
-"""What a colour-and-depth picture shows from another viewpoint: seen surfaces moved there, the rest marked as unknown.
+"""What a colour-and-depth picture shows from another viewpoint: seen surfaces moved there, the
+rest marked as unknown.
 
-In: RGB, depth, pinhole intrinsics and two poses. Out: RGB, depth and a mask of what was seen. numpy only; the robot and
-the datasets call the same function. Frames: optical (z forward, x right, y down); a pose takes camera points to the world.
+In: RGB, depth, pinhole intrinsics and two poses. Out: RGB, depth and a mask of what was seen.
+numpy only; the robot and the datasets call the same function. Frames: optical (z forward, x right,
+y down); a pose takes camera points to the world.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ _CHUNK = 4_000_000
 
 
 class Pinhole(Protocol):
-    """Focal lengths and principal point in pixels, pixel centres at .5 (ROS counts them from 0: add 0.5 to cx and cy)."""
+    """Focal lengths and principal point in pixels, pixel centres at .5 (ROS counts them from 0:
+    add 0.5 to cx and cy).
+    """
 
     @property
     def fx(self) -> float: ...
@@ -31,7 +35,9 @@ class Pinhole(Protocol):
 
 
 class Warped(NamedTuple):
-    """rgb: H x W x 3 uint8, HOLE_RGB where unknown. depth_m: H x W float32, 0 where unknown. known: H x W bool."""
+    """rgb: H x W x 3 uint8, HOLE_RGB where unknown. depth_m: H x W float32, 0 where unknown.
+    known: H x W bool.
+    """
 
     rgb: np.ndarray
     depth_m: np.ndarray
@@ -47,10 +53,12 @@ def warp_rgbd(
     target_intrinsics: Pinhole | None = None,
     size: tuple[int, int] | None = None,
 ) -> Warped:
-    """Forward warp. Each pixel with depth is a small flat patch, drawn where it lands; the nearest patch wins.
+    """Forward warp. Each pixel with depth is a small flat patch, drawn where it lands; the nearest
+    patch wins.
 
-    rgb: H x W x 3 uint8. depth_m: H x W along the optical axis; 0, negative or not finite where unknown. Poses: 4 x 4,
-    world from optical camera. target_intrinsics and size (height, width) of the new picture: the source's when None.
+    rgb: H x W x 3 uint8. depth_m: H x W along the optical axis; 0, negative or not finite where
+    unknown. Poses: 4 x 4, world from optical camera. target_intrinsics and size (height, width) of
+    the new picture: the source's when None.
     """
     _check(rgb, depth_m, source_pose, target_pose)
     out_h, out_w = size if size is not None else depth_m.shape
@@ -97,7 +105,9 @@ def _patches(
     target: Pinhole,
     motion: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where the four corners of each pixel land (N x 4 x 2 pixels, NaN behind the camera), and its new depth (N)."""
+    """Where the four corners of each pixel land (N x 4 x 2 pixels, NaN behind the camera), and its
+    new depth (N).
+    """
     inverse = np.zeros_like(depth)
     np.divide(1.0, depth, out=inverse, where=depth > 0)
     slope_u = _slope(inverse, 1)[rows, cols]
@@ -121,10 +131,13 @@ def _patches(
 
 
 def _slope(inverse: np.ndarray, axis: int) -> np.ndarray:
-    """Change of inverse depth per pixel: of both sides the smaller, so that no patch spans an edge."""
+    """Change of inverse depth per pixel: of both sides the smaller, so that no patch spans an
+    edge.
+    """
     step = np.diff(inverse, axis=axis)
     both = np.minimum(
-        inverse.take(range(1, inverse.shape[axis]), axis), inverse.take(range(inverse.shape[axis] - 1), axis)
+        inverse.take(range(1, inverse.shape[axis]), axis),
+        inverse.take(range(inverse.shape[axis] - 1), axis),
     )
     step = np.where(both > 0, step, np.inf)
     edge = np.full_like(inverse.take([0], axis), np.inf)
@@ -177,7 +190,9 @@ def _draw(
 
 
 def _edges(corners: np.ndarray, slack: float) -> tuple[np.ndarray, np.ndarray]:
-    """Outward unit normals (4 x 2 x N) and distances from the origin (4 x N) of patch edges, float32."""
+    """Outward unit normals (4 x 2 x N) and distances from the origin (4 x N) of patch edges,
+    float32.
+    """
     middle = corners.mean(1)
     normals = np.empty((4, 2, len(corners)), np.float32)
     reach = np.empty((4, len(corners)), np.float32)

@@ -1,4 +1,6 @@
-"""Worlds from seeds, their pictures, their maps and their truth. Importing this loads neither open3d nor torch."""
+"""Worlds from seeds, their pictures, their maps and their truth. Importing this loads neither
+open3d nor torch.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ipt_training.scenes.camera import Camera, View, camera_pose
     from ipt_training.scenes.checks import check_scene
-    from ipt_training.scenes.embree import FloorMark, Renderer, TopDown
+    from ipt_training.scenes.embree import Renderer, TopDown
     from ipt_training.scenes.generator import make_scene
     from ipt_training.scenes.grids import Grid, observed, occupancy
+    from ipt_training.scenes.mark import FloorMark
     from ipt_training.scenes.scene import Scene, SceneError, SceneObject
     from ipt_training.scenes.splits import seeds_of, split_of
 
 _HOME = {
     "Camera": "camera",
-    "FloorMark": "embree",
+    "FloorMark": "mark",
     "Grid": "grids",
     "Renderer": "embree",
     "Scene": "scene",

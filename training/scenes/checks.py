@@ -1,4 +1,5 @@
-"""Is a scene a possible place? Nothing in anything else, everything inside its room, every room open to a robot.
+"""Is a scene a possible place? Nothing in anything else, everything inside its room, every room
+open to a robot.
 
 In: a `Scene`. Out: a list of complaints in words, empty when all is well.
 """
@@ -13,7 +14,8 @@ from ipt_training.scenes.scene import Scene
 from ipt_training.scenes.solids import footprints_of
 
 ROBOT_RADIUS_M = 0.3
-#: A room counts as reachable when the robot gets to at least this share of the places it would fit in.
+#: A room counts as reachable when the robot gets to at least this share of the places it would fit
+#: in.
 MIN_SHARE = 0.6
 
 
@@ -23,7 +25,10 @@ def check_scene(scene: Scene) -> list[str]:
         out_of_room(scene)
         + touching_objects(scene)
         + parts_outside_footprint(scene)
-        + [f"room {i}: a robot of {ROBOT_RADIUS_M} m radius cannot get there" for i in unreachable_rooms(scene)]
+        + [
+            f"room {i}: a robot of {ROBOT_RADIUS_M} m radius cannot get there"
+            for i in unreachable_rooms(scene)
+        ]
     )
 
 
@@ -40,7 +45,7 @@ def out_of_room(scene: Scene) -> list[str]:
 
 
 def touching_objects(scene: Scene) -> list[str]:
-    """Pairs of objects whose footprints overlap. Footprints hold all parts, so apart means apart."""
+    """Pairs of objects whose footprints overlap; a footprint holds all parts of its object."""
     from ipt_training.scenes.generator import footprints_overlap
 
     wrong = []
@@ -72,7 +77,8 @@ def parts_outside_footprint(scene: Scene) -> list[str]:
 def unreachable_rooms(
     scene: Scene, robot_radius_m: float = ROBOT_RADIUS_M, coarse: bool = False
 ) -> list[int]:
-    """Rooms where the robot, coming through the doors from the others, cannot reach most free places.
+    """Rooms where the robot, coming through the doors from the others, cannot reach most free
+    places.
 
     coarse: takes footprints for the objects: faster, never finds more room than there is.
     """

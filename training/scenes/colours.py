@@ -1,4 +1,5 @@
-"""The colours that objects are named by, and what they look like. Red is missing on purpose: it is the painted X's.
+"""The colours that objects are named by, and what they look like. Red is missing on purpose: it is
+the painted X's.
 
 In: a colour word. Out: RGB 0-255. The first eight are far apart even at 64 pixels under dim light.
 """

@@ -1,8 +1,9 @@
-"""Ray-cast pictures of a scene on the CPU: RGB, depth, instances, from a camera or from above. No OpenGL.
+"""Ray-cast pictures of a scene on the CPU: RGB, depth, instances, from a camera or from above. No
+OpenGL.
 
-In: a `Scene`, poses and cameras. Out: `View`s and `TopDown`s, the same pixels on every machine. Rays go through Embree
-(open3d's RaycastingScene); depth and instance are those of the ray through a pixel's centre, colour is averaged over
-four rays where surfaces meet.
+In: a `Scene`, poses and cameras. Out: `View`s and `TopDown`s, the same pixels on every machine.
+Rays go through Embree (open3d's RaycastingScene); depth and instance are those of the ray through
+a pixel's centre, colour is averaged over four rays where surfaces meet.
 """
 
 from __future__ import annotations
@@ -15,65 +16,32 @@ from typing import Any
 import numpy as np
 
 from ipt_training.scenes.camera import Camera, View
-from ipt_training.scenes.colours import RED_X
+from ipt_training.scenes.mark import SUBPIXELS, FloorMark
 from ipt_training.scenes.mesh import mesh_of
 from ipt_training.scenes.projection import pixel_rays
 from ipt_training.scenes.scene import CEILING, FLOOR, NOTHING, WALL, Scene, SceneError
 from ipt_training.scenes.shading import (
     CEILING_FACTOR,
     OUTSIDE,
-    SKIRTING_FACTOR,
     SKIRTING_M,
     WALL_TOP_FACTOR,
     contact,
     dim,
     floor_colour,
     floor_look,
+    skirting,
 )
 
 _MISS = np.uint32(0xFFFFFFFF)
-#: Where in a pixel the four rays of a mixed pixel go.
-_SUBPIXELS = np.array(
-    [[-0.125, -0.375], [0.375, -0.125], [-0.375, 0.125], [0.125, 0.375]], np.float32
-)
-
-
-@dataclass(frozen=True)
-class FloorMark:
-    """An X painted on the floor: two bars of `bar_m` width across a square of `size_m`, m; yaw rad; RGB 0-255."""
-
-    x: float
-    y: float
-    yaw: float = 0.0
-    size_m: float = 0.6
-    bar_m: float = 0.15
-    colour: tuple[int, int, int] = RED_X
-
-    def covers(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Which floor points are painted; bool."""
-        u, v = self._local(x, y)
-        a, b = np.abs(u), np.abs(v)
-        half, bar = np.float32(0.5 * self.size_m), np.float32(0.5 * self.bar_m)
-        return np.asarray((np.minimum(a, b) <= bar) & (np.maximum(a, b) <= half))
-
-    def near(self, x: np.ndarray, y: np.ndarray, margin_m: np.ndarray) -> np.ndarray:
-        """Which floor points lie within `margin_m` of its square; bool."""
-        u, v = self._local(x, y)
-        return np.asarray(np.maximum(np.abs(u), np.abs(v)) <= np.float32(0.5 * self.size_m) + margin_m)
-
-    def _local(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        # bars along the diagonals of its yaw: an X, not a plus
-        c, s = np.float32(np.cos(self.yaw + np.pi / 4)), np.float32(np.sin(self.yaw + np.pi / 4))
-        dx, dy = x - np.float32(self.x), y - np.float32(self.y)
-        return c * dx + s * dy, c * dy - s * dx
 
 
 @dataclass(frozen=True)
 class TopDown:
     """The house from straight above without its ceiling, north (y) up.
 
-    rgb: H x W x 3 uint8. instance: H x W int32 as in `View`, NOTHING outside the house. height_m: H x W float32, of the
-    highest surface. A pixel is `resolution_m` wide; the picture's upper left corner is at (x_min, y_max).
+    rgb: H x W x 3 uint8. instance: H x W int32 as in `View`, NOTHING outside the house. height_m:
+    H x W float32, of the highest surface. A pixel is `resolution_m` wide; the picture's upper left
+    corner is at (x_min, y_max).
     """
 
     rgb: np.ndarray
@@ -96,13 +64,16 @@ class TopDown:
 
 @dataclass(frozen=True)
 class Hits:
-    """What rays met. depth_m: float32, in lengths of the ray's direction, 0 for nothing. instance: int32."""
+    """What rays met. depth_m: float32, in lengths of the ray's direction, 0 for nothing. instance:
+    int32.
+    """
 
     depth_m: np.ndarray
     instance: np.ndarray
 
 
-#: (flat pixel indices or all of them, N x 2 offsets in the pixel) -> (origins N x 3, directions N x 3), float32
+#: (flat pixel indices or all of them, N x 2 offsets in the pixel) -> (origins N x 3, directions N
+#: x 3), float32
 _Rays = Callable[[np.ndarray | None, np.ndarray], tuple[np.ndarray, np.ndarray]]
 _CENTRE = np.zeros((1, 2), np.float32)
 
@@ -175,7 +146,7 @@ class Renderer:
         return [View(rgb[i], depth[i], instance[i]) for i in range(len(poses))]
 
     def cast_views(self, poses: Sequence[np.ndarray], camera: Camera) -> Hits:
-        """Depth and instance only, P x H x W, without colour: for choosing among many viewpoints."""
+        """Depth and instance, P x H x W, without colour: for choosing among many viewpoints."""
         turns, eyes = _split(poses)
         rays = pixel_rays(camera).reshape(-1, 3)
         directions = (rays @ turns.transpose(0, 2, 1)).reshape(-1, 3)
@@ -193,12 +164,16 @@ class Renderer:
     def sees(
         self, points: np.ndarray, world_from_camera: np.ndarray, slack_m: float = 0.02
     ) -> np.ndarray:
-        """Whether nothing stands between the camera's position and each of N x 3 points; bool. Ignores the frame."""
+        """Whether nothing stands between the camera's position and each of N x 3 points; bool.
+        Ignores the frame.
+        """
         points = np.asarray(points, np.float32)
         eye = np.asarray(world_from_camera[:3, 3], np.float32)
         ways = points - eye
         length = np.linalg.norm(ways, axis=1)
-        hits = self.cast(np.broadcast_to(eye, points.shape), ways / np.maximum(length, 1e-6)[:, None])
+        hits = self.cast(
+            np.broadcast_to(eye, points.shape), ways / np.maximum(length, 1e-6)[:, None]
+        )
         return np.asarray((hits.depth_m == 0) | (hits.depth_m >= length - slack_m))
 
     def top_down(
@@ -246,7 +221,9 @@ class Renderer:
         rays[:, 3:] = directions
         found = tree.cast_rays(open3d.core.Tensor.from_numpy(rays), nthreads=self.threads)
         triangle = found["primitive_ids"].numpy()
-        triangle = np.where(triangle == _MISS, len(self._mesh.triangles), triangle).astype(np.int32)
+        triangle = np.where(triangle == _MISS, len(self._mesh.triangles), triangle).astype(
+            np.int32
+        )
         return found["t_hit"].numpy(), triangle, found["primitive_uvs"].numpy()
 
     def _picture(
@@ -274,8 +251,8 @@ class Renderer:
         mixed |= mark.reshape(shape)
         where = np.flatnonzero(mixed)
         if len(where):
-            count = len(_SUBPIXELS)
-            o, d = make(np.repeat(where, count), np.tile(_SUBPIXELS, (len(where), 1)))
+            count = len(SUBPIXELS)
+            o, d = make(np.repeat(where, count), np.tile(SUBPIXELS, (len(where), 1)))
             t, tri, b = self._cast(tree, o, d)
             ids = mesh.instance[tri]
             t[ids == NOTHING] = 0
@@ -298,7 +275,9 @@ class Renderer:
         marks: Sequence[FloorMark],
         from_above: bool,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Colours N x 3 float32 0-1; which points are on or near a floor mark; indices of points outside the house."""
+        """Colours N x 3 float32 0-1; which points are on or near a floor mark; indices of points
+        outside the house.
+        """
         mesh, wall_height = self._mesh, self.scene.wall_height_m
         light = mesh.light[triangle, 0]
         round_ = np.flatnonzero(mesh.curved[triangle])
@@ -315,8 +294,8 @@ class Renderer:
         if from_above:
             shaded[instance == WALL] = WALL_TOP_FACTOR
         shaded[instance == CEILING] = CEILING_FACTOR
-        wall = np.flatnonzero((instance == WALL) & (z < SKIRTING_M))
-        shaded[wall] *= SKIRTING_FACTOR
+        wall = np.flatnonzero((instance == WALL) & (z < 2 * SKIRTING_M))
+        shaded[wall] *= skirting(z[wall], np.float32(pixel) * distance[wall])
         shaded[floor] = 1
         shaded[instance == NOTHING] = 1
         light *= shaded
@@ -326,7 +305,8 @@ class Renderer:
         if len(floor):
             o, d, t = origins[floor], directions[floor], distance[floor]
             x, y = o[:, 0] + t * d[:, 0], o[:, 1] + t * d[:, 1]
-            # along the view a pixel covers more floor, the flatter the more; mean of both directions
+            # along the view a pixel covers more floor, the flatter the more; mean of both
+            # directions
             cover = np.float32(pixel) * (t if not from_above else np.float32(1))
             if not from_above:
                 length = np.sqrt((d * d).sum(1))
@@ -347,7 +327,7 @@ class Renderer:
 
 
 def _split(poses: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Rotations P x 3 x 3 and positions P x 3, float32; refuses anything but finite 4 x 4 poses."""
+    """Rotations P x 3 x 3 and positions P x 3, float32; refuses all but finite 4 x 4 poses."""
     stack = np.asarray(poses, np.float64)
     if stack.ndim != 3 or stack.shape[1:] != (4, 4) or not np.isfinite(stack).all():
         raise SceneError(f"pose: expected finite 4 x 4 matrices, got shape {stack.shape}")

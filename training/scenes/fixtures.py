@@ -1,6 +1,8 @@
-"""Flat things on walls: frames around doorways, windows in outer walls, pictures. They give walls something to see.
+"""Flat things on walls: frames around doorways, windows in outer walls, pictures. They give walls
+something to see.
 
-In: a wall with its openings. Out: `Fixture`s, at most 2.5 cm thick, so that furniture 3 cm off the wall clears them.
+In: a wall with its openings. Out: `Fixture`s, at most 2.5 cm thick, so that furniture 3 cm off the
+wall clears them.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ _CLEAR_M = 0.3  # between a fixture and the next or a doorway
 
 
 def fixtures_of(rng: np.random.Generator, wall: Wall, room: Room) -> list[Fixture]:
-    """Door frames always; at most two windows or pictures on the solid stretches of a wall, sometimes none."""
+    """Door frames always; at most two windows or pictures on the solid stretches of a wall,
+    sometimes none.
+    """
     out = [_door_frame(wall, room, o.start_m, o.end_m, o.height_m) for o in wall.openings]
     length = (wall.x_max - wall.x_min) if wall.along_x else (wall.y_max - wall.y_min)
     stretches = _solid(wall, length)

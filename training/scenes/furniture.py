@@ -1,7 +1,8 @@
 """How each category is built from primitives: a chair is a seat, a back and four legs.
 
-In: a category, the RGB of its colour and a random generator for its proportions. Out: a `Model`: primitives around an
-origin on the floor, front along x, and the footprint. Nothing here knows where the thing will stand.
+In: a category, the RGB of its colour and a random generator for its proportions. Out: a `Model`:
+primitives around an origin on the floor, front along x, and the footprint. Nothing here knows
+where the thing will stand.
 """
 
 from __future__ import annotations
@@ -128,9 +129,7 @@ def _cabinet(c: RGB, rng: np.random.Generator) -> Model:
     parts = [_box(-0.01, 0, h / 2, depth - 0.02, width, h, shade(c, 0.85))]
     front, gap = depth / 2 - 0.01, 0.03
     for s in (-1, 1):
-        parts.append(
-            _box(front, s * width / 4, h / 2, 0.02, width / 2 - 2 * gap, h - 2 * gap, c)
-        )
+        parts.append(_box(front, s * width / 4, h / 2, 0.02, width / 2 - 2 * gap, h - 2 * gap, c))
     knobs = [
         Primitive("sphere", (0.05, 0.05, 0.05), (front + 0.01, s * 0.07, 0.55 * h), METAL)
         for s in (-1, 1)
@@ -306,7 +305,7 @@ def categories(level: str) -> dict[str, Category]:
 
 
 def build(level: str, category: str, colour: RGB, rng: np.random.Generator) -> Model:
-    """Build one thing; lengths are rounded to 0.1 mm so that every machine gives the same scene."""
+    """Build one thing; lengths are rounded to 0.1 mm, so that all machines give equal scenes."""
     catalogue = categories(level)
     if category not in catalogue:
         raise SceneError(f"category {category!r}: {level} has {', '.join(catalogue)}")

@@ -1,7 +1,9 @@
-"""Scenes from integer seeds: a floor plan, then things placed in it so that nothing touches and a robot gets through.
+"""Scenes from integer seeds: a floor plan, then things placed in it so that nothing touches and a
+robot gets through.
 
-In: a seed and a level ("room": one room, a few plain shapes named by colour; "house": up to four furnished rooms).
-Out: a `Scene`, equal for equal arguments on every machine. Lengths are rounded, sets are never iterated.
+In: a seed and a level ("room": one room, a few plain shapes named by colour; "house": up to four
+furnished rooms). Out: a `Scene`, equal for equal arguments on every machine. Lengths are rounded,
+sets are never iterated.
 """
 
 from __future__ import annotations
@@ -45,7 +47,8 @@ def make_scene(
     rooms: int | None = None,
     rejections: Rejections | None = None,
 ) -> Scene:
-    """The scene of a seed. `objects` and `rooms` fix their numbers; SceneError says how many objects fit.
+    """The scene of a seed. `objects` and `rooms` fix their numbers; SceneError says how many
+    objects fit.
 
     rejections: counts what was thrown away on the way, for reports.
     """
@@ -77,9 +80,11 @@ def make_scene(
         return scene
     if objects is not None:
         raise SceneError(
-            f"objects={objects}: only {most} fit into scene {seed} of level {level!r}; ask for fewer"
+            f"objects={objects}: only {most} fit into scene {seed}, level {level!r}; ask for fewer"
         )
-    raise SceneError(f"scene {seed} of level {level!r}: no valid arrangement in {_ATTEMPTS} attempts")
+    raise SceneError(
+        f"scene {seed} of level {level!r}: no valid arrangement in {_ATTEMPTS} attempts"
+    )
 
 
 def _attempt(
@@ -126,7 +131,9 @@ def _attempt(
 
 
 def _room_wishes(rng: np.random.Generator, number: int) -> list[tuple[str, str]]:
-    """Distinct names, few categories: counting needs several of a kind, every colour-shape pair once."""
+    """Distinct names, few categories: counting needs several of a kind, every colour-shape pair
+    once.
+    """
     catalogue = categories("room")
     kinds = list(catalogue)
     few = min(len(kinds), int(rng.integers(2, 5)))
@@ -143,7 +150,9 @@ def _room_wishes(rng: np.random.Generator, number: int) -> list[tuple[str, str]]
 
 
 def _house_wishes(rng: np.random.Generator, number: int) -> list[tuple[str, str]]:
-    """Mostly distinct names; now and then a set of equal chairs. Big things first, they need the room."""
+    """Mostly distinct names; now and then a set of equal chairs. Big things first, they need the
+    room.
+    """
     catalogue = categories("house")
     kinds = list(catalogue)
     weights = np.array([catalogue[k].weight for k in kinds])
@@ -193,7 +202,7 @@ def _spot(
     placement: Placement,
     plan: Plan,
 ) -> SceneObject | None:
-    """One random place; against a wall with the back to it, near a wall, or anywhere at any angle."""
+    """One random place: with the back against a wall, near a wall, or anywhere at any angle."""
     areas = np.array([(r.x_max - r.x_min) * (r.y_max - r.y_min) for r in plan.rooms])
     index = int(rng.choice(len(areas), p=areas / areas.sum()))
     x0, y0, x1, y1 = plan.rooms[index].interior
@@ -259,14 +268,17 @@ def distance_to_point(thing: SceneObject, x: float, y: float) -> float:
 
 
 def footprints_overlap(a: SceneObject, b: SceneObject, gap_m: float = 0.0) -> bool:
-    """Whether two footprints are closer than `gap_m` (separating axes of two turned rectangles)."""
+    """Whether two footprints are closer than `gap_m` (separating axes of two rectangles)."""
     reach = 0.5 * (math.hypot(*a.footprint) + math.hypot(*b.footprint)) + gap_m
     dx, dy = b.position[0] - a.position[0], b.position[1] - a.position[1]
     if dx * dx + dy * dy > reach * reach:
         return False
     for first, second in ((a, b), (b, a)):
         c, s = math.cos(first.yaw), math.sin(first.yaw)
-        for (ux, uy), half in (((c, s), first.footprint[0] / 2), ((-s, c), first.footprint[1] / 2)):
+        for (ux, uy), half in (
+            ((c, s), first.footprint[0] / 2),
+            ((-s, c), first.footprint[1] / 2),
+        ):
             centre = first.position[0] * ux + first.position[1] * uy
             spans = [x * ux + y * uy - centre for x, y in second.corners()]
             if min(spans) > half + gap_m or max(spans) < -half - gap_m:

@@ -1,7 +1,9 @@
-"""Occupancy grids: the truth of a scene, what a camera with depth has seen of it, and where a robot fits.
+"""Occupancy grids: the truth of a scene, what a camera with depth has seen of it, and where a
+robot fits.
 
-In: a `Scene`, or a grid and depth views. Out: `Grid`s with the semantics of nav_msgs/OccupancyGrid (0 free, 100 occupied,
--1 unknown; row 0 at the lowest y). Distances and paths are for a disc-shaped robot. No rendering, no ROS.
+In: a `Scene`, or a grid and depth views. Out: `Grid`s with the semantics of nav_msgs/OccupancyGrid
+(0 free, 100 occupied, -1 unknown; row 0 at the lowest y). Distances and paths are for a
+disc-shaped robot. No rendering, no ROS.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ ROBOT_SLAB_M = (0.02, 1.3)
 
 @dataclass(frozen=True)
 class Grid:
-    """cells: rows (y) x columns (x) int8, as above. origin: x, y of the lower left corner of cell [0, 0], m."""
+    """cells: rows (y) x columns (x) int8, as above. origin: x, y of the lower left corner of cell
+    [0, 0], m.
+    """
 
     cells: np.ndarray
     origin: tuple[float, float]
@@ -62,7 +66,8 @@ def occupancy(
     margin_m: float = 0.0,
     solids: Solids | None = None,
 ) -> Grid:
-    """The truth. A cell is occupied if any solid between the heights of `slab_m` covers any part of it.
+    """The truth. A cell is occupied if any solid between the heights of `slab_m` covers any part
+    of it.
 
     Outside the rooms everything is occupied. margin_m: grows the grid around the house.
     solids: what stands in it, if it is at hand or should not be the scene's own.
@@ -95,7 +100,9 @@ _CUBE = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (
 def _square(
     solids: Solids, i: int, slab_m: tuple[float, float]
 ) -> tuple[float, float, float, float] | None:
-    """x_min, y_min, x_max, y_max of an upright box along the axes; None for anything else or outside the slab."""
+    """x_min, y_min, x_max, y_max of an upright box along the axes; None for anything else or
+    outside the slab.
+    """
     if solids.shape[i] != 0 or solids.rotation[i, 0, 0] != 1 or solids.rotation[i, 2, 2] != 1:
         return None
     (x, y, z), (sx, sy, sz) = solids.position[i], solids.size[i]
@@ -105,7 +112,9 @@ def _square(
 
 
 def _outline(solids: Solids, i: int, slab_m: tuple[float, float]) -> np.ndarray | None:
-    """Convex floor outline of what solid i has within the slab: K x 2, counter-clockwise; None if nothing."""
+    """Convex floor outline of what solid i has within the slab: K x 2, counter-clockwise; None if
+    nothing.
+    """
     low, high = slab_m
     size, rotation, position = solids.size[i], solids.rotation[i], solids.position[i]
     upright = rotation[2, 2] > 1 - 1e-9
@@ -157,7 +166,8 @@ def _mark(
             (ax, ay), (bx, by) = outline.min(0), outline.max(0)
         else:
             continue
-        # strictly overlapping cells only: a wall that ends on a cell border leaves the next cell free
+        # strictly overlapping cells only: a wall that ends on a cell border leaves the next cell
+        # free
         c0, c1 = np.searchsorted(xs, (ax - half + 1e-6, bx + half - 1e-6))
         r0, r1 = np.searchsorted(ys, (ay - half + 1e-6, by + half - 1e-6))
         if c0 >= c1 or r0 >= r1:
@@ -175,7 +185,9 @@ def _mark(
 
 
 def clearance_m(grid: Grid, unknown_blocks: bool = True) -> np.ndarray:
-    """Distance from each cell's centre to the nearest blocked cell's edge, about: H x W float64, m, 0 when blocked."""
+    """Distance from each cell's centre to the nearest blocked cell's edge, about: H x W float64,
+    m, 0 when blocked.
+    """
     blocked = grid.cells == OCCUPIED
     if unknown_blocks:
         blocked |= grid.cells == UNKNOWN
@@ -189,10 +201,10 @@ def passable(grid: Grid, robot_radius_m: float = 0.3, unknown_blocks: bool = Tru
     return clearance_m(grid, unknown_blocks) >= robot_radius_m
 
 
-def reachable(
-    grid: Grid, start: tuple[float, float], robot_radius_m: float = 0.3
-) -> np.ndarray:
-    """Cells the middle of the robot can be driven to from `start` (x, y, m): H x W bool, all False if it is stuck."""
+def reachable(grid: Grid, start: tuple[float, float], robot_radius_m: float = 0.3) -> np.ndarray:
+    """Cells the middle of the robot can be driven to from `start` (x, y, m): H x W bool, all False
+    if it is stuck.
+    """
     free = passable(grid, robot_radius_m)
     labels, _ = ndimage.label(free)
     row, col = grid.cell_of(np.array(start))
@@ -253,11 +265,11 @@ def observed(
     slab_m: tuple[float, float] = ROBOT_SLAB_M,
     max_range_m: float = 8.0,
 ) -> Grid:
-    """The partial map that depth views give: free where a ray passed at robot height or met the floor, occupied where
-    a surface within the slab was hit, unknown (-1) elsewhere.
+    """The partial map that depth views give: free where a ray passed at robot height or met the
+    floor, occupied where a surface within the slab was hit, unknown (-1) elsewhere.
 
-    shape: a grid of which only origin, resolution and size are read. views: (depth_m, camera, world_from_camera) each.
-    A cell that one ray passes and another hits is occupied.
+    shape: a grid of which only origin, resolution and size are read. views: (depth_m, camera,
+    world_from_camera) each. A cell that one ray passes and another hits is occupied.
     """
     h, w = shape.cells.shape
     free = np.zeros(h * w, bool)
@@ -295,7 +307,9 @@ def _trace(
     into = ends[surface] + ray[surface] * (1e-3 / length[surface])[:, None]
     _set(hit, shape, into[:, :2])
     # the part of each ray below the top of the slab, up to just before its end
-    stop = np.minimum(1.0 - 0.5 * shape.resolution_m / np.maximum(length, 1e-6), max_range_m / length)
+    stop = np.minimum(
+        1.0 - 0.5 * shape.resolution_m / np.maximum(length, 1e-6), max_range_m / length
+    )
     dz = ray[:, 2]
     with np.errstate(divide="ignore", invalid="ignore"):
         cross = (high - eye[2]) / dz
@@ -306,7 +320,8 @@ def _trace(
         begin = np.where(dz < 0, cross, np.inf)
     keep = begin < stop
     begin, stop, ray, length = begin[keep], stop[keep], ray[keep], length[keep]
-    # samples a third of a cell apart; rays are grouped by their number of samples to keep memory flat
+    # samples a third of a cell apart; rays are grouped by their number of samples to keep memory
+    # flat
     flat = np.hypot(ray[:, 0], ray[:, 1])
     counts = np.ceil((stop - begin) * flat / (shape.resolution_m / 3)).astype(np.int64) + 1
     order = np.argsort(counts, kind="stable")

@@ -1,7 +1,8 @@
 """Floor plans: rectangular rooms that share walls, with doors between them.
 
-In: a random generator and the wished number of rooms. Out: rooms, doors and the wall slabs with their openings; every
-room can be reached through doors. Rooms lie on a 0.1 m grid, so the same plan comes out on every machine.
+In: a random generator and the wished number of rooms. Out: rooms, doors and the wall slabs with
+their openings; every room can be reached through doors. Rooms lie on a 0.1 m grid, so the same
+plan comes out on every machine.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ class _Rect:
 def make_plan(
     rng: np.random.Generator, rooms: int, side_m: tuple[float, float], furnished: bool
 ) -> Plan:
-    """A house of `rooms` rooms, each with sides drawn from `side_m` (from, to), centred on the origin.
+    """A house of `rooms` rooms, each with sides drawn from `side_m` (from, to), centred on the
+    origin.
 
     furnished: with door frames, windows and pictures on the walls.
     """
@@ -97,23 +99,33 @@ def _grow(rng: np.random.Generator, rooms: int, side_m: tuple[float, float]) -> 
 
 
 def _sprawl(rects: list[_Rect]) -> tuple[int, int]:
-    """The longer side of the house, then the area of the box around it: small for a compact plan."""
+    """The longer side of the house and the area of the box around it: small if compact."""
     w = max(r.x1 for r in rects) - min(r.x0 for r in rects)
     h = max(r.y1 for r in rects) - min(r.y0 for r in rects)
     return max(w, h), w * h
 
 
 def _beside(rng: np.random.Generator, rects: list[_Rect], low: int, high: int) -> _Rect | None:
-    """A random new room against a side of a random old one, or None where it would overlap another."""
+    """A random new room against a side of a random old one, or None where it would overlap
+    another.
+    """
     shared = round(MIN_SHARED_M * 10)
     base = rects[int(rng.integers(len(rects)))]
     w, h = (int(v) for v in rng.integers(low, high + 1, 2))
     side = int(rng.integers(4))
     if side < 2:
-        y = int(rng.choice((base.y0, base.y1 - h, rng.integers(base.y0 - h + shared, base.y1 - shared + 1))))
+        y = int(
+            rng.choice(
+                (base.y0, base.y1 - h, rng.integers(base.y0 - h + shared, base.y1 - shared + 1))
+            )
+        )
         x = base.x1 if side == 0 else base.x0 - w
     else:
-        x = int(rng.choice((base.x0, base.x1 - w, rng.integers(base.x0 - w + shared, base.x1 - shared + 1))))
+        x = int(
+            rng.choice(
+                (base.x0, base.x1 - w, rng.integers(base.x0 - w + shared, base.x1 - shared + 1))
+            )
+        )
         y = base.y1 if side == 2 else base.y0 - h
     new = _Rect(x, y, x + w, y + h)
     return None if any(new.overlaps(r) for r in rects) else new
@@ -131,7 +143,9 @@ def _shared(a: _Rect, b: _Rect) -> tuple[bool, int, int, int] | None:
 
 
 def _doors(rng: np.random.Generator, rects: list[_Rect]) -> tuple[Door, ...]:
-    """One door on every shared wall that is long enough: rooms grew onto such a wall, so all are connected."""
+    """One door on every shared wall that is long enough: rooms grew onto such a wall, so all are
+    connected.
+    """
     doors = []
     for i, a in enumerate(rects):
         for j in range(i):
@@ -168,7 +182,9 @@ def _dress(rng: np.random.Generator, r: _Rect) -> Room:
 
 
 def _walls(index: int, room: Room, doors: tuple[Door, ...], height: float) -> list[Wall]:
-    """Four slabs: two over the whole length along x, two between them along y, so that none overlap."""
+    """Four slabs: two over the whole length along x, two between them along y, so that none
+    overlap.
+    """
     t = room.wall_m
     x0, y0, x1, y1 = room.x_min, room.y_min, room.x_max, room.y_max
     r = 4  # decimals: sums of tenths and hundredths stay clean

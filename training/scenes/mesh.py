@@ -1,14 +1,16 @@
-"""Triangles for the solids of a scene, with everything about a triangle's look in tables indexed by its number.
+"""Triangles for the solids of a scene, with everything about a triangle's look in tables indexed
+by its number.
 
-In: a `Scene`. Out: `Mesh`: vertices, triangles, and per triangle its instance, colour and light. Lambert light of far
-lamps does not depend on the camera, so it is computed here once per corner and a pixel only looks it up.
+In: a `Scene`. Out: `Mesh`: vertices, triangles, and per triangle its instance, colour and light.
+Lambert light of far lamps does not depend on the camera, so it is computed here once per corner
+and a pixel only looks it up.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -16,15 +18,17 @@ from ipt_training.scenes.scene import CEILING, FLOOR, NOTHING, Scene
 from ipt_training.scenes.shading import OUTSIDE, lambert
 from ipt_training.scenes.solids import Solids, solids_of
 
-#: Sides of round shapes, up to each diameter in m; spheres have half as many rings. Outlines are within 1 mm.
+#: Sides of round shapes, up to each diameter in m; spheres have half as many rings. Outlines are
+#: within 1 mm.
 SIDES = ((0.12, 16), (0.5, 32), (math.inf, 48))
 CEILING_COLOUR = (0.93, 0.925, 0.91)
 
 
 @dataclass(frozen=True)
 class UnitMesh:
-    """A shape of extent 1. vertices: V x 3. triangles: T x 3. normals: T x 3 x 3, at the corners. face: T int, smooth
-    side or cap or one of six; two triangles of one face show no edge between them."""
+    """A shape of extent 1. vertices: V x 3. triangles: T x 3. normals: T x 3 x 3, at the corners.
+    face: T int, smooth side or cap or one of six; two triangles of one face show no edge between
+    them."""
 
     vertices: np.ndarray
     triangles: np.ndarray
@@ -34,9 +38,10 @@ class UnitMesh:
 
 @dataclass(frozen=True)
 class Mesh:
-    """vertices: V x 3 float32, world, m. triangles: T x 3 int32. The tables have one more row, the last, for rays that
-    hit nothing. instance: int32. surface: int32, equal inside one smooth face. colour: x 3 float32, unlit, 0-1.
-    light: x 3 float32, at the corners. curved: bool, light differs between corners."""
+    """vertices: V x 3 float32, world, m. triangles: T x 3 int32. The tables have one more row, the
+    last, for rays that hit nothing. instance: int32. surface: int32, equal inside one smooth face.
+    colour: x 3 float32, unlit, 0-1. light: x 3 float32, at the corners. curved: bool, light
+    differs between corners."""
 
     vertices: np.ndarray
     triangles: np.ndarray
@@ -71,7 +76,9 @@ def _box() -> UnitMesh:
 
 
 def _circle(sides: int) -> np.ndarray:
-    """Corners of the polygon with the same area as the circle of diameter 1: edges lie half inside, half outside."""
+    """Corners of the polygon with the same area as the circle of diameter 1: edges lie half
+    inside, half outside.
+    """
     a = (np.arange(sides) + 0.5) * 2 * math.pi / sides
     r = 0.5 * math.sqrt(2 * math.pi / sides / math.sin(2 * math.pi / sides))
     return np.stack([r * np.cos(a), r * np.sin(a)], axis=1)
@@ -89,7 +96,9 @@ def _cylinder(n: int) -> UnitMesh:
     i = np.arange(n)
     j = (i + 1) % n
     side = np.concatenate([np.c_[i, j, j + n], np.c_[i, j + n, i + n]])
-    caps = np.concatenate([np.c_[j, i, np.full(n, 2 * n)], np.c_[i + n, j + n, np.full(n, 2 * n + 1)]])
+    caps = np.concatenate(
+        [np.c_[j, i, np.full(n, 2 * n)], np.c_[i + n, j + n, np.full(n, 2 * n + 1)]]
+    )
     t = _outward(v, np.concatenate([side, caps]))
     normals = _flat(v, t)
     radial = v[t[: 2 * n]] * (1, 1, 0)
@@ -140,7 +149,7 @@ def _sphere(around: int) -> UnitMesh:
     return UnitMesh(r * v, t, v[t], np.zeros(len(t), np.int64))
 
 
-@lru_cache(maxsize=None)
+@cache
 def unit_mesh(shape: int, sides: int) -> UnitMesh:
     """shape: index into SHAPES."""
     return _box() if shape == 0 else (_cylinder, _cone, _sphere)[shape - 1](sides)
@@ -167,7 +176,10 @@ def mesh_of(scene: Scene) -> Mesh:
         normals.append(n)
         curved.append(np.tile((np.ptp(unit.normals, axis=1) > 1e-9).any(1), len(rows)))
     x0, y0, x1, y1 = scene.bounds
-    for z, what, tint in ((0.0, FLOOR, (1.0, 1.0, 1.0)), (scene.wall_height_m, CEILING, CEILING_COLOUR)):
+    for z, what, tint in (
+        (0.0, FLOOR, (1.0, 1.0, 1.0)),
+        (scene.wall_height_m, CEILING, CEILING_COLOUR),
+    ):
         vertices.append(np.array([[x0, y0, z], [x1, y0, z], [x1, y1, z], [x0, y1, z]]))
         triangles.append(np.array([[0, 1, 2], [0, 2, 3]]) + at)
         at += 4

@@ -1,4 +1,5 @@
-"""Between pixels and the world: project points, lift depth, measure how much of a picture an object fills.
+"""Between pixels and the world: project points, lift depth, measure how much of a picture an
+object fills.
 
 In: cameras, poses and views as in `camera`. Out: numpy arrays. No scene, no renderer.
 """
@@ -14,9 +15,11 @@ from ipt_training.scenes.camera import Camera
 
 @lru_cache(maxsize=64)
 def pixel_rays(camera: Camera, samples: int = 1) -> np.ndarray:
-    """Ray directions in the optical frame with z = 1, so that distance along a ray = depth. Float32, read-only.
+    """Ray directions in the optical frame with z = 1, so that distance along a ray = depth.
+    Float32, read-only.
 
-    samples = 1: H x W x 3 through the pixel centres; samples = s: (s*H) x (s*W) x 3, a regular grid in each pixel.
+    samples = 1: H x W x 3 through the pixel centres; samples = s: (s*H) x (s*W) x 3, a regular
+    grid in each pixel.
     """
     u = (np.arange(camera.width * samples, dtype=np.float64) + 0.5) / samples
     v = (np.arange(camera.height * samples, dtype=np.float64) + 0.5) / samples
@@ -32,7 +35,9 @@ def pixel_rays(camera: Camera, samples: int = 1) -> np.ndarray:
 def project(
     points: np.ndarray, camera: Camera, world_from_camera: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """... x 3 world points to (... x 2 pixels u, v; ... depths, m). Points behind the camera have depth <= 0, pixels NaN."""
+    """... x 3 world points to (... x 2 pixels u, v; ... depths, m). Points behind the camera have
+    depth <= 0, pixels NaN.
+    """
     points = np.asarray(points, np.float64)
     local = (points - world_from_camera[:3, 3]) @ world_from_camera[:3, :3]
     depth = local[..., 2]
@@ -49,13 +54,13 @@ def in_picture(pixels: np.ndarray, camera: Camera, margin_px: float = 0.0) -> np
     u, v = pixels[..., 0], pixels[..., 1]
     m = margin_px
     with np.errstate(invalid="ignore"):
-        return np.asarray(
-            (u >= m) & (u <= camera.width - m) & (v >= m) & (v <= camera.height - m)
-        )
+        return np.asarray((u >= m) & (u <= camera.width - m) & (v >= m) & (v <= camera.height - m))
 
 
 def unproject(depth_m: np.ndarray, camera: Camera, world_from_camera: np.ndarray) -> np.ndarray:
-    """H x W depth to H x W x 3 float32 world points; pixels without depth give the camera's position."""
+    """H x W depth to H x W x 3 float32 world points; pixels without depth give the camera's
+    position.
+    """
     rays = pixel_rays(camera)
     rotation = world_from_camera[:3, :3].astype(np.float32)
     points = (rays * depth_m[..., None].astype(np.float32)) @ rotation.T
@@ -63,7 +68,9 @@ def unproject(depth_m: np.ndarray, camera: Camera, world_from_camera: np.ndarray
 
 
 def image_shares(instance: np.ndarray, count: int) -> np.ndarray:
-    """Share of the picture that each of `count` objects fills, 0 to 1; leading axes of a batch are kept."""
+    """Share of the picture that each of `count` objects fills, 0 to 1; leading axes of a batch are
+    kept.
+    """
     flat = instance.reshape(*instance.shape[:-2], -1)
     seen = np.stack([(row_counts(r, count)) for r in flat.reshape(-1, flat.shape[-1])])
     return seen.reshape(*flat.shape[:-1], count) / flat.shape[-1]
@@ -75,7 +82,7 @@ def row_counts(ids: np.ndarray, count: int) -> np.ndarray:
 
 
 def image_centres(instance: np.ndarray, count: int) -> np.ndarray:
-    """Mean pixel (u, v) of each object's visible part: count x 2 float64, NaN when it is not seen."""
+    """Mean pixel (u, v) of each object's visible part: count x 2 float64, NaN when not seen."""
     rows, cols = np.nonzero(instance >= 0)
     ids = instance[rows, cols]
     n = np.bincount(ids, minlength=count)[:count].astype(np.float64)

@@ -1,7 +1,9 @@
-"""A scene as plain data: rooms, walls with openings, furniture, light. Everything else is derived from it.
+"""A scene as plain data: rooms, walls with openings, furniture, light. Everything else is derived
+from it.
 
-In: nothing. Out: frozen dataclasses that go to JSON and back unchanged. World frame as in `camera`: x east, y north,
-z up, metres, the floor at z = 0. Nothing here knows how a scene is made, drawn or driven through.
+In: nothing. Out: frozen dataclasses that go to JSON and back unchanged. World frame as in
+`camera`: x east, y north, z up, metres, the floor at z = 0. Nothing here knows how a scene is
+made, drawn or driven through.
 """
 
 from __future__ import annotations
@@ -23,16 +25,17 @@ FLOOR_PATTERNS = ("plain", "tiles", "checker", "planks")
 
 
 class SceneError(ValueError):
-    """A scene that cannot be made or read; the message says what was asked and what is possible."""
+    """A scene that cannot be made or read; the message says what was asked for."""
 
 
 @dataclass(frozen=True)
 class Primitive:
-    """One solid, in the frame of its object (origin on the floor under the object, x to its front).
+    """One solid, in the frame of its object (origin on the floor under the object, x to its
+    front).
 
-    size: full extents (x, y, z) before rotation, m; x = y for cylinder and cone, x = y = z for a sphere. The axis of
-    cylinder and cone is z, the tip of a cone up. position: its centre, m. rpy: roll, pitch, yaw as in SDF, rad.
-    colour: RGB 0-255.
+    size: full extents (x, y, z) before rotation, m; x = y for cylinder and cone, x = y = z for a
+    sphere. The axis of cylinder and cone is z, the tip of a cone up. position: its centre, m. rpy:
+    roll, pitch, yaw as in SDF, rad. colour: RGB 0-255.
     """
 
     shape: Shape
@@ -46,9 +49,10 @@ class Primitive:
 class SceneObject:
     """A thing with a name. Its index in `Scene.objects` is its instance id in every picture.
 
-    position: of its origin on the floor, m, world. yaw: rad, world; the front looks along it. footprint: full length
-    and width (x, y of its own frame) of the rectangle it stands on, m. height_m: of its highest point. tall: hides
-    what is behind it from a camera at 1.2 m. room: index into `Scene.rooms`.
+    position: of its origin on the floor, m, world. yaw: rad, world; the front looks along it.
+    footprint: full length and width (x, y of its own frame) of the rectangle it stands on, m.
+    height_m: of its highest point. tall: hides what is behind it from a camera at 1.2 m. room:
+    index into `Scene.rooms`.
     """
 
     category: str
@@ -66,7 +70,9 @@ class SceneObject:
         return f"{self.colour} {self.category}"
 
     def corners(self, margin_m: float = 0.0) -> tuple[tuple[float, float], ...]:
-        """The four corners of the footprint in the world, counter-clockwise, grown by `margin_m` on every side."""
+        """The four corners of the footprint in the world, counter-clockwise, grown by `margin_m`
+        on every side.
+        """
         c, s = math.cos(self.yaw), math.sin(self.yaw)
         a, b = 0.5 * self.footprint[0] + margin_m, 0.5 * self.footprint[1] + margin_m
         x, y = self.position[:2]
@@ -77,7 +83,7 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Opening:
-    """A doorway in a wall, from `start_m` to `end_m` along it, open from the floor to `height_m`."""
+    """A doorway in a wall, from `start_m` to `end_m` along it, open up to `height_m`."""
 
     start_m: float
     end_m: float
@@ -88,7 +94,8 @@ class Opening:
 class Wall:
     """An axis-parallel slab that belongs to one room and lies inside that room's rectangle.
 
-    x_min ... y_max: its outline on the floor, m. Openings are measured along its long axis from its lower end.
+    x_min ... y_max: its outline on the floor, m. Openings are measured along its long axis from
+    its lower end.
     """
 
     room: int
@@ -127,7 +134,9 @@ class Wall:
 
 @dataclass(frozen=True)
 class Room:
-    """A rectangle including its own walls, m. Floor pattern with its pitch in m; colours RGB 0-255."""
+    """A rectangle including its own walls, m. Floor pattern with its pitch in m; colours RGB
+    0-255.
+    """
 
     x_min: float
     y_min: float
@@ -152,7 +161,9 @@ class Room:
 
 @dataclass(frozen=True)
 class Door:
-    """The doorway between two rooms: its centre on the shared wall line, m. along_x: that line runs along x."""
+    """The doorway between two rooms: its centre on the shared wall line, m. along_x: that line
+    runs along x.
+    """
 
     rooms: tuple[int, int]
     x: float
@@ -164,7 +175,8 @@ class Door:
 
 @dataclass(frozen=True)
 class Fixture:
-    """Something flat on a wall without a name of its own: a door frame, a window, a picture. Counts as wall.
+    """Something flat on a wall without a name of its own: a door frame, a window, a picture.
+    Counts as wall.
 
     primitives: in the world frame, not relative to anything.
     """
@@ -184,7 +196,9 @@ class Light:
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything about a world. Objects in a fixed order; index = instance id. ambient: strength of sky light."""
+    """Everything about a world. Objects in a fixed order; index = instance id. ambient: strength
+    of sky light.
+    """
 
     seed: int
     level: Level
@@ -242,7 +256,8 @@ class Scene:
                     for w in data["walls"]
                 ),
                 fixtures=tuple(
-                    Fixture(f["kind"], f["room"], _primitives(f["primitives"])) for f in data["fixtures"]
+                    Fixture(f["kind"], f["room"], _primitives(f["primitives"]))
+                    for f in data["fixtures"]
                 ),
                 objects=tuple(_object(o) for o in data["objects"]),
                 lights=tuple(Light(**_tupled(light)) for light in data["lights"]),
@@ -250,7 +265,9 @@ class Scene:
                 wall_height_m=float(data["wall_height_m"]),
             )
         except (KeyError, TypeError) as error:
-            raise SceneError(f"scene: a field is missing, unknown or of the wrong type: {error}") from error
+            raise SceneError(
+                f"scene: a field is missing, unknown or of the wrong type: {error}"
+            ) from error
 
 
 def _tupled(data: dict[str, Any]) -> dict[str, Any]:

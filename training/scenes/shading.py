@@ -1,9 +1,11 @@
-"""The look of a scene: two far lamps and sky light, soft contact shadows, floor patterns, dimming with distance.
+"""The look of a scene: two far lamps and sky light, soft contact shadows, floor patterns, dimming
+with distance.
 
-One model for both renderers: this module holds its constants, the light of a normal, the floor's shadow map and the
-pattern of each floor. It knows arrays, not rays.
+One model for both renderers: this module holds its constants, the light of a normal, the floor's
+shadow map and the pattern of each floor. It knows arrays, not rays.
 
-A pixel is colour * light(normal) * contact(z) * dim(depth); on the floor the contact shadow comes from the shadow map.
+A pixel is colour * light(normal) * contact(z) * dim(depth); on the floor the contact shadow comes
+from the shadow map.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ WALL_TOP_FACTOR = 0.42  # from above, walls are a section and not lit from the r
 
 
 def lambert(normals: np.ndarray, scene: Scene) -> np.ndarray:
-    """Strength of light on surfaces: ... x 3 unit normals to ... float64. Sky light is weaker from below."""
+    """Strength of light on surfaces: ... x 3 unit normals to ... float64. Sky light is weaker from
+    below.
+    """
     n = np.asarray(normals, np.float64)
     light = scene.ambient * (0.94 + 0.06 * n[..., 2])
     for lamp in scene.lights:
@@ -43,17 +47,28 @@ def dim(depth: np.ndarray) -> np.ndarray:
 def contact(z: np.ndarray, wall_height_m: float) -> np.ndarray:
     """Share of light left at a height above the floor, for everything but the floor."""
     low = np.float32(CONTACT_DEPTH) * np.exp(z * np.float32(-1 / CONTACT_M))
-    high = np.float32(UPPER_DEPTH) * np.exp((z - np.float32(wall_height_m)) * np.float32(1 / UPPER_M))
+    high = np.float32(UPPER_DEPTH) * np.exp(
+        (z - np.float32(wall_height_m)) * np.float32(1 / UPPER_M)
+    )
     return np.asarray(1.0 - low - high)
+
+
+def skirting(z: np.ndarray, pixel_m: np.ndarray) -> np.ndarray:
+    """Share of light left on walls: darker on the board along the floor, its edge a pixel soft."""
+    share = np.clip(
+        (np.float32(SKIRTING_M) - z) / np.maximum(pixel_m, np.float32(1e-4)) + 0.5, 0, 1
+    )
+    return np.asarray(1 - np.float32(1 - SKIRTING_FACTOR) * share)
 
 
 @dataclass(frozen=True)
 class FloorLook:
     """What the floor needs per pixel.
 
-    shadow: rows (y) x columns (x) float32, share of light left, cells of SHADOW_CELL_M from `origin`. room: the same grid
-    idea at 0.1 m from the house's corner, uint8 index of the room, 255 outside. colour: R x 3 float32, 0-1. pattern: R int,
-    index into FLOOR_PATTERNS. pitch_m: R float32.
+    shadow: rows (y) x columns (x) float32, share of light left, cells of SHADOW_CELL_M from
+    `origin`. room: the same grid idea at 0.1 m from the house's corner, uint8 index of the room,
+    255 outside. colour: R x 3 float32, 0-1. pattern: R int, index into FLOOR_PATTERNS. pitch_m: R
+    float32.
     """
 
     shadow: np.ndarray
@@ -85,7 +100,9 @@ def floor_look(scene: Scene) -> FloorLook:
 
 
 def shadow_map(scene: Scene) -> np.ndarray:
-    """Soft shadows on the floor: under and around things (from all sides), and away from the key light."""
+    """Soft shadows on the floor: under and around things (from all sides), and away from the key
+    light.
+    """
     x0, y0, x1, y1 = scene.bounds
     scale = 1 / SHADOW_CELL_M
     h, w = int(np.ceil((y1 - y0) * scale)), int(np.ceil((x1 - x0) * scale))
@@ -129,9 +146,11 @@ def _whole(point: tuple[float, float]) -> tuple[int, int]:
 def floor_colour(
     look: FloorLook, x: np.ndarray, y: np.ndarray, footprint_m: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Unlit floor colour times shadow at N points (float32): (N x 3 float32, N uint8 room, 255 outside).
+    """Unlit floor colour times shadow at N points (float32): (N x 3 float32, N uint8 room, 255
+    outside).
 
-    footprint_m: N, the stretch of floor that one pixel covers; patterns finer than that fade to their mean.
+    footprint_m: N, the stretch of floor that one pixel covers; patterns finer than that fade to
+    their mean.
     """
     u, v = x - np.float32(look.origin[0]), y - np.float32(look.origin[1])
     h, w = look.room.shape
@@ -172,7 +191,9 @@ def _hash(i: np.ndarray, j: np.ndarray) -> np.ndarray:
 
 
 def _line(t: np.ndarray, pitch: float, width: float, footprint: np.ndarray) -> np.ndarray:
-    """How much of a pixel is covered by lines of `width` every `pitch` metres: box filter of the pixel's size."""
+    """How much of a pixel is covered by lines of `width` every `pitch` metres: box filter of the
+    pixel's size.
+    """
     size = np.maximum(footprint, np.float32(1e-4))
     half = np.float32(0.5) * (size + np.float32(width))
     away = np.abs(t - np.round(t * np.float32(1 / pitch)) * np.float32(pitch))
@@ -180,6 +201,12 @@ def _line(t: np.ndarray, pitch: float, width: float, footprint: np.ndarray) -> n
         np.float32(1), np.float32(width) / size
     )
     return np.asarray(np.minimum(cover, 1))
+
+
+def _step(t: np.ndarray, pitch: float, footprint: np.ndarray) -> np.ndarray:
+    """0 on the borders between fields of `pitch` metres, 1 half a pixel away: no stairs."""
+    away = np.abs(t - np.round(t * np.float32(1 / pitch)) * np.float32(pitch))
+    return np.asarray(np.minimum(2 * away / np.maximum(footprint, np.float32(1e-4)), 1))
 
 
 def _pattern(
@@ -201,7 +228,8 @@ def _pattern(
     i = np.floor(u * np.float32(1 / pitch)).astype(np.int32)
     j = np.floor(v * np.float32(1 / pitch)).astype(np.int32)
     if kind == 2:
-        return np.asarray(1 + fade * np.float32(0.1) * (1 - 2 * ((i + j) & 1)))
+        soft = _step(u, pitch, footprint) * _step(v, pitch, footprint)
+        return np.asarray(1 + fade * np.float32(0.1) * (1 - 2 * ((i + j) & 1)) * soft)
     tint = 1 + fade * (_hash(i, j) - np.float32(0.5)) * np.float32(0.08)
     joints = np.maximum(_line(u, pitch, 0.016, footprint), _line(v, pitch, 0.016, footprint))
     return np.asarray(tint * (1 - np.float32(0.3) * joints))

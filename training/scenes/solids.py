@@ -1,6 +1,8 @@
-"""All solids of a scene in one flat table in the world frame: what renderers, maps and Gazebo worlds are made from.
+"""All solids of a scene in one flat table in the world frame: what renderers, maps and Gazebo
+worlds are made from.
 
-In: a `Scene`. Out: `Solids`, one row per primitive (objects' parts and the wall boxes; the floor is no solid).
+In: a `Scene`. Out: `Solids`, one row per primitive (objects' parts and the wall boxes; the floor
+is no solid).
 """
 
 from __future__ import annotations
@@ -15,10 +17,12 @@ from ipt_training.scenes.scene import SHAPES, WALL, Primitive, Scene
 
 @dataclass(frozen=True)
 class Solids:
-    """N rows. Every solid fills its shape scaled to `size` around its own origin, then rotated and moved.
+    """N rows. Every solid fills its shape scaled to `size` around its own origin, then rotated and
+    moved.
 
-    shape: N int64, index into SHAPES. size: N x 3, m. rotation: N x 3 x 3, world from solid. position: N x 3, m.
-    colour: N x 3 float32, 0-1. instance: N int64, index of the object or WALL. room: N int64. All else float64.
+    shape: N int64, index into SHAPES. size: N x 3, m. rotation: N x 3 x 3, world from solid.
+    position: N x 3, m. colour: N x 3 float32, 0-1. instance: N int64, index of the object or WALL.
+    room: N int64. All else float64.
     """
 
     shape: np.ndarray
@@ -98,7 +102,9 @@ def solids_of(scene: Scene) -> Solids:
 
 
 def footprints_of(scene: Scene) -> Solids:
-    """A coarse table: each object as one box over its footprint, then walls. Covers at least what `solids_of` does."""
+    """A coarse table: each object as one box over its footprint, then walls. Covers at least what
+    `solids_of` does.
+    """
     boxes = [
         replace(
             thing,

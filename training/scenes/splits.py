@@ -1,6 +1,8 @@
-"""Which scene seeds are for training, validation and test. A house is in one split, with all its views and questions.
+"""Which scene seeds are for training, validation and test. A house is in one split, with all its
+views and questions.
 
-In: a scene seed. Out: the name of its split, or a refusal: seeds from 900,000 up are kept for nobody.
+In: a scene seed. Out: the name of its split, or a refusal: seeds from 900,000 up are kept for
+nobody.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from ipt_training.scenes.scene import SceneError
 
 Split = Literal["train", "validation", "test"]
 SPLITS: dict[Split, range] = {
-    "train": range(0, 800_000),
+    "train": range(800_000),
     "validation": range(800_000, 850_000),
     "test": range(850_000, 900_000),
 }
