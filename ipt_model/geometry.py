@@ -69,12 +69,11 @@ def warp_rgbd(
     rows, cols = np.nonzero(depth)
     motion = np.linalg.inv(target_pose) @ source_pose
     corners, centre_z = _patches(depth, rows, cols, intrinsics, target, motion)
-    rows_cols = np.stack([rows, cols])
     keep = (centre_z > _NEAR_M) & np.isfinite(corners).all((1, 2))
     low, high = corners.min(1), corners.max(1)
     keep &= (high > 0).all(1) & (low[:, 0] < out_w) & (low[:, 1] < out_h)
     corners, low, high, centre_z = corners[keep], low[keep], high[keep], centre_z[keep]
-    source = np.ravel_multi_index(rows_cols[:, keep], depth.shape)
+    source = rows[keep] * depth.shape[1] + cols[keep]
     winner = _draw(corners, low, high, centre_z, out_h, out_w)
     known = winner >= 0
     out_rgb = np.empty((out_h, out_w, 3), np.uint8)

@@ -32,6 +32,8 @@ from ipt_training.scenes.shading import (
     skirting,
 )
 
+__all__ = ["FloorMark", "Hits", "Renderer", "TopDown"]
+
 _MISS = np.uint32(0xFFFFFFFF)
 
 
@@ -105,8 +107,8 @@ class Renderer:
         count = len(self._mesh.triangles) - (0 if ceiling else 2)
         tree = open3d.t.geometry.RaycastingScene(nthreads=self.threads)
         tree.add_triangles(
-            open3d.core.Tensor(self._mesh.vertices),
-            open3d.core.Tensor(self._mesh.triangles[:count].astype(np.uint32)),
+            open3d.core.Tensor.from_numpy(self._mesh.vertices),
+            open3d.core.Tensor.from_numpy(self._mesh.triangles[:count].astype(np.uint32)),
         )
         return tree
 

@@ -311,13 +311,13 @@ def build(level: str, category: str, colour: RGB, rng: np.random.Generator) -> M
         raise SceneError(f"category {category!r}: {level} has {', '.join(catalogue)}")
     model = catalogue[category].build(colour, rng)
     rounded = tuple(
-        replace(
-            p,
-            size=tuple(round(float(v), 4) for v in p.size),
-            position=tuple(round(float(v), 4) for v in p.position),
-        )
+        replace(p, size=_rounded(*p.size), position=_rounded(*p.position))
         for p in model.primitives
     )
     # a millimetre more than the parts: rounding must not let them stick out
     length, width = (round(float(v) + 0.001, 3) for v in model.footprint)
     return Model(rounded, (length, width))
+
+
+def _rounded(x: float, y: float, z: float) -> tuple[float, float, float]:
+    return round(float(x), 4), round(float(y), 4), round(float(z), 4)

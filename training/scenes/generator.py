@@ -65,7 +65,7 @@ def make_scene(
     counts = rejections if rejections is not None else Rejections()
     most = 0
     for attempt in range(_ATTEMPTS):
-        rng = np.random.default_rng([seed, LEVELS.index(level), attempt])  # type: ignore[arg-type]
+        rng = np.random.default_rng([seed, LEVELS.index(level), attempt])
         scene, placed = _attempt(rng, seed, level, objects, rooms, counts)
         most = max(most, placed)
         if scene is None:

@@ -109,26 +109,28 @@ def _beside(rng: np.random.Generator, rects: list[_Rect], low: int, high: int) -
     """A random new room against a side of a random old one, or None where it would overlap
     another.
     """
-    shared = round(MIN_SHARED_M * 10)
     base = rects[int(rng.integers(len(rects)))]
     w, h = (int(v) for v in rng.integers(low, high + 1, 2))
     side = int(rng.integers(4))
     if side < 2:
-        y = int(
-            rng.choice(
-                (base.y0, base.y1 - h, rng.integers(base.y0 - h + shared, base.y1 - shared + 1))
-            )
-        )
+        y = _slide(rng, base.y0, base.y1, h)
         x = base.x1 if side == 0 else base.x0 - w
     else:
-        x = int(
-            rng.choice(
-                (base.x0, base.x1 - w, rng.integers(base.x0 - w + shared, base.x1 - shared + 1))
-            )
-        )
+        x = _slide(rng, base.x0, base.x1, w)
         y = base.y1 if side == 2 else base.y0 - h
     new = _Rect(x, y, x + w, y + h)
     return None if any(new.overlaps(r) for r in rects) else new
+
+
+def _slide(rng: np.random.Generator, start: int, end: int, length: int) -> int:
+    """Where a side of `length` begins along one from start to end: flush at an end, or anywhere
+    that fits a door.
+    """
+    way = int(rng.integers(3))
+    if way < 2:
+        return start if way == 0 else end - length
+    shared = round(MIN_SHARED_M * 10)
+    return int(rng.integers(start - length + shared, end - shared + 1))
 
 
 def _shared(a: _Rect, b: _Rect) -> tuple[bool, int, int, int] | None:

@@ -145,8 +145,8 @@ def _sphere(around: int) -> UnitMesh:
     t = _outward(v, np.array(tris))
     # same mean outline as the round sphere: corners a little outside, middles a little inside
     step = math.pi / rings
-    r = 0.5 * (1 + step * step / 12)
-    return UnitMesh(r * v, t, v[t], np.zeros(len(t), np.int64))
+    radius = 0.5 * (1 + step * step / 12)
+    return UnitMesh(radius * v, t, v[t], np.zeros(len(t), np.int64))
 
 
 @cache
@@ -162,9 +162,9 @@ def mesh_of(scene: Scene) -> Mesh:
     detail = np.searchsorted(finer, solids.size[:, 0]) * (solids.shape > 0)
     vertices, triangles, instance, surface, colour, normals, curved = [], [], [], [], [], [], []
     at = 0
-    for s, level in sorted(set(zip(solids.shape.tolist(), detail.tolist(), strict=True))):
-        rows = np.flatnonzero((solids.shape == s) & (detail == level))
-        unit = unit_mesh(s, SIDES[level][1])
+    for kind, level in sorted(set(zip(solids.shape.tolist(), detail.tolist(), strict=True))):
+        rows = np.flatnonzero((solids.shape == kind) & (detail == level))
+        unit = unit_mesh(kind, SIDES[level][1])
         v, t, n = _instances(solids, rows, unit)
         nv, nt = len(unit.vertices), len(unit.triangles)
         vertices.append(v)

@@ -33,4 +33,4 @@ def seeds_of(split: str) -> range:
     """All seeds of a split."""
     if split not in SPLITS:
         raise SceneError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
-    return SPLITS[split]  # type: ignore[index]
+    return SPLITS[split]

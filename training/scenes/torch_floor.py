@@ -36,7 +36,7 @@ def _padded(arrays: Sequence[np.ndarray], fill: float) -> np.ndarray:
     shape = tuple(max(a.shape[k] for a in arrays) for k in range(arrays[0].ndim))
     out = np.full((len(arrays), *shape), fill, arrays[0].dtype)
     for i, a in enumerate(arrays):
-        out[(i, *(slice(n) for n in a.shape))] = a
+        out[i][tuple(slice(n) for n in a.shape)] = a
     return out
 
 

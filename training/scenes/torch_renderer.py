@@ -9,7 +9,7 @@ on the CPU faster.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -98,11 +98,11 @@ def pack(scenes: Sequence[Scene], device: str | torch.device = "cpu") -> SceneBa
             radius[b, : len(r)] = 0.5 * np.linalg.norm(s.size[r], axis=1)
             colour[b, : len(r)] = s.colour[r]
             instance[b, : len(r)] = s.instance[r]
-        reals = (
+        local, where, ball, tint = (
             torch.tensor(a, dtype=torch.float32, device=device)
             for a in (turn, position, radius, colour)
         )
-        tables.append(SolidTable(*reals, torch.tensor(instance, device=device)))
+        tables.append(SolidTable(local, where, ball, tint, torch.tensor(instance, device=device)))
     lamps = max(len(s.lights) for s in scenes)
     lights = np.zeros((len(scenes), lamps, 4), np.float32)
     for b, scene in enumerate(scenes):
@@ -330,18 +330,3 @@ def _shade(
     cover = t / camera.fx * stretch.clamp_max(25).sqrt()
     base[v, p] = floor_colour(batch.floors, scene[v], point[v, p, 0], point[v, p, 1], cover, marks)
     return base * light[..., None]
-
-
-def to_device(batch: SceneBatch, device: str | torch.device) -> SceneBatch:
-    """The same batch on another device."""
-    return _moved(batch, torch.device(device))  # type: ignore[no-any-return]
-
-
-def _moved(value: object, device: torch.device) -> object:
-    if isinstance(value, torch.Tensor):
-        return value.to(device)
-    if isinstance(value, tuple):
-        return tuple(_moved(v, device) for v in value)
-    if isinstance(value, (SceneBatch, SolidTable, FloorBatch)):
-        return type(value)(*(_moved(getattr(value, f.name), device) for f in fields(value)))  # type: ignore[arg-type]
-    return value
