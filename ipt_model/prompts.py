@@ -118,9 +118,9 @@ def prompt_parts(
 def question_text(question: Question, style: AnswerStyle) -> str:
     """The question with its options.
 
-    Letters: one line per option, `(A) choice`, in the caller's order. Words: one line with all
-    options in a fixed order of their own, so that the answer cannot depend on the order in which
-    the caller lists them.
+    Letters: one line per option, `(A) choice`, in the caller's order. Words: one line per option,
+    the bare words as they will stand in the answer, in a fixed order of their own, so that the
+    answer cannot depend on the order in which the caller lists them.
     """
     text = question.text.strip()
     if not question.options:
@@ -128,7 +128,7 @@ def question_text(question: Question, style: AnswerStyle) -> str:
     if style == "letter":
         lines = zip(string.ascii_uppercase, question.options, strict=False)
         return text + "".join(f"\n({letter}) {option}" for letter, option in lines)
-    return f"{text}\nOptions: {', '.join(sorted(question.options, key=natural_order))}."
+    return text + "".join(f"\n{option}" for option in sorted(question.options, key=natural_order))
 
 
 def natural_order(text: str) -> tuple[tuple[int, int, str], ...]:

@@ -1,10 +1,8 @@
 """What is asked of the model and what comes back, as plain data.
 
 `Question` and `Answer` are the one vocabulary of the whole package: dataset rows, evaluation and
-the
-robot's nodes all speak it, so a question asked on the robot, in the simulator and in a dataset row
-is
-the same object. Nothing here knows about ROS, torch or how an answer is found.
+the robot's nodes all speak it, so a question asked on the robot, in the simulator and in a dataset
+row is the same object. Nothing here knows about ROS, torch or how an answer is found.
 """
 
 from __future__ import annotations
@@ -30,9 +28,8 @@ class Mode(str, Enum):
     """How an answer is reached.
 
     ANSWER draws nothing. IMAGINE thinks, draws the unseen view, looks at it and answers. GIVEN is
-    shown the
-    true view instead of drawing one (the oracle of evaluations). AUTO takes the best that fits the
-    budget.
+    shown the true view instead of drawing one (the oracle of evaluations). AUTO takes the best
+    that fits the budget.
     """
 
     ANSWER = "answer"
@@ -72,7 +69,7 @@ class Question:
     options: the possible answers in words, 2 to 26 of them; empty for a free answer.
     given_view: the true unseen view, H x W x 3 uint8 RGB; needed by, and only read in, mode GIVEN.
     view_size: height, width in pixels of the view to draw; None draws at the size of the last
-        image.
+        image. The model draws at the nearest size that it can.
     think: the sentence that introduces the drawing; None lets the model write it itself.
     """
 
@@ -113,13 +110,18 @@ class StageTimes:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Enough to ask again and get the same bytes on the same device."""
+    """Enough to ask again and get the same bytes on the same device.
+
+    flow_steps: steps of the drawing, 0 when nothing was drawn. flow_steps_done: fewer than that
+        when the budget ended the drawing early, by one straight stride from there to the picture.
+    """
 
     model_id: str
     model_hash: str
     seed: int
     flow_steps: int
     mode: Mode
+    flow_steps_done: int = 0
 
 
 @dataclass(frozen=True)
@@ -127,12 +129,15 @@ class Answer:
     """What the model said, how sure it was, and the view it said it from.
 
     text: the chosen option, or the free answer; empty unless `outcome` is ANSWERED.
-    option_probabilities: one per option, summing to 1, read from the logits of the answer
-        token (the mean
-        over imaginations when there are several); empty for a free question.
+    option_probabilities: one per option, summing to 1, read from the logits of the answer token
+        (the mean over imaginations when there are several); empty for a free question.
     imagined: the drawn views, H x W x 3 uint8 RGB, one per imagination; empty when nothing was
         drawn.
-    per_imagination: the option probabilities of each imagination, for the spread between them.
+    per_imagination: the option probabilities of each imagination, for the spread between them;
+        empty for one whose reply could not be read.
+    option_mass: probability of a well-formed reply naming any option, before
+        `option_probabilities` were normalised; near 0 the model wanted to say something else. None
+        for a free question.
     think: the text written before drawing. reply: everything the model wrote, as written.
     """
 
@@ -145,6 +150,7 @@ class Answer:
     per_imagination: tuple[tuple[float, ...], ...] = ()
     think: str = ""
     reply: str = ""
+    option_mass: float | None = None
 
     @property
     def confidence(self) -> float:

@@ -52,7 +52,7 @@ def test_words_are_listed_in_an_order_of_their_own() -> None:
     one = ask(Task.COUNTING, "How many?", "10 chairs", "2 chairs", "none")
     two = ask(Task.COUNTING, "How many?", "none", "10 chairs", "2 chairs")
     assert question_text(one, "word") == question_text(two, "word")
-    assert question_text(one, "word") == "How many?\nOptions: 2 chairs, 10 chairs, none."
+    assert question_text(one, "word") == "How many?\n2 chairs\n10 chairs\nnone"
     assert question_text(one, "letter") != question_text(two, "letter")
     assert prompts.option_names(one, "letter") == ("A", "B", "C")
     assert prompts.option_names(one, "word") == one.options

@@ -1,0 +1,175 @@
+"""Ask a spatial question, get an answer with the view it was imagined from: the model's front
+door.
+
+`Imaginer` owns one loaded model and answers one question at a time; other threads wait their turn.
+It chooses the mode and the number of flow steps that fit a budget, and reports, cancels and
+measures on the way. No ROS.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .answering import Answering
+from .checkpoint import Parts
+from .clock import Clock
+from .costs import StageCosts
+from .loading import LoadedModel, load
+from .quantize import Scheme
+from .question import Answer, Mode, OnProgress, Question, QuestionError, Task
+from .recipe import Recipe
+
+#: How often a waiting question looks whether it was cancelled.
+_POLL_S = 0.05
+
+
+class Imaginer:
+    """One model, ready to be asked. Safe to share between threads: one answer at a time."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self._loaded: LoadedModel | None = loaded
+        self._costs = StageCosts()
+        self._turn = threading.Lock()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        device: str = "auto",
+        dtype: str | torch.dtype = "auto",
+        quantization: Scheme | None = None,
+        parts: Parts = "all",
+    ) -> Imaginer:
+        """Load a shipped model by name, or a folder in the layout of the released BAGEL.
+
+        device: `auto`, or anything torch.device takes. dtype: `auto` is bfloat16, but float32 for
+            small models on a CPU. quantization: `int8` or `int4` weights of the decoder layers
+            (docs/model.md).
+        parts: `answer` leaves out all weights that only drawing needs; modes IMAGINE and AUTO then
+            never draw.
+        """
+        return cls(load(name, device, dtype, quantization, parts))
+
+    # -- what was loaded
+    @property
+    def model_id(self) -> str:
+        return self._open.recipe.model_id
+
+    @property
+    def model_hash(self) -> str:
+        """SHA-256 of the weights; `loading.hash_folder` says over which bytes."""
+        return self._open.model_hash
+
+    @property
+    def device(self) -> torch.device:
+        return self._open.device
+
+    @property
+    def recipe(self) -> Recipe:
+        return self._open.recipe
+
+    @property
+    def _open(self) -> LoadedModel:
+        if self._loaded is None:
+            raise RuntimeError("this Imaginer was closed; load the model again")
+        return self._loaded
+
+    def close(self) -> None:
+        """Free the weights, also on the GPU, once a question under way is answered."""
+        with self._turn:
+            self._loaded = None
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+    def warm_up(self) -> None:
+        """Answer two blank questions of the largest size, to allocate memory and to learn what
+        stages take.
+
+        Budgets rest on these measurements: before, unknown stages count as taking no time.
+        """
+        recipe = self._open.recipe
+        side = recipe.image_sizes.vae.max_size
+        blank = np.full((side, side, 3), 127, np.uint8)
+        question = Question(Task.FREE, (blank,), "Where?", ("left", "right"), think="Looking.")
+        modes = [Mode.ANSWER] if self._open.codec is None else [Mode.ANSWER, Mode.IMAGINE]
+        for _ in range(
+            2
+        ):  # the first round pays for compiling and allocating: forget what it took
+            self._costs.clear()
+            for mode in modes:
+                self.ask(question, mode=mode, flow_steps=2)
+
+    # -- asking
+    def ask(
+        self,
+        question: Question,
+        mode: Mode = Mode.AUTO,
+        budget_s: float | None = None,
+        seed: int = 0,
+        on_progress: OnProgress | None = None,
+        k: int = 1,
+        flow_steps: int | None = None,
+    ) -> Answer:
+        """Answer one question.
+
+        mode: IMAGINE always draws, ANSWER never, GIVEN is shown `question.given_view`; AUTO takes
+            the first of the checkpoint's own preference that fits the budget.
+        budget_s: seconds from this call, waiting included. Fewer flow steps are taken to fit it,
+            then (AUTO only) nothing is drawn, then the outcome is OUT_OF_BUDGET. None: as long as
+            it takes.
+        seed: imagination i starts from the noise of seed + i; same seed, same bytes on one device.
+        on_progress: hears of every stage and flow step; returning False raises `Cancelled`.
+        k: imaginations drawn at once; their option probabilities are averaged.
+        flow_steps: None is the checkpoint's own number.
+        """
+        started = time.perf_counter()
+        self._check(question, mode, budget_s, k, flow_steps)
+        queued = self._wait(started, budget_s, on_progress)
+        try:
+            loaded = self._open
+            clock = Clock(self._costs, loaded.device, on_progress, budget_s, started)
+            with torch.inference_mode():
+                answer = Answering(loaded, question, clock, seed, k, flow_steps).run(Mode(mode))
+        finally:
+            self._turn.release()
+        return replace(answer, times=replace(answer.times, queue_s=queued))
+
+    def _check(
+        self,
+        question: Question,
+        mode: Mode,
+        budget_s: float | None,
+        k: int,
+        flow_steps: int | None,
+    ) -> None:
+        mode = Mode(mode)
+        if mode is Mode.GIVEN and question.given_view is None:
+            raise QuestionError("given_view: mode 'given' shows the true view, got none")
+        if mode is Mode.IMAGINE and self._open.codec is None:
+            raise QuestionError(
+                "mode: 'imagine' needs the drawing half of the model, "
+                "it was loaded with parts='answer'"
+            )
+        if budget_s is not None and not budget_s > 0:
+            raise QuestionError(f"budget_s: expected a positive number of seconds, got {budget_s}")
+        if k < 1:
+            raise QuestionError(f"k: expected at least 1 imagination, got {k}")
+        if flow_steps is not None and flow_steps < 1:
+            raise QuestionError(f"flow_steps: expected at least 1, got {flow_steps}")
+
+    def _wait(
+        self, started: float, budget_s: float | None, on_progress: OnProgress | None
+    ) -> float:
+        """Seconds until it was this question's turn; the lock is held afterwards."""
+        clock = Clock(self._costs, torch.device("cpu"), on_progress, None, started)
+        while not self._turn.acquire(timeout=_POLL_S):
+            clock.tell("queued", 0.0)
+        return time.perf_counter() - started

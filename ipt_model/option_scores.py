@@ -1,0 +1,98 @@
+"""How likely the model is to answer with each option, read from its logits in one pass; nothing is
+sampled.
+
+Every option is written out as the whole reply it would be. The pass over all of them also shows
+what the model would write by itself: where one of these replies is its greedy text, word for word,
+that is the reply and nothing needs to be generated. Knows texts and logits, not pictures or
+prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .context import Context
+from .prompts import AnswerStyle
+from .tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class OptionScores:
+    """Of one context entry.
+
+    log_probabilities: of writing each option at the answer's place, given that an answer begins
+        there.
+    mass: probability of a well-formed reply that names one of the options, against everything else
+        the model might write; near 0 the model wants to do something else. greedy: index of the
+        option whose reply is exactly what the model writes by itself, None if it writes something
+        else.
+    """
+
+    log_probabilities: tuple[float, ...]
+    mass: float
+    greedy: int | None
+
+
+def score_options(
+    context: Context, tokenizer: Tokenizer, replies: Sequence[str], style: AnswerStyle
+) -> list[OptionScores]:
+    """Score complete replies, one per option, that differ only in the option; one result per
+    entry.
+
+    letter: the first token in which the replies differ decides. word: all tokens of the option
+        count and the first after it, so that `box` is not a part of `box lid` and no length is
+        favoured.
+    """
+    special = tokenizer.special
+    texts = [[special.bos, *tokenizer.encode(reply)] for reply in replies]
+    start = _common(texts)
+    after = _common([text[start:][::-1] for text in texts])
+    logits = context.logits_after(texts)
+    # One row per id says what follows it; eos follows the last.
+    targets = [torch.tensor([*text[1:], special.eos], device=context.device) for text in texts]
+    scores = []
+    for entry in range(context.batch):
+        rows = [r[entry].float() for r in logits]  # per option [ids, vocabulary]
+        said = [
+            r.gather(1, t[:, None])[:, 0] - r.logsumexp(-1)
+            for r, t in zip(rows, targets, strict=True)
+        ]
+        opening = said[0][: start - 1].sum()
+        chosen = torch.stack([_of_option(row, start - 1, after, style) for row in said])
+        greedy = [bool((r.argmax(-1) == t).all()) for r, t in zip(rows, targets, strict=True)]
+        scores.append(
+            OptionScores(
+                tuple(chosen.tolist()),
+                float((opening + chosen.logsumexp(0)).exp()),
+                greedy.index(True) if any(greedy) else None,
+            )
+        )
+    return scores
+
+
+def normalise(log_probabilities: Sequence[float], temperature: float) -> tuple[float, ...]:
+    """Probabilities over the options alone, summing to 1."""
+    scores = torch.tensor(log_probabilities, dtype=torch.float64) / temperature
+    return tuple(scores.softmax(0).tolist())
+
+
+def _of_option(said: Tensor, start: int, after: int, style: AnswerStyle) -> Tensor:
+    if style == "letter":
+        return said[start]
+    # said has one number more than the text has ids beyond bos (the eos), hence no + 1 for "the
+    # first after"
+    return said[start : len(said) - after].sum()
+
+
+def _common(texts: Sequence[Sequence[int]]) -> int:
+    """Length of the longest common beginning."""
+    length = 0
+    for ids in zip(*texts, strict=False):
+        if len(set(ids)) > 1:
+            break
+        length += 1
+    return length
