@@ -176,7 +176,7 @@ class Decoder(nn.Module):
     def prefill(
         self, und: Tensor | None, gen: Tensor | None, cos: Tensor, sin: Tensor, attend: Attend
     ) -> None:
-        """Only fill the caller's cache: of the last layer no more than keys and values is needed."""
+        """Only fill the caller's cache: of the last layer only keys and values count."""
         last = len(self.layers) - 1
         for i in range(last):
             und, gen = self.layers[i](i, und, gen, cos, sin, attend)

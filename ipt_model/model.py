@@ -109,7 +109,12 @@ class BagelModel(PreTrainedModel):
                     f"got also {sorted(kwargs)} (see ipt_model.checkpoint.load_model)"
                 )
             return load_model(folder, dtype=dtype, config=config)
-        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        for module in model.modules():
+            if isinstance(module, PositionTable):  # transformers makes every parameter trainable
+                module.pos_embed.requires_grad_(False)
+        return loaded
 
     # -- parts of transformers' interface
     def get_input_embeddings(self) -> nn.Embedding:
