@@ -47,7 +47,7 @@ class Outcome(str, Enum):
 
 
 class QuestionError(ValueError):
-    """The question itself cannot be asked; the message says what was given and what was expected."""
+    """The question cannot be asked; the message says what was given and what was expected."""
 
 
 def check_image(image: np.ndarray, name: str) -> None:
