@@ -4,7 +4,7 @@ read.
 
 from __future__ import annotations
 
-from ipt_ros.parameters import Parameter
+from ipt_ros.parameters import Parameter, Values
 
 SIM_PARAMETERS = (
     Parameter(
@@ -80,7 +80,7 @@ SIM_PARAMETERS = (
     Parameter(
         "reliability",
         "best_effort",
-        "Of camera and odometry topics. A reliable subscriber hears nothing from best_effort.",
+        "Of the camera topics. A reliable subscriber hears nothing from best_effort.",
         choices=("best_effort", "reliable"),
         read_only=True,
     ),
@@ -109,7 +109,28 @@ SIM_PARAMETERS = (
         maximum=0.5,
         read_only=True,
     ),
+    Parameter(
+        "odom_rate",
+        30.0,
+        "Odometry messages per second, besides one with every picture, Hz.",
+        minimum=1.0,
+        maximum=200.0,
+    ),
     Parameter("map_rate", 2.0, "Maps per second, Hz.", minimum=0.1, maximum=10.0),
+    Parameter(
+        "map_frame",
+        "odom",
+        "Frame of the map; odometry does not drift here, so it may be the odometry's own.",
+        read_only=True,
+    ),
+    Parameter("odom_frame", "odom", "Frame of the odometry.", read_only=True),
+    Parameter("base_frame", "base_link", "Frame of the robot.", read_only=True),
+    Parameter(
+        "camera_frame",
+        "camera_optical_frame",
+        "Optical frame of the camera, in the headers of its topics.",
+        read_only=True,
+    ),
     Parameter(
         "publish_clock",
         False,
@@ -139,3 +160,16 @@ SIM_PARAMETERS = (
         read_only=True,
     ),
 )
+
+
+def check_together(values: Values) -> str | None:
+    """Values that are each allowed and do not go together."""
+    if values.real_time_factor != 1.0 and not values.publish_clock:
+        return (
+            f"real_time_factor: {values.real_time_factor:g} needs publish_clock, or the stamps "
+            "would leave the other nodes' clocks"
+        )
+    frames = (values.odom_frame, values.base_frame, values.camera_frame)
+    if len(set(frames)) != 3 or values.map_frame in frames[1:]:
+        return f"frames: the odometry's, robot's and camera's must differ, got {list(frames)}"
+    return None
