@@ -21,9 +21,7 @@ FILE_NAME = "ipt.json"
 
 
 class RecipeError(ValueError):
-    """An `ipt.json` that cannot be used; the message names the entry, what was found and what was
-    expected.
-    """
+    """An `ipt.json` that cannot be used; the message names the entry and what was expected."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,10 @@ class FlowDefaults:
     interval: tuple[float, float] = (0.0, 1.0)
     renorm: Literal["global", "channel", "text_channel"] = "text_channel"
     renorm_min: float = 0.0
+    #: Step caching as in `flow.FlowSettings`: the model runs at every n-th step after the warm-up.
+    cache_every: int = 1
+    cache_warmup: int = 4
+    cache_order: int = 1
     #: The fewest steps that still draw something usable; a tighter budget does not draw at all.
     min_steps: int = 4
 

@@ -236,6 +236,9 @@ class Turn:
             interval=flow.interval,
             renorm=flow.renorm,
             renorm_min=flow.renorm_min,
+            cache_every=flow.cache_every,
+            cache_warmup=flow.cache_warmup,
+            cache_order=flow.cache_order,
         )
         begun = clock.elapsed_s()
         every = max(1, steps // (PREVIEWS + 1))

@@ -1,0 +1,139 @@
+"""Each stage of an answer against the same contexts built by hand from the reference's rules."""
+
+import dataclasses
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import small_recipe, write_model
+
+from ipt_model import prompts
+from ipt_model.clock import Clock
+from ipt_model.context import Context
+from ipt_model.costs import StageCosts
+from ipt_model.flow import FlowSettings, draw
+from ipt_model.loading import LoadedModel, load
+from ipt_model.prompts import PromptRecipe
+from ipt_model.question import Question, Task
+from ipt_model.turn import Turn
+
+RNG = np.random.default_rng(2)
+IMAGES = (
+    RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8),
+    RNG.integers(0, 256, (48, 64, 3), dtype=np.uint8),
+)
+ASKED = Question(Task.PATH, IMAGES, "What is on your left?", ("left", "right"), think="Looking.")
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    return load(write_model(tmp_path_factory.mktemp("model")), "cpu")
+
+
+def turn_of(loaded: LoadedModel, *, draws: bool, question: Question = ASKED) -> Turn:
+    clock = Clock(StageCosts(), loaded.device, None, None, time.perf_counter())
+    return Turn(loaded, question, clock, draws=draws)
+
+
+def read(loaded: LoadedModel, *parts: str | np.ndarray, vae: bool = True) -> Context:
+    """A context that reads texts and pictures (clean VAE, then ViT) in order."""
+    assert loaded.codec is not None
+    context = Context(loaded.model)
+    for part in parts:
+        if isinstance(part, str):
+            context.add_text(loaded.tokenizer.encode(part))
+        else:
+            if vae:
+                context.add_latents(loaded.codec.encode(torch.from_numpy(part)))
+            context.add_vit(torch.from_numpy(part))
+    return context
+
+
+def same(one: Context, two: Context) -> bool:
+    """Whether two contexts continue alike."""
+    rows = [c.logits_after([[0, 300]])[0] for c in (one, two)]
+    return (one.tokens, one.rope) == (two.tokens, two.rope) and torch.allclose(*rows, atol=1e-4)
+
+
+def test_pictures_first(loaded: LoadedModel) -> None:
+    recipe = loaded.recipe.prompt
+    text = recipe.system(draws=True) + prompts.question_text(ASKED, recipe.answer_style)
+    turn = turn_of(loaded, draws=True)
+    contexts = turn.read()
+    assert same(contexts.main, read(loaded, *IMAGES, text))
+    assert same(contexts.cfg_text, read(loaded, *IMAGES))
+    assert same(contexts.cfg_img, read(loaded, text))
+    assert contexts.main.tokens == turn.prompt_tokens
+    turn.think(contexts)
+    assert same(contexts.main, read(loaded, *IMAGES, text, prompts.think_text("Looking.")))
+    assert same(contexts.cfg_img, read(loaded, text)), "thinking guides nothing"
+
+
+def test_system_prompt_first(loaded: LoadedModel) -> None:
+    recipe = small_recipe(prompt=PromptRecipe(order="system_first"))
+    contexts = turn_of(dataclasses.replace(loaded, recipe=recipe), draws=True).read()
+    system = recipe.prompt.system(draws=True)
+    text = prompts.question_text(ASKED, "letter")
+    assert same(contexts.main, read(loaded, system, *IMAGES, text))
+    assert same(contexts.cfg_text, read(loaded, system, *IMAGES))
+    assert same(contexts.cfg_img, read(loaded, system, text))
+
+
+def test_without_drawing_nothing_is_read_twice(loaded: LoadedModel) -> None:
+    recipe = loaded.recipe.prompt
+    text = recipe.system(draws=False) + prompts.question_text(ASKED, recipe.answer_style)
+    contexts = turn_of(loaded, draws=False).read()
+    assert same(contexts.main, read(loaded, *IMAGES, text))
+    assert contexts.cfg_img.tokens == 0
+    inputs = dataclasses.replace(loaded.recipe.inputs, answer=("vit",))
+    vit = dataclasses.replace(loaded, recipe=dataclasses.replace(loaded.recipe, inputs=inputs))
+    contexts = turn_of(vit, draws=False).read()
+    assert same(contexts.main, read(loaded, *IMAGES, text, vae=False))
+
+
+def test_the_drawing_is_the_flows(loaded: LoadedModel) -> None:
+    assert loaded.codec is not None
+    turn = turn_of(loaded, draws=True)
+    contexts = turn.read()
+    turn.think(contexts)
+    drawn = turn.draw(contexts, steps=5, seed=9, k=1, tail_s=0.0)
+    text = turn.parts[-1]
+    assert isinstance(text, str)
+    noise = torch.randn(12, 64, generator=torch.Generator().manual_seed(9))
+    settings = FlowSettings(6, 1.0, 2.0, 1.5, renorm="channel")
+    latents = draw(
+        loaded.model,
+        read(loaded, *IMAGES, text, prompts.think_text("Looking.")),
+        read(loaded, *IMAGES),
+        read(loaded, text),
+        48,
+        64,
+        settings,
+        noise=noise,
+    )
+    expected = loaded.codec.picture(latents, 48, 64)
+    assert (drawn.pictures.int() - expected.int()).abs().max() <= 1
+    looked = turn.look(contexts, drawn)
+    thought = prompts.think_text("Looking.")
+    assert same(looked, read(loaded, *IMAGES, text, thought, drawn.first))
+
+
+def test_the_true_view_stands_where_the_drawing_would(loaded: LoadedModel) -> None:
+    turn = turn_of(loaded, draws=True)
+    contexts = turn.read()
+    turn.show_given(contexts, IMAGES[0])
+    text = turn.parts[-1]
+    assert isinstance(text, str)
+    thought = prompts.think_text("Looking.")
+    assert same(contexts.main, read(loaded, *IMAGES, text, thought, IMAGES[0]))
+
+
+def test_writing_from_a_draft_is_writing(loaded: LoadedModel, tmp_path: Path) -> None:
+    """However much of a draft the model agrees with, the text is its own greedy one."""
+    turn = turn_of(loaded, draws=True)
+    main = turn.read().main
+    own = main.greedy(12, logits=False).inner[0]
+    for draft in ([], own[:5], own, [*own[:3], 7, 8], [9]):
+        assert tuple(turn._write(main, draft, 12, "think")) == own
