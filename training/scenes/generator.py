@@ -9,7 +9,7 @@ sets are never iterated.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -36,7 +36,6 @@ class Rejections:
     blocked_placements: int = 0
     unreachable_scenes: int = 0
     crowded_scenes: int = 0
-    names: list[str] = field(default_factory=list)
 
 
 def make_scene(
@@ -110,8 +109,8 @@ def _attempt(
         thing = _place(rng, level, category, colour, plan, placed, counts)
         if thing is not None:
             placed.append(thing)
-        elif objects is not None:
-            return None, len(placed)
+    if objects is not None and len(placed) < objects:
+        return None, len(placed)
     if len(placed) < (4 if objects is None else 1):
         return None, len(placed)
     lights, ambient = _lights(rng)

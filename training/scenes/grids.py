@@ -264,18 +264,21 @@ def observed(
     views: Sequence[tuple[np.ndarray, Camera, np.ndarray]],
     slab_m: tuple[float, float] = ROBOT_SLAB_M,
     max_range_m: float = 8.0,
+    clear_below_m: float = 0.25,
 ) -> Grid:
-    """The partial map that depth views give: free where a ray passed at robot height or met the
-    floor, occupied where a surface within the slab was hit, unknown (-1) elsewhere.
+    """The partial map that depth views give: free where the floor was seen or a ray passed close
+    above it, occupied where a surface within the slab was hit, unknown (-1) elsewhere.
 
     shape: a grid of which only origin, resolution and size are read. views: (depth_m, camera,
-    world_from_camera) each. A cell that one ray passes and another hits is occupied.
+    world_from_camera) each. clear_below_m: rays higher than this say nothing about the floor under
+    them, they may pass over something low. A cell that one ray passes and another hits is
+    occupied.
     """
     h, w = shape.cells.shape
     free = np.zeros(h * w, bool)
     hit = np.zeros(h * w, bool)
     for depth, camera, pose in views:
-        _trace(free, hit, shape, depth, camera, pose, slab_m, max_range_m)
+        _trace(free, hit, shape, (depth, camera, pose), slab_m, max_range_m, clear_below_m)
     cells = np.full(h * w, UNKNOWN, np.int8)
     cells[free] = FREE
     cells[hit] = OCCUPIED
@@ -286,14 +289,14 @@ def _trace(
     free: np.ndarray,
     hit: np.ndarray,
     shape: Grid,
-    depth: np.ndarray,
-    camera: Camera,
-    pose: np.ndarray,
+    view: tuple[np.ndarray, Camera, np.ndarray],
     slab_m: tuple[float, float],
     max_range_m: float,
+    clear_below_m: float,
 ) -> None:
     from ipt_training.scenes.projection import unproject
 
+    depth, camera, pose = view
     points = unproject(depth, camera, pose)  # H x W x 3
     valid = depth > 0
     ends = points[valid].astype(np.float64)
@@ -306,14 +309,14 @@ def _trace(
     surface = near & (ends[:, 2] >= low) & (ends[:, 2] <= high)
     into = ends[surface] + ray[surface] * (1e-3 / length[surface])[:, None]
     _set(hit, shape, into[:, :2])
-    # the part of each ray below the top of the slab, up to just before its end
+    # the part of each ray close above the floor, up to just before its end
     stop = np.minimum(
         1.0 - 0.5 * shape.resolution_m / np.maximum(length, 1e-6), max_range_m / length
     )
     dz = ray[:, 2]
     with np.errstate(divide="ignore", invalid="ignore"):
-        cross = (high - eye[2]) / dz
-    if eye[2] <= high:
+        cross = (clear_below_m - eye[2]) / dz
+    if eye[2] <= clear_below_m:
         begin = np.zeros(len(ray))
         stop = np.where((dz > 0) & (cross < stop), cross, stop)
     else:

@@ -197,10 +197,8 @@ def _line(t: np.ndarray, pitch: float, width: float, footprint: np.ndarray) -> n
     size = np.maximum(footprint, np.float32(1e-4))
     half = np.float32(0.5) * (size + np.float32(width))
     away = np.abs(t - np.round(t * np.float32(1 / pitch)) * np.float32(pitch))
-    cover = np.clip((half - away) / size, 0, np.float32(1)) * np.minimum(
-        np.float32(1), np.float32(width) / size
-    )
-    return np.asarray(np.minimum(cover, 1))
+    overlap = np.minimum(np.maximum(half - away, 0), np.minimum(size, np.float32(width)))
+    return np.asarray(overlap / size)
 
 
 def _step(t: np.ndarray, pitch: float, footprint: np.ndarray) -> np.ndarray:

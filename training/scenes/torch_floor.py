@@ -121,8 +121,8 @@ def _hash(i: torch.Tensor, j: torch.Tensor) -> torch.Tensor:
 def _line(t: torch.Tensor, pitch: torch.Tensor, width: float, cover: torch.Tensor) -> torch.Tensor:
     size = cover.clamp_min(1e-4)
     away = (t - torch.round(t / pitch) * pitch).abs()
-    part = ((0.5 * (size + width) - away) / size).clamp(0, 1)
-    return part * (width / size).clamp_max(1)
+    overlap = (0.5 * (size + width) - away).clamp_min(0).minimum(size.clamp_max(width))
+    return overlap / size
 
 
 def _step(t: torch.Tensor, pitch: torch.Tensor, cover: torch.Tensor) -> torch.Tensor:

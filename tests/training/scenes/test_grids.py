@@ -1,0 +1,178 @@
+"""Occupancy: the truth covers every solid, what is seen never contradicts it, and paths keep their
+distance.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from ipt_training.scenes import Camera, Grid, Renderer, SceneError, make_scene, observed, occupancy
+from ipt_training.scenes.grids import (
+    FREE,
+    OCCUPIED,
+    UNKNOWN,
+    clearance_m,
+    passable,
+    reachable,
+    shortest_path,
+)
+from ipt_training.scenes.solids import footprints_of
+
+
+def _open_grid(h: int = 40, w: int = 60, res: float = 0.1) -> Grid:
+    cells = np.full((h, w), FREE, np.int8)
+    cells[[0, -1]] = OCCUPIED
+    cells[:, [0, -1]] = OCCUPIED
+    return Grid(cells, (-1.0, 2.0), res)
+
+
+def test_cells_and_points_are_inverse() -> None:
+    grid = _open_grid()
+    cells = np.stack(np.meshgrid(np.arange(40), np.arange(60), indexing="ij"), -1)
+    np.testing.assert_array_equal(grid.cell_of(grid.centre_of(cells)), cells)
+    assert grid.at(-0.95, 2.05) == OCCUPIED
+    assert grid.at(0.0, 3.0) == FREE
+    assert grid.at(50.0, 3.0) == UNKNOWN
+
+
+def test_truth_covers_every_point_of_every_footprint() -> None:
+    rng = np.random.default_rng(3)
+    for seed in range(30):
+        scene = make_scene(seed, "room")
+        grid = occupancy(scene, 0.07)
+        for thing in scene.objects:
+            part = thing.primitives[0]
+            r = 0.499 * part.size[0]
+            if part.shape == "box":
+                u, v = rng.uniform(-r, r, 200), rng.uniform(-r, r, 200)
+            else:
+                a, q = rng.uniform(0, 2 * np.pi, 200), 0.97 * r * np.sqrt(rng.uniform(0, 1, 200))
+                u, v = q * np.cos(a), q * np.sin(a)
+            c, s = math.cos(thing.yaw), math.sin(thing.yaw)
+            x, y = thing.position[0] + c * u - s * v, thing.position[1] + s * u + c * v
+            cells = grid.cell_of(np.stack([x, y], -1))
+            assert (grid.cells[cells[:, 0], cells[:, 1]] == OCCUPIED).all()
+
+
+def test_truth_is_not_much_larger_than_the_footprints() -> None:
+    for seed in range(20):
+        scene = make_scene(seed, "room")
+        x0, y0, x1, y1 = scene.rooms[0].interior
+        grid = occupancy(scene, 0.05)
+        fine = occupancy(scene, 0.01)
+        inside = (x1 - x0) * (y1 - y0)
+        taken = (fine.cells == OCCUPIED).sum() * 1e-4
+        room = scene.rooms[0]
+        walls = (room.x_max - room.x_min) * (room.y_max - room.y_min) - inside
+        area = 0.0
+        for thing in scene.objects:
+            size = thing.primitives[0].size
+            area += size[0] * size[1] * (1 if thing.primitives[0].shape == "box" else math.pi / 4)
+        assert abs(taken - walls - area) < 0.06 * (walls + area)
+        assert (grid.cells == OCCUPIED).sum() * 25e-4 > taken - 0.1
+
+
+def test_slab_decides_what_is_in_the_way() -> None:
+    scene = make_scene(2, "house", rooms=2)
+    door = scene.doors[0]
+    assert occupancy(scene).at(door.x, door.y) == FREE  # the lintel is above the robot
+    assert occupancy(scene, slab_m=(2.1, 2.3)).at(door.x, door.y) == OCCUPIED
+    coarse = occupancy(scene, solids=footprints_of(scene)).cells == OCCUPIED
+    assert coarse[occupancy(scene).cells == OCCUPIED].all()
+    with pytest.raises(SceneError, match="positive length"):
+        occupancy(scene, 0.0)
+
+
+def test_what_is_seen_agrees_with_the_truth(viewpoints) -> None:
+    camera = Camera.from_fov(96, 72, 1.5)
+    wrong = seen = 0
+    for seed in range(12):
+        scene = make_scene(seed, "house")
+        truth = occupancy(scene, 0.05)
+        renderer = Renderer(scene)
+        poses = viewpoints(scene, 3)
+        views = renderer.render_many(poses, camera)
+        part = observed(truth, [(v.depth_m, camera, p) for v, p in zip(views, poses, strict=True)])
+        assert set(np.unique(part.cells)) <= {FREE, OCCUPIED, UNKNOWN}
+        # everything seen as occupied is: the truth counts every touched cell
+        assert (truth.cells[part.cells == OCCUPIED] == OCCUPIED).mean() > 0.995
+        # a cell seen free may still hold something behind what the rays passed; rarely
+        wrong += int((truth.cells[part.cells == FREE] == OCCUPIED).sum())
+        seen += int((part.cells == FREE).sum())
+        assert (part.cells == UNKNOWN).any()
+    assert wrong < 0.08 * seen
+
+
+def test_nothing_is_known_behind_a_wall(viewpoints) -> None:
+    scene = make_scene(2, "house", rooms=2)
+    walls = tuple(type(w)(**{**w.__dict__, "openings": ()}) for w in scene.walls)
+    closed = type(scene)(**{**scene.__dict__, "walls": walls, "fixtures": ()})
+    truth = occupancy(closed, 0.05)
+    camera = Camera.from_fov(64, 64, 1.4)
+    for pose in viewpoints(closed, 6):
+        view = Renderer(closed).render(pose, camera)
+        part = observed(truth, [(view.depth_m, camera, pose)])
+        here = closed.room_at(*pose[:2, 3])
+        other = closed.rooms[1 - here]
+        x0, y0, x1, y1 = other.interior
+        (r0, c0), (r1, c1) = truth.cell_of(np.array([[x0 + 0.1, y0 + 0.1], [x1 - 0.1, y1 - 0.1]]))
+        assert (part.cells[r0:r1, c0:c1] == UNKNOWN).all()
+
+
+def test_clearance_is_the_distance_to_the_wall() -> None:
+    grid = _open_grid()
+    clear = clearance_m(grid)
+    assert clear[0, 5] == 0
+    assert clear[3, 30] == pytest.approx(0.25)
+    assert not passable(grid, 0.3)[3, 30]
+    assert passable(grid, 0.2)[3, 30]
+
+
+def test_path_goes_round_and_keeps_the_radius() -> None:
+    grid = _open_grid()
+    grid.cells[0:32, 30] = OCCUPIED
+    path = shortest_path(grid, (0.0, 2.5), (4.0, 2.5), 0.3)
+    assert path is not None
+    clear = clearance_m(grid)
+    cells = grid.cell_of(path.points)
+    assert clear[cells[:, 0], cells[:, 1]].min() >= 0.3
+    steps = np.linalg.norm(np.diff(path.points, axis=0), axis=1)
+    assert path.length_m == pytest.approx(steps.sum())
+    around = 2 * math.hypot(1.5, 2.6)
+    assert around < path.length_m < 1.35 * around
+    assert shortest_path(grid, (0.0, 2.5), (4.0, 2.5), 0.5) is None  # the gap is too narrow
+    assert shortest_path(grid, (0.0, 2.5), (40.0, 2.5)) is None
+
+
+def test_unknown_blocks_unless_told_otherwise() -> None:
+    grid = _open_grid()
+    grid.cells[:, 30:34] = UNKNOWN
+    assert shortest_path(grid, (0.0, 3.5), (4.0, 3.5)) is None
+    assert shortest_path(grid, (0.0, 3.5), (4.0, 3.5), unknown_blocks=False) is not None
+    assert not reachable(grid, (0.0, 3.5))[20, 50]
+    assert reachable(grid, (0.0, 3.5))[20, 10]
+    assert not reachable(grid, (-0.95, 2.05)).any()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_two_rooms_are_joined_by_a_path(seed: int) -> None:
+    scene = make_scene(seed, "house", rooms=4)
+    grid = occupancy(scene, 0.1)
+    free = passable(grid, 0.3)
+    spots = []
+    for room in scene.rooms:
+        cells = np.argwhere(free)
+        xy = grid.centre_of(cells)
+        inside = np.array([room.contains(x, y, 0.4) for x, y in xy])
+        spots.append(xy[inside][len(xy[inside]) // 2])
+    reach = reachable(grid, tuple(spots[0]))
+    joined = 0
+    for spot in spots[1:]:
+        path = shortest_path(grid, tuple(spots[0]), tuple(spot))
+        row, col = grid.cell_of(spot)
+        assert (path is not None) == bool(reach[row, col])
+        joined += path is not None
+    assert joined >= len(spots) - 2
