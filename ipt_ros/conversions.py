@@ -53,10 +53,10 @@ def camera_info_to_intrinsics(
         raise _bad_info("binning and regions of interest are not read; publish the whole image")
     k = np.asarray(info.k, float)
     p = np.asarray(info.p, float).reshape(3, 4)[:, :3].ravel()
-    if rectified:
-        matrix, name = p, "P"
-    else:
-        matrix, name = k, "K"
+    matrix, name = (p, "P") if rectified else (k, "K")
+    if not np.all(np.isfinite(matrix)):
+        raise _bad_info(f"{name} holds NaN or infinity: {_short(matrix)}")
+    if not rectified:
         if any(value != 0.0 for value in info.d):
             raise _bad_info(
                 f"the image is distorted ({info.distortion_model}); use the rectified topic "
@@ -66,8 +66,6 @@ def camera_info_to_intrinsics(
         if np.any(p != 0.0) and not np.allclose(p, k, rtol=1e-3, atol=1e-2, equal_nan=True):
             raise _bad_info(f"K {_short(k)} and P {_short(p)} differ without any distortion")
     fx, fy, cx, cy = matrix[0], matrix[4], matrix[2], matrix[5]
-    if not np.all(np.isfinite(matrix)):
-        raise _bad_info(f"{name} holds NaN or infinity: {_short(matrix)}")
     if fx <= 0 or fy <= 0:
         raise _bad_info(f"focal lengths in {name} are {fx:g}, {fy:g}; expected positive pixels")
     if abs(matrix[1]) > 1e-6 * fx:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +51,7 @@ class IptNode(LifecycleNode):
         self.parameters = declare(self, IPT_PARAMETERS, check_together)
         self.answering: Answering | None = None
         self.poses: PoseSource
+        self._diagnostics: diagnostics.Diagnostics | None = None
         self._latest_map: Any | None = None
         self._questions = 0
         self._servers: list[Any] = []
@@ -69,13 +71,18 @@ class IptNode(LifecycleNode):
     # ----------------
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            self._configure()
+        except Exception as error:  # rclpy would swallow it and end in "finalized"
+            self.report(error, "configure")
+            return TransitionCallbackReturn.FAILURE
+        return TransitionCallbackReturn.SUCCESS
+
+    def _configure(self) -> None:
         from nav_msgs.msg import OccupancyGrid
         from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
         values = self.parameters.values
-        self._diagnostics = diagnostics.Diagnostics(
-            self, self._refresh, values.diagnostics_rate_hz
-        )
         self._rates = {name: diagnostics.Rate() for name in values.cameras}
         self.keyframes = KeyframeMemory(
             MemoryLimits(
@@ -86,16 +93,11 @@ class IptNode(LifecycleNode):
                 n_bytes=values.keyframe_bytes,
             )
         )
-        try:
-            self.poses = (
-                OdometryPose(self, values, sensor_qos(values.reliability, 20))
-                if values.pose_source == "odometry"
-                else TfPose(self, values)
-            )
-        except RuntimeError as error:
-            self.get_logger().error(str(error))
-            self._diagnostics.destroy()
-            return TransitionCallbackReturn.FAILURE
+        self.poses = (
+            OdometryPose(self, values, sensor_qos(values.reliability, 20))
+            if values.pose_source == "odometry"
+            else TfPose(self, values)
+        )
         self._memories = {
             name: CameraMemory(name, values.use_depth, values.sync_slop_s)
             for name in values.cameras
@@ -113,13 +115,16 @@ class IptNode(LifecycleNode):
         self._map_subscription = self.create_subscription(
             OccupancyGrid, "map", self._store_map, latched
         )
-        return TransitionCallbackReturn.SUCCESS
+        self._diagnostics = diagnostics.Diagnostics(
+            self, self._refresh, values.diagnostics_rate_hz
+        )
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        from ipt_model.imaginer import Imaginer
-
         values = self.parameters.values
         try:
+            # late: torch and transformers take seconds to import
+            from ipt_model.imaginer import Imaginer
+
             imaginer = Imaginer.from_pretrained(
                 values.model,
                 device=values.device,
@@ -145,6 +150,7 @@ class IptNode(LifecycleNode):
         self.destroy_timer(self._remember_timer)
         self.destroy_subscription(self._map_subscription)
         self._diagnostics.destroy()
+        self._diagnostics = None
         self._latest_map = None
         return TransitionCallbackReturn.SUCCESS
 
@@ -230,21 +236,22 @@ class IptNode(LifecycleNode):
         """Make any exception a GoalError, log it and tell the diagnostics."""
         if isinstance(error, GoalError):
             failure = error
-        elif isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        elif isinstance(error, MemoryError):
             failure = GoalError(ErrorCode.OUT_OF_MEMORY, f"{type(error).__name__}: {error}")
         else:
             text = f"{type(error).__name__}: {error}"
             failure = GoalError(code or ErrorCode.UNKNOWN, text)
-            import traceback
-
-            self.get_logger().error("".join(traceback.format_exception(error)))
+            self.log_trace(error)
         self.get_logger().warning(f"{during}: {failure}")
-        if hasattr(self, "_diagnostics"):
+        if self._diagnostics is not None:
             self._diagnostics.status(
                 "last error", diagnostics.WARN, failure.text, code=int(failure.code), during=during
             )
             self._diagnostics.publish()
         return failure
+
+    def log_trace(self, error: Exception) -> None:
+        self.get_logger().error("".join(traceback.format_exception(error)))
 
     def answered(self, result: Any) -> None:
         """A goal was answered; called on the model's thread."""

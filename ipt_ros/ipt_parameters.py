@@ -10,7 +10,7 @@ IPT_PARAMETERS = (
     # -- the model
     Parameter(
         "model",
-        "ipt-tiny",
+        "ipt-tiny-untrained",
         "Name of a shipped model, or a folder with weights (docs/model.md).",
         read_only=True,
     ),

@@ -34,11 +34,9 @@ def path_risk(
     """imagined: probability of occupied per cell of the grid (H x W), NaN where the drawing does
     not reach.
     """
-    reach = math.ceil(radius_m / grid.resolution_m)
+    reach = math.ceil(radius_m / grid.resolution_m) + 1
     steps = np.arange(-reach, reach + 1)
-    dr, dc = np.meshgrid(steps, steps, indexing="ij")
-    disc = np.hypot(dr, dc) * grid.resolution_m <= radius_m
-    dr, dc = dr[disc], dc[disc]
+    dr, dc = (d.ravel() for d in np.meshgrid(steps, steps, indexing="ij"))
     height, width = grid.cells.shape
     rows, columns = grid.indices(path_xy)
     risk = np.full(len(path_xy), np.nan)
@@ -46,6 +44,12 @@ def path_risk(
     all_seen = True
     for i, (row, column) in enumerate(zip(rows, columns, strict=True)):
         r, c = row + dr, column + dc
+        # any part of the cell within the radius counts
+        x = grid.origin_xy[0] + (c + 0.5) * grid.resolution_m - path_xy[i, 0]
+        y = grid.origin_xy[1] + (r + 0.5) * grid.resolution_m - path_xy[i, 1]
+        half = 0.5 * grid.resolution_m
+        touched = np.hypot(np.maximum(np.abs(x) - half, 0), np.maximum(np.abs(y) - half, 0))
+        r, c = r[touched <= radius_m], c[touched <= radius_m]
         inside = (r >= 0) & (r < height) & (c >= 0) & (c < width)
         values = np.full(r.shape, UNKNOWN, np.int8)
         values[inside] = grid.cells[r[inside], c[inside]]

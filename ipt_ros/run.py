@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -17,9 +18,6 @@ from typing import Any
 
 def run_node(make_node: Callable[[], Any]) -> int:
     """Spin the node; its optional `close()` is called once, on a signal or when spinning ends."""
-    # Before any thread exists, so that every thread inherits the mask and one alone waits for the
-    # signals.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
@@ -30,14 +28,13 @@ def run_node(make_node: Callable[[], Any]) -> int:
     executor.add_node(node)
     stop = threading.Event()
 
-    def wait_for_signal() -> None:
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    def signalled() -> None:
+        if stop.is_set():
+            os._exit(1)  # asked twice: whatever hangs, end it
         stop.set()
         executor.wake()
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
-        os._exit(1)  # asked twice: whatever hangs, end it
 
-    threading.Thread(target=wait_for_signal, name="signals", daemon=True).start()
+    _on_signals(signalled)
     try:
         while rclpy.ok() and not stop.is_set():
             executor.spin_once()
@@ -48,3 +45,23 @@ def run_node(make_node: Callable[[], Any]) -> int:
         node.destroy_node()
         rclpy.try_shutdown()
     return 0
+
+
+def _on_signals(signalled: Callable[[], None]) -> None:
+    """Call `signalled` in a thread for every SIGINT and SIGTERM.
+
+    The main thread waits inside rcl, where Python's own handlers do not run; CPython's C handler
+    writes to the wakeup socket at once, whichever thread the signal was delivered to.
+    """
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    signal.set_wakeup_fd(writer.fileno())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+
+    def wait() -> None:
+        with writer:
+            while reader.recv(1):
+                signalled()
+
+    threading.Thread(target=wait, name="signals", daemon=True).start()

@@ -16,10 +16,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rclpy.action import ActionServer, CancelResponse
+from rclpy.qos import QoSProfile
 from rclpy.task import Future
 from std_msgs.msg import Header
 
-from ipt_model.question import Answer, Cancelled, Mode, Progress
+from ipt_model.question import Answer, Cancelled, Mode, Progress, QuestionError
 from ipt_ros.asking import Asked
 from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.images import rgb_to_image
@@ -27,6 +28,8 @@ from ipt_ros.products import answer_message, imagined_message
 
 #: Fills in the fields that only this action's result has.
 Finish = Callable[[Any, Answer], None]
+#: The default depth of 10 silently drops requests of a burst; nobody then hears of them again.
+SERVICE_QOS = QoSProfile(depth=200)
 #: rclpy keeps every result, pictures and all, for this long after the goal ended.
 RESULT_KEPT_S = 30
 
@@ -41,8 +44,10 @@ class Wish:
     accepted: float
 
     def left_s(self) -> float | None:
-        """Seconds of the budget that are left now."""
-        return None if self.budget_s is None else self.accepted + self.budget_s - time.monotonic()
+        """Seconds of the budget that are left now; never quite none, which the model refuses."""
+        if self.budget_s is None:
+            return None
+        return max(1e-3, self.accepted + self.budget_s - time.monotonic())
 
 
 class GoalServer:
@@ -66,6 +71,9 @@ class GoalServer:
             name,
             self._execute,
             cancel_callback=lambda _: CancelResponse.ACCEPT,
+            goal_service_qos_profile=SERVICE_QOS,
+            result_service_qos_profile=SERVICE_QOS,
+            cancel_service_qos_profile=SERVICE_QOS,
             result_timeout=RESULT_KEPT_S,
         )
 
@@ -141,14 +149,25 @@ class GoalServer:
             raise Cancelled
         asked, finish = self._prepare(goal.request)
         prepared = time.monotonic()
-        answer = answering.imaginer.ask(
-            asked.question,
-            mode=wish.mode,
-            budget_s=wish.left_s(),
-            seed=wish.seed,
-            on_progress=on_progress,
-            flow_steps=self._node.parameters.values.flow_steps or None,
-        )
+        try:
+            answer = answering.imaginer.ask(
+                asked.question,
+                mode=wish.mode,
+                budget_s=wish.left_s(),
+                seed=wish.seed,
+                on_progress=on_progress,
+                flow_steps=self._node.parameters.values.flow_steps or None,
+            )
+        except QuestionError as error:
+            raise GoalError(ErrorCode.BAD_GOAL, str(error)) from error
+        except (Cancelled, MemoryError):
+            raise
+        except Exception as error:
+            if "out of memory" in str(error).lower():  # torch has its own class for it on a GPU
+                raise MemoryError(str(error)) from error
+            self._node.log_trace(error)
+            text = f"{type(error).__name__}: {error}"
+            raise GoalError(ErrorCode.MODEL_FAILED, text) from error
         times = replace(
             answer.times,
             queue_s=started - wish.accepted,

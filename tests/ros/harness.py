@@ -243,6 +243,35 @@ class Peer:
         assert done.wait(timeout_s), f"not within {timeout_s} s: {what}"
         return future.result()
 
+    def there(self, call: Callable[[], Any]) -> Any:
+        """What `call` returns, run on the thread that spins: rclpy's action client notes a request
+        only after sending it, and takes a reply that comes in between for a stranger's.
+        """
+        return self.result(self._executor.create_task(call), "the spinning thread is free")
+
+    def send_goal(
+        self, client: ActionClient, goal: Any, on_feedback: Callable[[Any], None] | None = None
+    ) -> Any:
+        """The future of the goal's handle."""
+        return self.there(
+            lambda: client.send_goal_async(
+                goal, feedback_callback=lambda m: on_feedback and on_feedback(m.feedback)
+            )
+        )
+
+    def start_goal(
+        self,
+        client: ActionClient,
+        goal: Any,
+        on_feedback: Callable[[Any], None] | None = None,
+        timeout_s: float = PATIENCE_S,
+    ) -> tuple[Any, Any]:
+        """An accepted goal's handle, and the future of its end (status, result)."""
+        sent = self.send_goal(client, goal, on_feedback)
+        handle = self.result(sent, "the goal is accepted or rejected", timeout_s)
+        assert handle.accepted, "the goal was rejected"
+        return handle, self.there(handle.get_result_async)
+
     def run_goal(
         self,
         client: ActionClient,
@@ -251,16 +280,12 @@ class Peer:
         timeout_s: float = PATIENCE_S,
     ) -> tuple[int, Any]:
         """Send a goal and wait: GoalStatus and result. A rejected goal is an AssertionError."""
-        handle = self.result(
-            client.send_goal_async(
-                goal, feedback_callback=lambda m: on_feedback and on_feedback(m.feedback)
-            ),
-            "the goal is accepted or rejected",
-            timeout_s,
-        )
-        assert handle.accepted, "the goal was rejected"
-        answer = self.result(handle.get_result_async(), "the goal ends", timeout_s)
+        _, ended = self.start_goal(client, goal, on_feedback, timeout_s)
+        answer = self.result(ended, "the goal ends", timeout_s)
         return answer.status, answer.result
+
+    def cancel_goal(self, handle: Any) -> Any:
+        return self.result(self.there(handle.cancel_goal_async), "the goal is cancelled")
 
     def wait_for_node(self, name: str, timeout_s: float = PATIENCE_S) -> None:
         until(lambda: name in self.node.get_node_names(), f"node {name} is there", timeout_s)

@@ -1,0 +1,117 @@
+"""A robot program's side of the four actions: ask, follow the feedback, cancel, get the result.
+Used by the command
+line, the demo and the tests.
+
+Spins in a thread of its own, so every call here simply waits, with a limit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rclpy.action import ActionClient
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+
+SERVERS = {
+    "AskSpatial": "ask_spatial",
+    "CountObjects": "count_objects",
+    "ImagineView": "imagine_view",
+    "TracePath": "trace_path",
+}
+
+
+class AskTimeout(RuntimeError):
+    """Nobody answered in time; the text says who was asked and how long was waited."""
+
+
+@dataclass
+class Asked:
+    """A goal under way. feedback: the stages heard so far, previews included."""
+
+    handle: Any
+    result: Any
+    feedback: list[Any] = field(default_factory=list)
+
+
+class Asker:
+    def __init__(self, target: str = "ipt_node", context: Any = None, name: str = "asker") -> None:
+        self.node = Node(name, context=context)
+        self._target = target
+        self._clients: dict[str, ActionClient] = {}
+        self._executor = SingleThreadedExecutor(context=context)
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._spin, name=name, daemon=True)
+        self._thread.start()
+
+    def _spin(self) -> None:
+        with contextlib.suppress(ExternalShutdownException):
+            self._executor.spin()
+
+    def close(self) -> None:
+        self._executor.shutdown()
+        self._thread.join(timeout=5.0)
+        for client in self._clients.values():
+            client.destroy()
+        self.node.destroy_node()
+
+    def _there(self, call: Callable[[], Any], timeout_s: float, what: str) -> Any:
+        """What `call` returns, run on the thread that spins.
+
+        rclpy's action client notes a request only after it was sent: from another thread the reply
+        can come in between, is taken for a stranger's and lost.
+        """
+        return self.wait(self._executor.create_task(call), timeout_s, what)
+
+    def wait(self, future: Any, timeout_s: float, what: str) -> Any:
+        """The result of any rclpy future, without spinning here."""
+        done = threading.Event()
+        future.add_done_callback(lambda _: done.set())
+        if not done.wait(timeout_s):
+            raise AskTimeout(f"{what}: no reply within {timeout_s:.0f} s")
+        return future.result()
+
+    def start(
+        self,
+        action: Any,
+        goal: Any,
+        timeout_s: float = 10.0,
+        on_feedback: Callable[[Any], None] | None = None,
+    ) -> Asked:
+        """Send a goal and return once it was accepted."""
+        topic = f"{self._target}/{SERVERS[action.__name__]}"
+        client = self._clients.get(topic)
+        if client is None:
+            client = self._clients[topic] = ActionClient(self.node, action, topic)
+        if not client.wait_for_server(timeout_s):
+            raise AskTimeout(
+                f"no action server {topic} within {timeout_s:.0f} s; is ipt_node running?"
+            )
+        heard: list[Any] = []
+
+        def listen(message: Any) -> None:
+            heard.append(message.feedback)
+            if on_feedback is not None:
+                on_feedback(message.feedback)
+
+        sent = self._there(
+            lambda: client.send_goal_async(goal, feedback_callback=listen), timeout_s, topic
+        )
+        handle = self.wait(sent, timeout_s, topic)
+        return Asked(handle, self._there(handle.get_result_async, timeout_s, topic), heard)
+
+    def finish(self, asked: Asked, timeout_s: float = 60.0) -> Any:
+        """The result message of a goal; its end state is in `.status`, the fields in `.result`."""
+        return self.wait(asked.result, timeout_s, "goal")
+
+    def cancel(self, asked: Asked, timeout_s: float = 10.0) -> None:
+        sent = self._there(asked.handle.cancel_goal_async, timeout_s, "cancel")
+        self.wait(sent, timeout_s, "cancel")
+
+    def ask(self, action: Any, goal: Any, timeout_s: float = 60.0) -> Any:
+        """Start and finish: the result's fields."""
+        return self.finish(self.start(action, goal), timeout_s).result

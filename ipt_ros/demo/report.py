@@ -1,0 +1,128 @@
+"""The demo's report: one HTML file with its pictures inside, to be sent to a colleague."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from ipt_ros.demo.scenario import Card
+
+#: Stages in the order they happen, with the colour of their share in the bar.
+STAGES = (
+    ("queue_s", "wait", "#98a2b3"),
+    ("preprocess_s", "look", "#7dd3c0"),
+    ("context_s", "read", "#5b8def"),
+    ("imagine_s", "imagine", "#b784f0"),
+    ("answer_s", "answer", "#f2a65a"),
+)
+
+
+def write_report(
+    path: Path, cards: Sequence[Card], setting: dict[str, Any], wall_s: float
+) -> Path:
+    style = files("ipt_ros.demo").joinpath("report.css").read_text(encoding="utf-8")
+    objects = ", ".join(setting["objects"])
+    right = sum(card.record["said"] == card.record["truth"] for card in cards)
+    parts = [
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
+        "<meta name='viewport' content='width=device-width, initial-scale=1'>",
+        f"<title>What the robot imagined</title><style>{style}</style></head><body>",
+        "<h1>What the robot imagined</h1>",
+        "<p>A simulated robot asked about space it could not see. Each answer below came from a "
+        "node in a process of its own, over DDS, from camera images whose stamps it names.</p>",
+        f"<p class='soft'>Model <code>{_text(setting['model_id'])}</code> · world "
+        f"{_text(setting['level'])} {setting['seed']} with {_text(objects)} · "
+        f"{right} of {len(cards)} answers right · {wall_s:.0f} s from start to report</p>",
+    ]
+    if "untrained" in setting["model_id"]:
+        parts.append(
+            "<div class='notice'><b>This model is untrained.</b> Its weights are random, so its "
+            "pictures are noise and its answers are guesses. What the page shows is that all "
+            "between camera and planner works.</div>"
+        )
+    parts += [_card(card) for card in cards]
+    parts.append("</body></html>")
+    path.write_text("\n".join(parts), encoding="utf-8")
+    return path
+
+
+def _card(card: Card) -> str:
+    r = card.record
+    failed = r["error_code"] != 0
+    verdict = "right" if r["said"] == r["truth"] else "wrong"
+    said = f"error {r['error_code']}: {r['error_msg']}" if failed else r["said"]
+    columns = "".join(
+        f"<div><h3>{title}</h3>{_pictures(pictures, empty)}</div>"
+        for title, pictures, empty in (
+            ("what the robot saw", card.seen, ""),
+            ("what the model imagined", card.imagined, "nothing was drawn"),
+            ("the truth", card.truth, ""),
+        )
+    )
+    return f"""<section class='card'>
+<div class='top'><h2>{_text(card.title)}</h2><span class='action'>
+{r["action"]} · mode {r["mode"]} · seed {r["seed"]} · {r["flow_steps"]} flow steps</span></div>
+<p class='question'>{_text(r["question"])}</p>
+<div class='columns'>{columns}</div>
+<div class='answer'><div><span class='said {verdict}'>{_text(str(said))}</span>
+<p class='soft'>truth: {_text(str(r["truth"]))}</p>{_options(r)}</div>
+<div>{_stages(r["times"])}</div></div>
+</section>"""
+
+
+def _options(record: dict[str, Any]) -> str:
+    pairs = zip(record["options"], record["option_probabilities"], strict=False)
+    return "".join(
+        f"<div class='option'><span>{_text(o)}</span><div><i style='width:{100 * p:.1f}%'></i>"
+        f"</div><span>{p:.2f}</span></div>"
+        for o, p in pairs
+    )
+
+
+def _stages(times: dict[str, float]) -> str:
+    total = max(sum(times[name] for name, _, _ in STAGES), 1e-9)
+    bars = "".join(
+        f"<i style='width:{100 * times[name] / total:.2f}%;background:{colour}'></i>"
+        for name, _, colour in STAGES
+    )
+    keys = "".join(
+        f"<b style='background:{colour}'></b>{label} {1000 * times[name]:.0f} ms"
+        for name, label, colour in STAGES
+    )
+    return (
+        f"<div class='soft'>goal to answer: {1000 * times['total_s']:.0f} ms</div>"
+        f"<div class='stages'>{bars}</div><div class='key'>{keys}</div>"
+    )
+
+
+def _pictures(pictures: Sequence[tuple[str, np.ndarray]], empty: str) -> str:
+    if not pictures:
+        return f"<p class='soft'>{empty}</p>"
+    figures = []
+    for caption, picture in pictures:
+        small = " class='small'" if max(picture.shape[:2]) < 200 else ""
+        figures.append(
+            f"<figure{small}><img alt='{_text(caption)}' src='{data_uri(picture)}'>"
+            f"<figcaption>{_text(caption)}</figcaption></figure>"
+        )
+    return f"<div class='pictures'>{''.join(figures)}</div>"
+
+
+def data_uri(picture: np.ndarray) -> str:
+    """H x W x 3 uint8 RGB as a PNG inside an address."""
+    done, png = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise RuntimeError(f"a picture of shape {picture.shape} could not be written as PNG")
+    return "data:image/png;base64," + base64.b64encode(png.tobytes()).decode()
+
+
+def _text(value: str) -> str:
+    return html.escape(value, quote=True)

@@ -1,0 +1,222 @@
+"""The demo's course: stand somewhere, ask one question of each action, go and see the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped
+
+from imaginative_perception.action import AskSpatial, CountObjects, ImagineView, TracePath
+from ipt_model import maps, phrasing
+from ipt_ros.asker import Asker
+from ipt_ros.asking import MAP_SIDE_M
+from ipt_ros.conversions import matrix_to_pose, planar_matrix, stamp_to_ns
+from ipt_ros.demo.robot import NodeProcess, Robot
+from ipt_ros.demo.story import CameraMount, Pose2, Referee, ViewpointQuestion
+from ipt_ros.images import image_to_rgb
+from ipt_ros.ipt_parameters import IPT_PARAMETERS
+from ipt_ros.parameters import defaults
+from ipt_ros.sim_parameters import SIM_PARAMETERS
+from ipt_training.scenes import Camera
+
+
+@dataclass
+class Card:
+    """One question in the report. Pictures are H x W x 3 uint8 with a caption each."""
+
+    title: str
+    record: dict[str, Any]
+    seen: list[tuple[str, np.ndarray]] = field(default_factory=list)
+    imagined: list[tuple[str, np.ndarray]] = field(default_factory=list)
+    truth: list[tuple[str, np.ndarray]] = field(default_factory=list)
+
+
+def _mount() -> tuple[float, ...]:
+    sim = defaults(SIM_PARAMETERS)
+    return (sim.camera_x, sim.camera_y, sim.camera_z, 0.0, sim.camera_pitch, 0.0)
+
+
+class Scenario:
+    #: x, y, z, roll, pitch, yaw of the simulator's camera on its base, as `ipt_node` wants it.
+    MOUNT = _mount()
+
+    def __init__(
+        self,
+        seed: int,
+        level: str,
+        robot: Robot,
+        asker: Asker,
+        processes: Sequence[NodeProcess],
+    ) -> None:
+        sim = defaults(SIM_PARAMETERS)
+        camera = Camera.from_fov(sim.width, sim.height, sim.horizontal_fov)
+        self._referee = Referee(
+            seed, level, CameraMount(sim.camera_x, sim.camera_z, sim.camera_pitch, camera)
+        )
+        self._radius_m = defaults(IPT_PARAMETERS).robot_radius_m
+        self._robot, self._asker, self._processes = robot, asker, processes
+        self._seed, self._level = seed, level
+        self._model_id = ""
+
+    def run(self) -> list[Card]:
+        robot = self._robot
+        robot.wait_until(lambda: self._alive() and robot.senses_ready(), "camera and map", 60.0)
+        question = self._referee.viewpoint_question()
+        robot.put(question.start)
+        robot.look_around()
+        robot.put(question.start)
+        self._wait_for_model()
+        return [
+            self._imagine_view(question),
+            self._trace_path(),
+            self._count_objects(),
+            self._ask_spatial(),
+        ]
+
+    def setting(self) -> dict[str, Any]:
+        """What the report says of the world and the model."""
+        return {
+            "seed": self._seed,
+            "level": self._level,
+            "model_id": self._model_id,
+            "objects": [o.name for o in self._referee.scene.objects],
+        }
+
+    def _alive(self) -> bool:
+        for process in self._processes:
+            process.check()
+        return True
+
+    def _wait_for_model(self) -> None:
+        """Until the node is active: it answers every question before that with NOT_ACTIVE."""
+        from lifecycle_msgs.srv import GetState
+
+        client = self._asker.node.create_client(GetState, "ipt_node/get_state")
+
+        def active() -> bool:
+            self._alive()
+            if not client.wait_for_service(1.0):
+                return False
+            reply = self._asker.wait(client.call_async(GetState.Request()), 60.0, "get_state")
+            return bool(reply.current_state.label == "active")
+
+        self._robot.wait_until(active, "the model", 120.0)
+
+    # -- the four questions -----------------------------------------------------------------------
+
+    def _imagine_view(self, question: ViewpointQuestion) -> Card:
+        goal = ImagineView.Goal(mode="imagine", seed=1, object=question.object_name)
+        goal.viewpoint.header.frame_id = "odom"
+        there = question.viewpoint
+        # the camera, not the base, is what stands at the viewpoint
+        goal.viewpoint.pose = matrix_to_pose(self._camera_body(there))
+        result = self._asker.ask(ImagineView, goal)
+        self._robot.put(there)
+        card = self._card("What would I see from there?", "ImagineView", result, question.answer)
+        card.truth = [("then the robot went there and looked", self._robot.newest_picture())]
+        return card
+
+    def _trace_path(self) -> Card:
+        robot = self._robot
+        line = self._referee.doubtful_path(robot.map, robot.pose, self._radius_m)
+        goal = TracePath.Goal(mode="imagine", seed=1)
+        goal.path.header.frame_id = "odom"
+        for x, y in line:
+            pose = PoseStamped()
+            pose.pose = matrix_to_pose(planar_matrix(float(x), float(y), 0.0))
+            goal.path.poses.append(pose)
+        known = robot.map
+        result = self._asker.ask(TracePath, goal)
+        clear = self._referee.path_is_clear(line, self._radius_m)
+        truth = "clear" if clear else "blocked"
+        card = self._card(
+            "Is this path clear, behind what I can't see past?", "TracePath", result, truth
+        )
+        verdict = {0: "unknown", 1: "clear", 2: "blocked"}[result.verdict.verdict]
+        card.record["said"] = verdict
+        card.record["probability_blocked"] = result.verdict.probability_blocked
+        card.record["risk"] = list(result.verdict.risk)
+        middle = line.mean(axis=0)
+        view = maps.MapView.around(float(middle[0]), float(middle[1]), MAP_SIDE_M, 256)
+        here = (robot.pose.x, robot.pose.y, robot.pose.yaw)
+        card.seen.append(("the map so far", maps.draw_map(known, view, path=line, robot=here)))
+        card.truth = [
+            (
+                "the whole map",
+                maps.draw_map(self._referee.truth_map(), view, path=line, robot=here),
+            )
+        ]
+        return card
+
+    def _count_objects(self) -> Card:
+        question = self._referee.count_question()
+        self._robot.look_around()
+        goal = CountObjects.Goal(mode="imagine", seed=1, category=question.category)
+        result = self._asker.ask(CountObjects, goal)
+        card = self._card("How many are there?", "CountObjects", result, str(question.answer))
+        card.truth = [("the room from above", self._referee.top_down())]
+        return card
+
+    def _ask_spatial(self) -> Card:
+        question = self._referee.viewpoint_question(turns_only=True)
+        self._robot.put(question.start)
+        phrase = phrasing.perspective_question("side", question.object_name, question.motion)
+        goal = AskSpatial.Goal(
+            mode="imagine", seed=1, question=phrase.text, options=list(phrase.options)
+        )
+        result = self._asker.ask(AskSpatial, goal)
+        self._robot.put(question.viewpoint)
+        card = self._card("Any question, in words", "AskSpatial", result, question.answer)
+        card.truth = [("then the robot turned and looked", self._robot.newest_picture())]
+        return card
+
+    # -- what came back ---------------------------------------------------------------------------
+
+    def _camera_body(self, pose: Pose2) -> np.ndarray:
+        """Map from camera body (x forward) for a robot at a pose."""
+        x, _, z, *_ = self.MOUNT
+        return planar_matrix(pose.x, pose.y, pose.yaw) @ _shift(x, z)
+
+    def _card(self, title: str, action: str, result: Any, truth: str) -> Card:
+        answer = result.answer
+        times = answer.times
+        stamps = [stamp_to_ns(s) for s in answer.provenance.source_stamps]
+        self._model_id = answer.provenance.model_id or self._model_id
+        record = {
+            "action": action,
+            "question": answer.question,
+            "options": list(answer.options),
+            "option_probabilities": list(answer.option_probabilities),
+            "answer": answer.answer,
+            "said": answer.answer or f"abstained: {answer.abstain_reason}",
+            "truth": truth,
+            "confidence": answer.confidence,
+            "abstained": answer.abstained,
+            "abstain_reason": answer.abstain_reason,
+            "error_code": result.error_code,
+            "error_msg": result.error_msg,
+            "mode": answer.provenance.mode,
+            "model_id": answer.provenance.model_id,
+            "model_hash": answer.provenance.model_hash,
+            "seed": answer.provenance.seed,
+            "flow_steps": answer.provenance.flow_steps,
+            "source_stamps": stamps,
+            "times": {name: getattr(times, name) for name in times.get_fields_and_field_types()},
+        }
+        card = Card(title, record)
+        for stamp in stamps:
+            picture = self._robot.picture_of(stamp)
+            if picture is not None:
+                card.seen.append((f"camera, stamp {stamp / 1e9:.3f}", picture))
+        if result.imagined_view.image.height:
+            card.imagined.append(("imagined", image_to_rgb(result.imagined_view.image)))
+        return card
+
+
+def _shift(x: float, z: float) -> np.ndarray:
+    shift = np.eye(4)
+    shift[0, 3], shift[2, 3] = x, z
+    return shift

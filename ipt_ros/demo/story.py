@@ -1,0 +1,219 @@
+"""What the demo asks, where it stands, and what the right answers are. The referee: it knows the
+world, the robot does
+not.
+
+Everything is derived from the scene's seed. Nothing here knows about ROS.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ipt_model import maps, phrasing
+from ipt_training.scenes import (
+    Camera,
+    Grid,
+    Renderer,
+    Scene,
+    camera_pose,
+    make_scene,
+    occupancy,
+    reachable,
+)
+from ipt_training.scenes.projection import image_centres, image_shares
+
+#: Least share of a picture that an object must fill to be asked about.
+SHARE = 0.006
+
+
+@dataclass(frozen=True)
+class CameraMount:
+    """The simulated robot's camera on its base: m, rad; the pinhole it has."""
+
+    x: float
+    height: float
+    pitch: float
+    camera: Camera
+
+    def pose(self, x: float, y: float, yaw: float) -> np.ndarray:
+        """World from optical camera for a robot at x, y, yaw."""
+        return camera_pose(
+            x + self.x * math.cos(yaw), y + self.x * math.sin(yaw), yaw, self.height, self.pitch
+        )
+
+
+@dataclass(frozen=True)
+class Pose2:
+    """Robot base: x, y in m, yaw in rad."""
+
+    x: float
+    y: float
+    yaw: float
+
+    def moved(self, motion: phrasing.Motion) -> Pose2:
+        c, s = math.cos(self.yaw), math.sin(self.yaw)
+        return Pose2(
+            self.x + c * motion.forward_m - s * motion.left_m,
+            self.y + s * motion.forward_m + c * motion.left_m,
+            self.yaw + motion.turn_rad,
+        )
+
+
+@dataclass(frozen=True)
+class ViewpointQuestion:
+    """Stand at `start`: from `viewpoint`, on which side is the object? answer: left or right."""
+
+    start: Pose2
+    motion: phrasing.Motion
+    viewpoint: Pose2
+    object_name: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class CountQuestion:
+    category: str
+    answer: int
+
+
+class Referee:
+    """The world of one seed, and the questions that it makes good ones of."""
+
+    def __init__(self, seed: int, level: str, mount: CameraMount, radius_m: float = 0.3) -> None:
+        self.scene: Scene = make_scene(seed, level)
+        self.mount = mount
+        self._renderer = Renderer(self.scene)
+        self.truth: Grid = occupancy(self.scene)
+        self._rng = np.random.default_rng(seed)
+        self._radius_m = radius_m
+        room = self.scene.rooms[0]
+        middle = (0.5 * (room.x_min + room.x_max), 0.5 * (room.y_min + room.y_max))
+        self._free = self._largest_free(middle)
+
+    def _largest_free(self, near: tuple[float, float]) -> np.ndarray:
+        """K x 2 places where the robot can stand, all reachable from each other."""
+        best = np.zeros((0, 2))
+        for offset in np.random.default_rng(0).normal(0.0, 1.2, (40, 2)):
+            inside = reachable(
+                self.truth, (near[0] + offset[0], near[1] + offset[1]), self._radius_m
+            )
+            if inside.sum() > len(best):
+                best = self.truth.centre_of(np.argwhere(inside))
+            if len(best) > 0.2 * self.truth.cells.size:
+                break
+        if not len(best):
+            raise RuntimeError("nowhere to stand in this world; take another seed")
+        return best
+
+    def _pose(self) -> Pose2:
+        x, y = self._free[self._rng.integers(len(self._free))]
+        return Pose2(float(x), float(y), float(self._rng.uniform(-math.pi, math.pi)))
+
+    def _is_free(self, pose: Pose2) -> bool:
+        return bool((np.hypot(*(self._free - (pose.x, pose.y)).T) < 0.08).any())
+
+    def _seen(self, pose: Pose2) -> tuple[np.ndarray, np.ndarray]:
+        """Share of the picture and middle column (0..1) of every object from a robot pose."""
+        small = Camera.from_fov(
+            64, 48, 2 * math.atan(0.5 * self.mount.camera.width / self.mount.camera.fx)
+        )
+        hits = self._renderer.cast_views([self.mount.pose(pose.x, pose.y, pose.yaw)], small)
+        count = len(self.scene.objects)
+        return (
+            image_shares(hits.instance[0], count),
+            image_centres(hits.instance[0], count)[:, 0] / small.width,
+        )
+
+    def viewpoint_question(
+        self, turns_only: bool = False, attempts: int = 4000
+    ) -> ViewpointQuestion:
+        """An object in sight from both places, clearly on one side of the view to be imagined."""
+        for _ in range(attempts):
+            start = self._pose()
+            share, _ = self._seen(start)
+            candidates = [
+                i
+                for i in np.flatnonzero(share > SHARE)
+                if sum(o.name == self.scene.objects[i].name for o in self.scene.objects) == 1
+            ]
+            if not candidates:
+                continue
+            motion = phrasing.round_motion(
+                phrasing.Motion(
+                    0.0 if turns_only else self._rng.uniform(0.6, 2.2),
+                    0.0 if turns_only else self._rng.uniform(-0.8, 0.8),
+                    math.radians(self._rng.choice([-60, -45, -30, 30, 45, 60])),
+                )
+            )
+            viewpoint = start.moved(motion)
+            if not self._is_free(viewpoint):
+                continue
+            share_then, column = self._seen(viewpoint)
+            for i in candidates:
+                if share_then[i] > SHARE and abs(column[i] - 0.5) > 0.12:
+                    return ViewpointQuestion(
+                        start,
+                        motion,
+                        viewpoint,
+                        self.scene.objects[i].name,
+                        "left" if column[i] < 0.5 else "right",
+                    )
+        raise RuntimeError("no viewpoint question in this world; take another seed")
+
+    def count_question(self) -> CountQuestion:
+        """The category that stands around most often."""
+        categories = [o.category for o in self.scene.objects]
+        category = max(sorted(set(categories)), key=categories.count)
+        return CountQuestion(category, categories.count(category))
+
+    def top_down(self) -> np.ndarray:
+        """The world from above, without its ceiling."""
+        return self._renderer.top_down().rgb
+
+    def truth_map(self) -> maps.OccupancyGrid:
+        return maps.OccupancyGrid(self.truth.cells, self.truth.resolution_m, self.truth.origin)
+
+    def path_is_clear(self, points: np.ndarray, radius_m: float) -> bool:
+        """N x 2 points, m: whether a disc of that radius can be moved along them."""
+        clear = _distance_to(self.truth.cells >= 50, self.truth.resolution_m)
+        row, col = self.truth.cell_of(points).T
+        height, width = clear.shape
+        inside = (row >= 0) & (row < height) & (col >= 0) & (col < width)
+        return bool(inside.all() and (clear[row[inside], col[inside]] >= radius_m).all())
+
+    def doubtful_path(
+        self, known: maps.OccupancyGrid, robot: Pose2, radius_m: float
+    ) -> np.ndarray:
+        """A straight path (N x 2) from the robot into the least known space that sight does not
+        block.
+        """
+        blocked_seen = _distance_to(known.cells >= 50, known.resolution_m)
+        best, best_unknown = None, -1
+        here = np.array([robot.x, robot.y])
+        for angle in np.linspace(-math.pi, math.pi, 72, endpoint=False):
+            for length in (1.5, 2.0, 2.5, 3.0, 3.5):
+                steps = np.arange(0.0, length + 1e-6, 0.1)
+                line = here + steps[:, None] * (math.cos(angle), math.sin(angle))
+                row, col = known.indices(line)
+                height, width = known.cells.shape
+                if ((row < 0) | (row >= height) | (col < 0) | (col >= width)).any():
+                    continue
+                if (blocked_seen[row, col] < radius_m).any():
+                    continue
+                unknown = int((known.values(line) == maps.UNKNOWN).sum())
+                if unknown > best_unknown:
+                    best, best_unknown = line, unknown
+        if best is None:
+            raise RuntimeError("the robot stands too close to something for any straight path")
+        return best
+
+
+def _distance_to(blocked: np.ndarray, resolution_m: float) -> np.ndarray:
+    """Distance of every cell from the nearest blocked one, m."""
+    import cv2
+
+    free = (~blocked).astype(np.uint8)
+    return cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) * resolution_m

@@ -1,0 +1,83 @@
+"""A hand-made camera, odometry and map for tests of `ipt_node`: every message can be made wrong in
+one way.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import numpy as np
+from harness import BEST_EFFORT, LATCHED, Peer
+from nav_msgs.msg import OccupancyGrid, Odometry
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from ipt_model import maps
+from ipt_ros.conversions import (
+    Intrinsics,
+    array_to_grid,
+    intrinsics_to_camera_info,
+    ns_to_stamp,
+)
+from ipt_ros.images import depth_to_image, rgb_to_image
+
+PINHOLE = Intrinsics(64, 48, 40.0, 40.0, 32.0, 24.0)
+
+
+class RobotInput:
+    """Publishes one view after another, 20 a second, in a thread; `wrong` changes the messages of
+    every view.
+    """
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._image = peer.publisher(Image, "camera/image", BEST_EFFORT)
+        self._depth = peer.publisher(Image, "camera/depth_image", BEST_EFFORT)
+        self._info = peer.publisher(CameraInfo, "camera/camera_info", BEST_EFFORT)
+        self._odometry = peer.publisher(Odometry, "odom", BEST_EFFORT)
+        self._map = peer.publisher(OccupancyGrid, "map", LATCHED)
+        self.wrong: Any = lambda messages: messages
+        self.offset_ns = 0
+        self.sent: list[int] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.05):
+            self.send()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join(5)
+
+    def send(self) -> None:
+        stamp_ns = time.time_ns() + self.offset_ns
+        header = Header(stamp=ns_to_stamp(stamp_ns), frame_id="camera_optical_frame")
+        rgb = np.full((48, 64, 3), (stamp_ns // 50_000_000) % 200, np.uint8)
+        odometry = Odometry(header=Header(stamp=header.stamp, frame_id="odom"))
+        odometry.child_frame_id = "base_link"
+        messages = {
+            "odometry": odometry,
+            "info": intrinsics_to_camera_info(PINHOLE, header),
+            "depth": depth_to_image(np.full((48, 64), 2.0, np.float32), header),
+            "image": rgb_to_image(rgb, header),
+        }
+        messages = self.wrong(messages)
+        publishers = {
+            "odometry": self._odometry,
+            "info": self._info,
+            "depth": self._depth,
+            "image": self._image,
+        }
+        for name, message in messages.items():
+            publishers[name].publish(message)
+        self.sent.append(stamp_ns)
+
+    def send_map(self) -> None:
+        cells = np.full((100, 100), maps.UNKNOWN, np.int8)
+        cells[:, :50] = maps.FREE
+        grid = maps.OccupancyGrid(cells, 0.1, (-5.0, -5.0))
+        self._map.publish(array_to_grid(grid, Header(frame_id="odom")))

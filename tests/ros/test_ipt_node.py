@@ -1,0 +1,370 @@
+"""`ipt_node` as a process of its own, over DDS: four actions, feedback, cancel, and every bad
+input by name.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+
+import pytest
+from action_msgs.msg import GoalStatus
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
+from harness import RELIABLE, peer, running, until
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from robot_input import RobotInput
+
+from imaginative_perception.action import AskSpatial, CountObjects, ImagineView, TracePath
+from ipt_ros.conversions import stamp_to_ns
+from ipt_ros.errors import ErrorCode
+
+SUCCEEDED, ABORTED, CANCELED = (
+    GoalStatus.STATUS_SUCCEEDED,
+    GoalStatus.STATUS_ABORTED,
+    GoalStatus.STATUS_CANCELED,
+)
+PARAMETERS = {
+    "model": "ipt-tiny-untrained",
+    "pose_source": "odometry",
+    "mounts": [0.1, 0.0, 1.2, 0.0, 0.25, 0.0],
+}
+
+
+@pytest.fixture(scope="module")
+def node(ros_domain, tmp_path_factory):
+    with running(
+        "ipt_node", ros_domain, tmp_path_factory.mktemp("ipt"), parameters=PARAMETERS
+    ) as p:
+        p.wait_for_print("ready:")
+        yield p
+
+
+@pytest.fixture(scope="module")
+def tester(ros_domain):
+    with peer(ros_domain) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def robot(node, tester):
+    one = RobotInput(tester)
+    one.send_map()
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def clients(node, tester):
+    names = {
+        AskSpatial: "ask_spatial",
+        CountObjects: "count_objects",
+        ImagineView: "imagine_view",
+        TracePath: "trace_path",
+    }
+    return {kind: tester.action(kind, f"ipt_node/{name}") for kind, name in names.items()}
+
+
+@pytest.fixture(autouse=True)
+def wholesome(robot, tester, clients):
+    """Every test begins with a camera that works and a node that answers."""
+    robot.wrong = lambda messages: messages
+    robot.offset_ns = 0
+    until(lambda: ask(tester, clients)[1].error_code == 0, "the node answers", 20)
+
+
+def question(**more):
+    return AskSpatial.Goal(
+        question="Which side?", options=["left", "right"], mode="answer", **more
+    )
+
+
+def ask(tester, clients, goal=None, on_feedback=None):
+    goal = goal or question()
+    kind = next(k for k in clients if isinstance(goal, k.Goal))
+    return tester.run_goal(clients[kind], goal, on_feedback)
+
+
+def refused(tester, clients, code, words, goal=None):
+    """The error arrives with its code and text, as an abort; until then older good views may still
+    serve.
+    """
+
+    def check():
+        status, result = ask(tester, clients, goal)
+        if result.error_code != code:
+            return None
+        assert status == ABORTED
+        assert words in result.error_msg, result.error_msg
+        assert result.answer.abstained and result.answer.abstain_reason == result.error_msg
+        return result
+
+    return until(check, f"error {code!r}", 20)
+
+
+def viewpoint(frame="odom", x=1.0):
+    goal = ImagineView.Goal(object="green ball", mode="imagine", seed=3)
+    goal.viewpoint.header.frame_id = frame
+    goal.viewpoint.pose.position.x = x
+    goal.viewpoint.pose.position.z = 1.2
+    goal.viewpoint.pose.orientation.w = 1.0
+    return goal
+
+
+def path(*xs, frame="odom"):
+    goal = TracePath.Goal(mode="imagine", seed=3)
+    goal.path.header.frame_id = frame
+    for x in xs:
+        pose = PoseStamped()
+        pose.pose.position.x = float(x)
+        pose.pose.orientation.w = 1.0
+        goal.path.poses.append(pose)
+    return goal
+
+
+# -- answers --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "goal",
+    [question(), viewpoint(), path(0, 0.5, 1, 1.5, 2), CountObjects.Goal(category="chair")],
+    ids=["ask_spatial", "imagine_view", "trace_path", "count_objects"],
+)
+def test_every_action_answers_from_images_that_came_over_the_wire(tester, clients, robot, goal):
+    before = len(robot.sent)
+    status, result = ask(tester, clients, goal)
+    assert (status, result.error_code, result.error_msg) == (SUCCEEDED, 0, "")
+    stamps = [stamp_to_ns(s) for s in result.answer.provenance.source_stamps]
+    assert stamps and set(stamps) <= set(robot.sent)
+    assert stamps == sorted(stamps)
+    # the newest view wins: at most a few frames old when the goal was sent
+    assert max(stamps) >= robot.sent[max(0, before - 10)]
+    assert stamp_to_ns(result.answer.header.stamp) == max(stamps)
+    times = result.answer.times
+    stages = times.queue_s, times.preprocess_s, times.context_s, times.imagine_s, times.answer_s
+    assert all(t >= 0 for t in stages) and sum(stages) <= times.total_s + 1e-3
+    assert result.answer.provenance.model_id.startswith("ipt-tiny-untrained")
+    assert re.fullmatch("sha256:[0-9a-f]{64}", result.answer.provenance.model_hash)
+
+
+def test_an_imagined_view_comes_with_its_camera_and_pose(tester, clients):
+    _, result = ask(tester, clients, viewpoint())
+    view = result.imagined_view
+    assert view.image.height > 0 and view.image.encoding == "rgb8"
+    assert (view.camera_info.width, view.camera_info.height) == (
+        view.image.width,
+        view.image.height,
+    )
+    assert view.camera_info.k[0] == pytest.approx(40.0 * view.image.width / 64)
+    assert view.pose.header.frame_id == "odom"
+    assert view.pose.pose.position.x == pytest.approx(1.0, abs=0.051)
+    assert math.isnan(view.overlap) and math.isnan(view.consistency)
+    assert view.provenance.flow_steps > 0 and view.provenance.mode == "imagine"
+
+
+def test_the_same_seed_draws_the_same_bytes_of_the_same_view(tester, clients, robot):
+    frozen = {}
+
+    def freeze(messages):
+        if not frozen:
+            frozen.update(messages)
+        messages["image"].data = frozen["image"].data
+        messages["depth"].data = frozen["depth"].data
+        return messages
+
+    robot.wrong = freeze
+    ask(tester, clients)
+    pictures = [bytes(ask(tester, clients, viewpoint())[1].imagined_view.image.data) for _ in "ab"]
+    assert pictures[0] == pictures[1]
+
+
+def test_answer_mode_draws_nothing(tester, clients):
+    _, result = ask(tester, clients, question())
+    assert result.imagined_view.image.height == 0
+    assert result.answer.times.imagine_s == 0.0
+
+
+def test_feedback_tells_stages_progress_and_previews(tester, clients):
+    heard = []
+    ask(tester, clients, viewpoint(), heard.append)
+    assert {"context", "imagine", "answer"} <= {f.stage for f in heard}
+    progress = [f.progress for f in heard]
+    assert all(0.0 <= p <= 1.0 for p in progress)
+    assert progress == sorted(progress)
+    assert any(f.preview.height > 0 for f in heard)
+
+
+def test_a_path_seen_free_all_along_is_clear_whatever_the_model_says(tester, clients):
+    _, result = ask(tester, clients, path(-3.0, -2.5, -2.0))
+    assert result.verdict.verdict == result.verdict.CLEAR
+    assert result.verdict.probability_blocked == 0.0
+    assert list(result.verdict.risk) == [0.0, 0.0, 0.0]
+    assert result.verdict.first_blocked_pose == -1
+
+
+def test_a_budget_that_cannot_be_met_ends_abstained(tester, clients):
+    goal = question()
+    goal.budget.nanosec = 1_000_000
+    status, result = ask(tester, clients, goal)
+    assert (status, result.error_code) == (SUCCEEDED, 0)
+    assert result.answer.abstained and "budget" in result.answer.abstain_reason
+
+
+# -- cancelling and queueing ----------------------------------------------------------------------
+
+
+def test_cancel_stops_a_drawing(tester, clients):
+    drawing = threading.Event()
+    handle, ended = tester.start_goal(
+        clients[ImagineView],
+        viewpoint(),
+        lambda f: drawing.set() if f.stage == "imagine" else None,
+    )
+    assert drawing.wait(20)
+    tester.cancel_goal(handle)
+    answer = tester.result(ended, "ended")
+    assert answer.status == CANCELED
+    assert answer.result.error_code == ErrorCode.CANCELLED
+    assert answer.result.imagined_view.image.height == 0
+
+
+def test_a_storm_of_goals_all_end_and_the_surplus_is_refused(tester, clients):
+    client = clients[AskSpatial]
+    sent = [tester.send_goal(client, question(seed=i)) for i in range(30)]
+    handles = [tester.result(s, "accepted") for s in sent]
+    ends = [tester.result(tester.there(h.get_result_async), "ended") for h in handles]
+    codes = [e.result.error_code for e in ends]
+    assert set(codes) == {0, ErrorCode.BUSY}
+    assert codes.count(0) >= 5  # one in work and four waiting, at least
+    assert "waiting_goals" in next(e.result.error_msg for e in ends if e.result.error_code)
+
+
+# -- bad input: each has a code, a text, a diagnostic, and the next good question works
+# --------------
+
+
+def edit(**changes):
+    """Messages of every view changed: `image={"encoding": "32SC4"}`."""
+
+    def wrong(messages):
+        for name, fields in changes.items():
+            if fields is None:
+                del messages[name]
+                continue
+            for field, value in fields.items():
+                setattr(messages[name], field, value)
+        return messages
+
+    return wrong
+
+
+NAN_K = [math.nan, 0.0, 32.0, 0.0, 40.0, 24.0, 0.0, 0.0, 1.0]
+BAD_INPUT = {
+    "wrong encoding": (edit(image={"encoding": "32SC4"}), ErrorCode.BAD_IMAGE, "32SC4"),
+    "zero-size image": (
+        edit(image={"height": 0, "width": 0, "step": 0, "data": b""}),
+        ErrorCode.BAD_IMAGE,
+        "camera",
+    ),
+    "short image": (edit(image={"data": b"123"}), ErrorCode.BAD_IMAGE, "3"),
+    "NaN intrinsics": (edit(info={"k": NAN_K}), ErrorCode.BAD_CAMERA_INFO, "NaN"),
+    "info of another size": (edit(info={"width": 640}), ErrorCode.BAD_CAMERA_INFO, "640"),
+    "wrong depth encoding": (edit(depth={"encoding": "rgb8"}), ErrorCode.BAD_DEPTH, "rgb8"),
+    "depth of another time": (edit(depth=None), ErrorCode.STALE_VIEW, "s old"),
+    "camera stopped": (edit(image=None), ErrorCode.STALE_VIEW, "s old"),
+    "odometry stopped": (edit(odometry=None), ErrorCode.NO_POSE, "odometry"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_INPUT)
+def test_bad_input_is_named_and_the_node_lives_on(name, tester, clients, robot):
+    diagnostics = tester.collect(DiagnosticArray, "/diagnostics", RELIABLE)
+    wrong, code, words = BAD_INPUT[name]
+    robot.wrong = wrong
+    result = refused(tester, clients, code, words)
+    diagnostics.wait_for(
+        lambda m: any(result.error_msg == s.message and s.level != b"\x00" for s in m.status)
+    )
+    robot.wrong = lambda messages: messages
+    until(lambda: ask(tester, clients)[1].error_code == 0, "the next good question works", 20)
+
+
+def test_time_going_backwards_is_named_and_mended(tester, clients, robot):
+    diagnostics = tester.collect(DiagnosticArray, "/diagnostics", RELIABLE)
+    robot.wrong = edit(info=None)
+    robot.offset_ns = -30_000_000_000
+    refused(tester, clients, ErrorCode.TIME_JUMP, "stamps went back")
+    diagnostics.wait_for(lambda m: any("backwards" in s.message for s in m.status))
+    robot.wrong = lambda messages: messages
+    robot.offset_ns = 0
+    until(lambda: ask(tester, clients)[1].error_code == 0, "answers again", 20)
+
+
+BAD_GOALS = {
+    "unknown frame": (viewpoint(frame="mars"), ErrorCode.UNKNOWN_FRAME, "mars"),
+    "path in an unknown frame": (path(1, 2, frame="mars"), ErrorCode.UNKNOWN_FRAME, "mars"),
+    "empty path": (path(), ErrorCode.EMPTY_PATH, "no poses"),
+    "NaN viewpoint": (viewpoint(x=math.nan), ErrorCode.BAD_GOAL, "viewpoint"),
+    "unknown mode": (AskSpatial.Goal(question="?", mode="guess"), ErrorCode.BAD_GOAL, "guess"),
+    "empty question": (AskSpatial.Goal(), ErrorCode.BAD_GOAL, "empty"),
+    "one option": (AskSpatial.Goal(question="?", options=["a"]), ErrorCode.BAD_GOAL, "options"),
+    "empty category": (CountObjects.Goal(), ErrorCode.BAD_GOAL, "category"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_GOALS)
+def test_a_bad_goal_is_named(name, tester, clients):
+    goal, code, words = BAD_GOALS[name]
+    refused(tester, clients, code, words, goal)
+
+
+# -- lifecycle ------------------------------------------------------------------------------------
+
+
+def transition(tester, number):
+    request = ChangeState.Request(transition=Transition(id=number))
+    return tester.call(ChangeState, "ipt_node/change_state", request).success
+
+
+def test_deactivated_it_refuses_and_activated_it_answers_again(tester, clients):
+    assert transition(tester, Transition.TRANSITION_DEACTIVATE)
+    refused(tester, clients, ErrorCode.NOT_ACTIVE, "not active")
+    assert transition(tester, Transition.TRANSITION_CLEANUP)
+    refused(tester, clients, ErrorCode.NOT_ACTIVE, "not active")
+    assert transition(tester, Transition.TRANSITION_CONFIGURE)
+    assert transition(tester, Transition.TRANSITION_ACTIVATE)
+    state = tester.call(GetState, "ipt_node/get_state", GetState.Request()).current_state.label
+    assert state == "active"
+    until(lambda: ask(tester, clients)[1].error_code == 0, "answers again", 20)
+
+
+def test_deactivating_ends_a_goal_in_work(tester, clients):
+    drawing = threading.Event()
+    _, ended = tester.start_goal(
+        clients[ImagineView],
+        viewpoint(),
+        lambda f: drawing.set() if f.stage == "imagine" else None,
+    )
+    assert drawing.wait(20), ended.result()
+    assert transition(tester, Transition.TRANSITION_DEACTIVATE)
+    answer = tester.result(ended, "ended")
+    assert answer.status == ABORTED
+    assert answer.result.error_code == ErrorCode.CANCELLED
+    assert transition(tester, Transition.TRANSITION_ACTIVATE)
+
+
+def test_sigterm_ends_it_cleanly(ros_domain, tmp_path):
+    with running("ipt_node", ros_domain + 1, tmp_path, parameters=PARAMETERS) as process:
+        process.wait_for_print("ready:")
+        code, seconds = process.terminate()
+    assert code == 0
+    assert seconds < 5.0
+
+
+def test_a_model_that_is_not_there_leaves_the_node_inactive_and_says_why(ros_domain, tmp_path):
+    parameters = {**PARAMETERS, "model": "/nowhere/at/all"}
+    with running("ipt_node", ros_domain + 1, tmp_path, parameters=parameters) as process:
+        process.wait_for_print("/nowhere/at/all")
+        assert process.returncode is None
