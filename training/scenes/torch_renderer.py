@@ -33,10 +33,10 @@ from ipt_training.scenes.shading import (
 )
 from ipt_training.scenes.solids import solids_of
 from ipt_training.scenes.torch_floor import FloorBatch, floor_colour, pack_floors
-from ipt_training.scenes.torch_solids import nearest, normals
+from ipt_training.scenes.torch_solids import apply, nearest, normals
 
 #: Rays times solids looked at together; keeps a CPU in its cache and a GPU busy.
-_WORK = {"cpu": 1 << 19, "cuda": 1 << 26}
+_WORK = {"cpu": 1 << 15, "cuda": 1 << 26}
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,7 @@ def pack(scenes: Sequence[Scene], device: str | torch.device = "cpu") -> SceneBa
     )
 
 
+@torch.no_grad()
 def render_batch(
     batch: SceneBatch,
     poses: torch.Tensor,
@@ -220,15 +221,15 @@ def _portion(
             continue
         local = table.local_from_world[scene[:, None], seen]
         offset = eye[:, None] - table.position[scene[:, None], seen]
-        at = (local @ offset[..., None])[..., 0]
+        at = (local * offset[..., None, :]).sum(-1)
         # padding never hits: its frame shrinks everything to a point far from the unit shape
         at = torch.where(table.radius[scene[:, None], seen][..., None] < 0, 9.0, at)
-        t, index = nearest(k, local @ turn[:, None], at, rays, chunk)
+        t, index = nearest(k, _product(local, turn[:, None]), at, rays, chunk)
         closer = t < depth
         depth = torch.where(closer, t, depth)
         kind = torch.where(closer, k, kind)
         row = torch.where(closer, index, row)
-    ways = rays @ turn.transpose(1, 2)
+    ways = apply(turn, rays).transpose(1, 2)
     height = batch.wall_height[scene][:, None]
     dz, z0 = ways[..., 2], eye[:, 2:]
     flat_z = torch.where(dz.abs() < 1e-9, torch.full_like(dz, 1e-9), dz)
@@ -252,14 +253,19 @@ def _portion(
             base = base.clone() if k == 0 else base
             base[v, p] = table.colour[s, index]
             local = table.local_from_world[s, index]
-            on = (local @ (point[v, p] - table.position[s, index])[..., None])[..., 0]
+            on = (local * (point[v, p] - table.position[s, index])[:, None]).sum(-1)
             n = normals(torch.full_like(index, k), on)
-            normal[v, p] = torch.nn.functional.normalize((n[:, None] @ local)[:, 0], dim=-1)
+            normal[v, p] = torch.nn.functional.normalize((n[..., None] * local).sum(1), dim=-1)
     instance = torch.where(floor, FLOOR, torch.where(ceiling, CEILING, instance)).to(torch.int32)
     if not colour:
         return torch.empty(len(poses), 0, device=poses.device), depth, instance
     rgb = _shade(batch, scene, base, normal, point, ways, depth, instance, marks, camera)
     return rgb, depth, instance
+
+
+def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """a @ b for small matrices, in full precision whatever the settings (see `apply`)."""
+    return (a[..., None] * b[..., None, :, :]).sum(-2)
 
 
 def _in_sight(
@@ -270,7 +276,7 @@ def _in_sight(
     camera: Camera,
 ) -> torch.Tensor:
     """Rows of the solids whose ball reaches into each view, padded with others: V x K int64."""
-    centre = (table.position[scene] - eye[:, None]) @ turn
+    centre = ((table.position[scene] - eye[:, None])[..., None] * turn[:, None]).sum(2)
     radius = table.radius[scene]
     x, y, z = centre.unbind(-1)
     # distance from the four side planes of the view
@@ -303,9 +309,9 @@ def _shade(
     normal = torch.where(flat[..., None], torch.stack([up * 0, up * 0, up], -1), normal)
     light = batch.ambient[scene][:, None] * (0.94 + 0.06 * normal[..., 2])
     lamps = batch.lights[scene]
-    light = light + (
-        (normal @ lamps[..., :3].transpose(1, 2)).clamp_min(0) * lamps[:, None, :, 3]
-    ).sum(-1)
+    for k in range(lamps.shape[1]):
+        toward = (normal * lamps[:, k, None, :3]).sum(-1)
+        light = light + toward.clamp_min(0) * lamps[:, k, None, 3]
     light = light / (1 + (depth / DIM_M) ** 2)
     z = point[..., 2]
     height = batch.wall_height[scene][:, None]

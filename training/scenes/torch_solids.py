@@ -14,6 +14,15 @@ _FAR = float("inf")
 _TINY = 1e-12
 
 
+def apply(matrices: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """... x 3 x 3 matrices on P x 3 vectors: ... x 3 x P. Not a matmul, so that neither TF32 nor
+    autocast of a training run rounds the rays.
+    """
+    x, y, z = vectors.unbind(1)
+    a, b, c = (matrices[..., k, None] for k in range(3))
+    return torch.addcmul(torch.addcmul(a * x, b, y), c, z)
+
+
 def nearest(
     shape: int, local_from_camera: torch.Tensor, eye: torch.Tensor, rays: torch.Tensor, chunk: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -29,8 +38,7 @@ def nearest(
     meet = (_box, _cylinder, _cone, _sphere)[shape]
     for start in range(0, count, chunk):
         turn = local_from_camera[:, start : start + chunk]
-        n = turn.shape[1]
-        way = (turn.reshape(batch, n * 3, 3) @ rays.T).reshape(batch, n, 3, -1)
+        way = apply(turn, rays)
         at = eye[:, start : start + chunk, :, None]
         # to the point of the ray nearest the middle, for precision: numbers are then of order 1
         square = (way * way).sum(2).clamp_min(_TINY)

@@ -107,6 +107,17 @@ def test_light_of_a_sphere_follows_its_normal() -> None:
     assert rgb[24, 32, 0] > rgb[40, 32, 0] + 20  # lit from above and from behind the camera
 
 
+def test_mixed_precision_around_it_changes_nothing(viewpoints) -> None:
+    scene = make_scene(3, "house")
+    poses = torch.from_numpy(np.stack(viewpoints(scene, 2)))[None]
+    plain = render_batch(pack([scene]), poses, CAMERA)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = render_batch(pack([scene]), poses, CAMERA)
+    assert torch.equal(plain.rgb, mixed.rgb)
+    assert torch.equal(plain.instance, mixed.instance)
+    assert torch.equal(plain.depth_m, mixed.depth_m)
+
+
 def test_bad_requests() -> None:
     batch = pack([make_scene(1), make_scene(2)])
     with pytest.raises(SceneError, match="2 x V x 4 x 4"):
