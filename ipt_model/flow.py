@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -19,6 +20,7 @@ from . import attention
 from .context import Context
 from .embeddings import grid_ids
 from .question import Cancelled
+from .replay import RecordedStep
 
 if TYPE_CHECKING:
     from .model import BagelModel
@@ -107,6 +109,7 @@ def draw(
     count: int = 1,
     generator: torch.Generator | None = None,
     on_step: OnStep | None = None,
+    record: bool = False,
 ) -> Tensor:
     """Draw `count` pictures of height x width pixels at once; latents [count, tokens, numbers]
     float32.
@@ -114,7 +117,8 @@ def draw(
     The contexts have batch 1 or `count` and are left as they are. noise: [tokens, numbers] or
     [count, tokens, numbers]; without it drawn on the CPU from `generator`, one picture after the
     other, so that the first is the same whatever `count`. cfg_text and cfg_img may be None where
-    their scale is 1.
+    their scale is 1. record: capture a step as a CUDA graph and replay it, which pays where many
+    small kernels wait for the host; on other devices it changes nothing.
     """
     model.require_drawing()
     stride, side = model.config.latent_stride, model.config.max_latent_size
@@ -130,17 +134,16 @@ def draw(
     times = settings.times()
     steps = (times[:-1] - times[1:]).to(device)
     now = times.to(device)
-    past: list[tuple[float, Tensor]] = []  # (time, velocity) of the latest computed steps
     host_times = times.tolist()
-    for i, (guided, computed) in enumerate(
-        zip(settings.guided(), settings.computed(), strict=True)
-    ):
+    past: list[tuple[float, Tensor]] = []  # (time, velocity) of the latest computed steps
+    before: bool | None = None
+    schedule = zip(settings.guided(), settings.computed(), strict=True)
+    for i, (guided, computed) in enumerate(schedule):
+        if guided != before:  # the velocity jumps here: nothing to extrapolate from
+            past, before = [], guided
         if computed or len(past) <= settings.cache_order:
-            velocity = flow.velocity(x, i, guided)
-            if settings.cache_every > 1:
-                past = [*past[-settings.cache_order :], (host_times[i], velocity)][
-                    -settings.cache_order - 1 :
-                ]
+            velocity = flow.step(x, i, guided, record)
+            past = [*past, (host_times[i], velocity)][-settings.cache_order - 1 :]
         else:
             velocity = _extrapolate(past, host_times[i])
         x = x - velocity * steps[i]
@@ -219,6 +222,7 @@ class _Flow:
             if context.batch not in (1, count):
                 raise ValueError(f"contexts need batch 1 or {count}, got one of {context.batch}")
             context.store.reserve(front=len(ids) + 2)
+        self.recorded: dict[bool, RecordedStep] = {}
         self.place = model.latent_pos_embed(ids)
         self.time = model.time_embedder(settings.times()[:-1].to(device))
         tokens = model.config.tokens
@@ -229,12 +233,22 @@ class _Flow:
         )
         self.cos, self.sin = model.rotary(rope)
 
-    def velocity(self, x: Tensor, step: int, guided: bool) -> Tensor:
+    def step(self, x: Tensor, index: int, guided: bool, record: bool) -> Tensor:
+        """Velocity at x in step `index`; `record` captures the work once and replays it."""
+        if not record:
+            return self.velocity(x, self.time[index], guided)
+        if guided not in self.recorded:
+            self.recorded[guided] = RecordedStep(
+                partial(self.velocity, guided=guided), x, self.time[index]
+            )
+        return self.recorded[guided](x, self.time[index])
+
+    def velocity(self, x: Tensor, time: Tensor, guided: bool) -> Tensor:
         """Velocity [count, tokens, numbers] float32 at x, with guidance or without."""
         model, count = self.model, self.count
         branches = self.branches if guided else self.branches[:1]
         batch = len(branches) * count
-        gen = model.vae2llm(x.to(self.place.dtype)) + (self.place + self.time[step])
+        gen = model.vae2llm(x.to(self.place.dtype)) + (self.place + time)
         gen = gen.repeat(len(branches), 1, 1) if len(branches) > 1 else gen
         und = self.markers.expand(batch, -1, -1)
 

@@ -140,6 +140,38 @@ def test_estimates_end_in_the_picture(guided):
     assert errors[-2] < errors[0]
 
 
+@pytest.mark.parametrize("cache", [{}, {"cache_every": 2, "cache_warmup": 2}])
+def test_recorded_steps_draw_the_same(guided, cache):
+    """Guided and plain steps are recorded apart, and past velocities are not written over."""
+    settings = FlowSettings(points=12, interval=(0.6, 1.0), **cache)
+    assert len(set(settings.guided())) == 2
+    assert torch.equal(drawn(guided, settings, record=True), drawn(guided, settings))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_replayed_graphs_draw_the_same(golden_model):
+    model = type(golden_model)(golden_model.config).cuda().eval()
+    torch.nn.init.normal_(model.llm2vae.weight, std=0.5)
+    contexts = GuidedContexts(model).add_text([1, 2, 3])
+    settings = FlowSettings(points=12, interval=(0.6, 1.0), cache_every=2, cache_warmup=2)
+    assert relative_error(drawn(contexts, settings, record=True), drawn(contexts, settings)) < 1e-5
+
+
+def test_nothing_is_extrapolated_across_the_end_of_guidance(guided, golden_model):
+    """Where guidance ends the velocity jumps: the model must run there whatever the cache says."""
+    settings = FlowSettings(points=13, interval=(0.8, 1.0), cache_every=4, cache_warmup=1)
+    first_plain = settings.guided().index(False)
+    assert not settings.computed()[first_plain]
+    batches = []
+    layer = golden_model.language_model.model.layers[0]
+    hook = layer.register_forward_pre_hook(lambda _, args: batches.append(args[2].shape[0]))
+    drawn(guided, settings)
+    hook.remove()
+    plain = [i for i, b in enumerate(batches) if b == 1]
+    assert len(plain) >= settings.cache_order + 1 and plain[0] > 0
+
+
 def test_schedule():
     settings = FlowSettings(points=5, shift=3.0, interval=(0.5, 0.95))
     times = settings.times().tolist()
