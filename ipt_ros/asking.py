@@ -123,7 +123,7 @@ MAP_SIZE_PX = 128
 
 
 def ask_path(view: Observation, grid: maps.OccupancyGrid, path_xy: np.ndarray) -> Asked:
-    """Whether a path (N x 2, m, fixed frame) is clear, from the partial map and the present view."""
+    """Whether a path (N x 2, m, fixed frame) is clear, from partial map and present view."""
     line = path_xy if len(path_xy) > 1 else np.repeat(path_xy, 2, axis=0)
     low, high = line.min(axis=0), line.max(axis=0)
     middle = 0.5 * (low + high)

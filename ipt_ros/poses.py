@@ -46,7 +46,7 @@ def inverse(pose: np.ndarray) -> np.ndarray:
 
 
 def interpolate(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
-    """The rigid motion `share` (0..1) of the way from a to b: linear in place, constant turn rate."""
+    """The motion `share` (0..1) of the way from a to b: linear in place, constant turn rate."""
     relative = a[:3, :3].T @ b[:3, :3]
     angle = math.acos(min(1.0, max(-1.0, 0.5 * (np.trace(relative) - 1.0))))
     result = np.eye(4)
@@ -94,7 +94,7 @@ class PoseHistory:
             self._samples.append((stamp_ns, pose))
 
     def at(self, stamp_ns: int) -> np.ndarray:
-        """The pose at a stamp: between two samples interpolated, just outside held for `reach_s`."""
+        """The pose at a stamp: interpolated between samples, held for `reach_s` outside."""
         with self._lock:
             samples = list(self._samples)
         if not samples:

@@ -66,15 +66,11 @@ class Scenario:
         robot.wait_until(lambda: self._alive() and robot.senses_ready(), "camera and map", 60.0)
         question = self._referee.viewpoint_question()
         robot.put(question.start)
-        robot.look_around()
-        robot.put(question.start)
         self._wait_for_model()
-        return [
-            self._imagine_view(question),
-            self._trace_path(),
-            self._count_objects(),
-            self._ask_spatial(),
-        ]
+        # the path first, while the map still has much that was not seen
+        trace = self._trace_path()
+        imagine = self._imagine_view(question)
+        return [imagine, trace, self._count_objects(), self._ask_spatial()]
 
     def setting(self) -> dict[str, Any]:
         """What the report says of the world and the model."""
@@ -90,20 +86,24 @@ class Scenario:
             process.check()
         return True
 
-    def _wait_for_model(self) -> None:
-        """Until the node is active: it answers every question before that with NOT_ACTIVE."""
+    def _wait_for_model(self, timeout_s: float = 240.0) -> None:
+        """Until the node is active. While it loads its model it answers nobody, this service
+        included.
+        """
         from lifecycle_msgs.srv import GetState
 
         client = self._asker.node.create_client(GetState, "ipt_node/get_state")
+        asked: list[Any] = []
 
         def active() -> bool:
             self._alive()
-            if not client.wait_for_service(1.0):
-                return False
-            reply = self._asker.wait(client.call_async(GetState.Request()), 60.0, "get_state")
-            return bool(reply.current_state.label == "active")
+            if asked and asked[-1].done():
+                return bool(asked.pop().result().current_state.label == "active")
+            if not asked and client.service_is_ready():
+                asked.append(client.call_async(GetState.Request()))
+            return False
 
-        self._robot.wait_until(active, "the model", 120.0)
+        self._robot.wait_until(active, "the model", timeout_s)
 
     # -- the four questions -----------------------------------------------------------------------
 

@@ -21,8 +21,8 @@ from ipt_training.scenes import (
     camera_pose,
     make_scene,
     occupancy,
-    reachable,
 )
+from ipt_training.scenes.grids import reachable
 from ipt_training.scenes.projection import image_centres, image_shares
 
 #: Least share of a picture that an object must fill to be asked about.
@@ -127,23 +127,21 @@ class Referee:
             image_centres(hits.instance[0], count)[:, 0] / small.width,
         )
 
-    def viewpoint_question(
-        self, turns_only: bool = False, attempts: int = 4000
-    ) -> ViewpointQuestion:
-        """An object in sight from both places, clearly on one side of the view to be imagined."""
-        for _ in range(attempts):
+    def viewpoint_question(self, turns_only: bool = False, wanted: int = 12) -> ViewpointQuestion:
+        """An object in sight from both places, clearly on one side of the view to be imagined.
+
+        Of `wanted` such questions the one with most to see.
+        """
+        found: list[tuple[int, ViewpointQuestion]] = []
+        for _ in range(4000):
             start = self._pose()
             share, _ = self._seen(start)
-            candidates = [
-                i
-                for i in np.flatnonzero(share > SHARE)
-                if sum(o.name == self.scene.objects[i].name for o in self.scene.objects) == 1
-            ]
+            candidates = [i for i in np.flatnonzero(share > SHARE) if self.scene.is_unique(i)]
             if not candidates:
                 continue
             motion = phrasing.round_motion(
                 phrasing.Motion(
-                    0.0 if turns_only else self._rng.uniform(0.6, 2.2),
+                    0.0 if turns_only else self._rng.uniform(0.8, 2.2),
                     0.0 if turns_only else self._rng.uniform(-0.8, 0.8),
                     math.radians(self._rng.choice([-60, -45, -30, 30, 45, 60])),
                 )
@@ -152,16 +150,21 @@ class Referee:
             if not self._is_free(viewpoint):
                 continue
             share_then, column = self._seen(viewpoint)
-            for i in candidates:
-                if share_then[i] > SHARE and abs(column[i] - 0.5) > 0.12:
-                    return ViewpointQuestion(
-                        start,
-                        motion,
-                        viewpoint,
-                        self.scene.objects[i].name,
-                        "left" if column[i] < 0.5 else "right",
-                    )
-        raise RuntimeError("no viewpoint question in this world; take another seed")
+            sides = [
+                i for i in candidates if share_then[i] > SHARE and abs(column[i] - 0.5) > 0.12
+            ]
+            if not sides:
+                continue
+            asked = max(sides, key=lambda i: min(share[i], share_then[i]))
+            side = "left" if column[asked] < 0.5 else "right"
+            name = self.scene.objects[asked].name
+            to_see = int((share > SHARE).sum() + (share_then > SHARE).sum())
+            found.append((to_see, ViewpointQuestion(start, motion, viewpoint, name, side)))
+            if len(found) == wanted:
+                break
+        if not found:
+            raise RuntimeError("no viewpoint question in this world; take another seed")
+        return max(found, key=lambda pair: pair[0])[1]
 
     def count_question(self) -> CountQuestion:
         """The category that stands around most often."""
@@ -184,6 +187,13 @@ class Referee:
         inside = (row >= 0) & (row < height) & (col >= 0) & (col < width)
         return bool(inside.all() and (clear[row[inside], col[inside]] >= radius_m).all())
 
+    def _in_a_room(self, point: np.ndarray) -> bool:
+        x, y = point
+        return any(
+            room.x_min + 0.4 < x < room.x_max - 0.4 and room.y_min + 0.4 < y < room.y_max - 0.4
+            for room in self.scene.rooms
+        )
+
     def doubtful_path(
         self, known: maps.OccupancyGrid, robot: Pose2, radius_m: float
     ) -> np.ndarray:
@@ -201,7 +211,7 @@ class Referee:
                 height, width = known.cells.shape
                 if ((row < 0) | (row >= height) | (col < 0) | (col >= width)).any():
                     continue
-                if (blocked_seen[row, col] < radius_m).any():
+                if (blocked_seen[row, col] < radius_m).any() or not self._in_a_room(line[-1]):
                     continue
                 unknown = int((known.values(line) == maps.UNKNOWN).sum())
                 if unknown > best_unknown:

@@ -1,4 +1,4 @@
-"""Poses looked up by stamp: exact at samples, on the way between them, refused where nothing is known."""
+"""Poses by stamp: exact at samples, interpolated between, refused where nothing is known."""
 
 import math
 

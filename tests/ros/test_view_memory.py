@@ -1,4 +1,4 @@
-"""What is remembered: the newest complete view, never an older one, and a bounded set of keyframes."""
+"""What is remembered: the newest complete view, never an older one, and bounded keyframes."""
 
 import numpy as np
 import pytest

@@ -1,0 +1,230 @@
+"""From one stored row to what a model is trained on: the supervision variants.
+
+Rows are stored once, in the ipt layout. The variant is chosen on reading, so one dataset serves
+the whole study. Wording and order of the parts come from `ipt_model.prompts`; token ids, noise and
+losses belong to the trainer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from ipt_model.prompts import (
+    ANSWER_CLOSE,
+    ANSWER_OPEN,
+    SYSTEM_THINK,
+    THINK_CLOSE,
+    THINK_OPEN,
+    Picture,
+    PromptRecipe,
+    answer_text,
+    option_names,
+    prompt_parts,
+    think_text,
+)
+from ipt_training.datasets.parquet import Dataset
+from ipt_training.datasets.schema import (
+    OWN_COLUMNS,
+    Row,
+    SchemaError,
+    decode_image,
+    encode_image,
+    example_from_row,
+    own_columns,
+)
+from ipt_training.example import Example
+
+Variant = Literal["label", "text_cot", "ipt", "mixed", "label_vae", "ipt_wrong", "given"]
+
+#: The paper's four, then the three controls it lacks.
+VARIANTS: dict[Variant, str] = {
+    "label": "the answer only",
+    "text_cot": "reasoning in words, then the answer",
+    "ipt": "a think sentence, the true view drawn under the flow loss, then the answer",
+    "mixed": "half ipt, half label, each under its own system prompt",
+    "label_vae": "label with the inputs also as VAE tokens: is it the encoding?",
+    "ipt_wrong": "ipt with another example's view: is it the content of the picture?",
+    "given": "the true view in the context without flow loss: is it the drawing?",
+}
+
+#: How rows are stored, whatever a later checkpoint prefers.
+STORED = PromptRecipe()
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One training sequence before tokens.
+
+    prompt: texts and places of `inputs`, no loss. target: texts with cross-entropy loss and at
+    most one picture. flow_loss: whether the picture is also learned to be drawn (a noisy copy goes
+    before the clean one). vae_inputs: whether the inputs enter as VAE tokens too. example: whose
+    facts auxiliary losses read; None for rows of public sets.
+    """
+
+    inputs: tuple[np.ndarray, ...]
+    prompt: tuple[str | Picture, ...]
+    target: tuple[str | np.ndarray, ...]
+    flow_loss: bool
+    vae_inputs: bool
+    example: Example | None = None
+
+
+def row_from_example(
+    example: Example, *, index: int, split: str, level: str, image_format: str = "png"
+) -> Row:
+    """The row to store, in the ipt layout of the published schema."""
+    pictures = (*example.question.images, example.imagination)
+    texts = prompt_parts(example.question, STORED, draws=True)
+    name = option_names(example.question, STORED.answer_style)[example.answer_index]
+    return Row(
+        images=tuple(encode_image(p, image_format) for p in pictures),
+        instructions=tuple(t for t in texts if isinstance(t, str)),
+        outputs=(think_text(example.think), answer_text(name, drawn=True)),
+        num_input_images=len(example.question.images),
+        own=own_columns(example, index=index, split=split, level=level),
+    )
+
+
+def check_variant(variant: str) -> None:
+    if variant not in VARIANTS:
+        raise ValueError(f"supervision variant {variant!r} is not one of {', '.join(VARIANTS)}")
+
+
+def supervise(
+    example: Example,
+    variant: Variant,
+    recipe: PromptRecipe,
+    *,
+    draw: bool = True,
+    wrong: np.ndarray | None = None,
+) -> Sample:
+    """The sequence that trains one example.
+
+    draw: for `mixed`, whether this showing draws (ipt) or only answers. wrong: for `ipt_wrong`,
+    the view of another example, H x W x 3 uint8 RGB.
+    """
+    check_variant(variant)
+    question = example.question
+    view = example.imagination
+    if variant == "ipt_wrong":
+        if wrong is None:
+            raise ValueError("ipt_wrong: needs `wrong`, the view of another example")
+        view = wrong
+    name = option_names(question, recipe.answer_style)[example.answer_index]
+    draws = variant in ("ipt", "ipt_wrong", "given") or (variant == "mixed" and draw)
+    target: tuple[str | np.ndarray, ...]
+    if draws:
+        target = (think_text(example.think), view, answer_text(name, drawn=True))
+    elif variant == "text_cot":
+        reasoning = f"{THINK_OPEN}{example.reasoning}{THINK_CLOSE}"
+        target = (reasoning + answer_text(name, drawn=False),)
+    else:
+        target = (answer_text(name, drawn=False),)
+    return Sample(
+        inputs=question.images,
+        # reasoning in words stands under the same system prompt as reasoning by picture
+        prompt=prompt_parts(question, recipe, draws=draws or variant == "text_cot"),
+        target=target,
+        flow_loss=draws and variant != "given",
+        vae_inputs=draws or variant in ("mixed", "label_vae"),
+        example=example,
+    )
+
+
+def supervise_row(
+    row: Row,
+    variant: Variant,
+    recipe: PromptRecipe,
+    *,
+    draw: bool = True,
+    wrong: np.ndarray | None = None,
+) -> Sample:
+    """As `supervise`, also for rows of public sets, whose texts are taken as they are."""
+    if set(OWN_COLUMNS.names) <= set(row.own):
+        return supervise(example_from_row(row), variant, recipe, draw=draw, wrong=wrong)
+    check_variant(variant)
+    draws = variant in ("ipt", "ipt_wrong", "given") or (variant == "mixed" and draw)
+    view: np.ndarray | None = None
+    if draws:
+        if len(row.drawn) != 1 or len(row.outputs) != 2:
+            raise SchemaError(
+                f"{variant}: needs one drawn picture between two texts, the row has "
+                f"{len(row.drawn)} and {len(row.outputs)}"
+            )
+        view = wrong if variant == "ipt_wrong" else decode_image(row.drawn[0])
+        if view is None:
+            raise ValueError("ipt_wrong: needs `wrong`, the view of another example")
+    instruction = "".join(row.instructions)
+    target: tuple[str | np.ndarray, ...]
+    if view is not None:
+        target = (row.outputs[0], view, row.outputs[1])
+    elif variant == "text_cot":
+        if not (len(row.outputs) == 1 and row.outputs[0].lstrip().startswith(THINK_OPEN)):
+            raise SchemaError("text_cot: the row holds no reasoning in words, use another variant")
+        target = row.outputs
+    else:
+        pattern = re.escape(ANSWER_OPEN) + r".*?" + re.escape(ANSWER_CLOSE)
+        found = re.search(pattern, row.outputs[-1], re.DOTALL)
+        if found is None:
+            raise SchemaError(f"{variant}: no {ANSWER_OPEN} in the last text {row.outputs[-1]!r}")
+        target = (found.group(0),)
+        instruction = _swap_system_prompt(instruction, recipe)
+    return Sample(
+        inputs=tuple(decode_image(data) for data in row.inputs),
+        prompt=(*(Picture(i) for i in range(row.num_input_images)), instruction),
+        target=target,
+        flow_loss=draws and variant != "given",
+        vae_inputs=draws or variant in ("mixed", "label_vae"),
+    )
+
+
+def samples(
+    dataset: Dataset,
+    variant: Variant,
+    recipe: PromptRecipe,
+    *,
+    seed: int,
+    epoch: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+) -> Iterator[Sample]:
+    """One epoch in shuffled order. Under `mixed`, a row that draws in one epoch only answers in
+    the next.
+    """
+    check_variant(variant)
+    partners = _partners(dataset) if variant == "ipt_wrong" else None
+    coin = np.random.default_rng([seed, 0xD]).integers(0, 2, len(dataset))
+    for index in dataset.shuffled(seed + epoch, rank=rank, world_size=world_size):
+        wrong = (
+            decode_image(dataset[int(partners[index])].drawn[0]) if partners is not None else None
+        )
+        draw = bool((coin[index] + epoch) % 2)
+        yield supervise_row(dataset[index], variant, recipe, draw=draw, wrong=wrong)
+
+
+def _partners(dataset: Dataset) -> np.ndarray:
+    """For every row the next one of the same task and variant: near in the file, so cheap to read."""
+    kinds = list(zip(dataset.column("task"), dataset.column("variant"), strict=True))
+    members: dict[Any, list[int]] = {}
+    for index, kind in enumerate(kinds):
+        members.setdefault(kind, []).append(index)
+    partners = np.zeros(len(kinds), np.int64)
+    for kind, rows in members.items():
+        if len(rows) < 2:
+            raise ValueError(f"ipt_wrong: {kind} has a single example, there is no other view")
+        partners[rows] = np.roll(rows, -1)
+    return partners
+
+
+def _swap_system_prompt(instruction: str, recipe: PromptRecipe) -> str:
+    """Ask for an answer without drawing where the stored text opens with the prompt to draw."""
+    asked = recipe.system(draws=True)
+    for opening in (asked, SYSTEM_THINK.format(image_end="</image_end>")):
+        if opening and instruction.startswith(opening):
+            return recipe.system(draws=False) + instruction[len(opening) :]
+    return instruction

@@ -1,0 +1,443 @@
+"""Clearance: is a path free that runs through floor which the camera has not seen?
+
+In: a scene. Out: an `Example` with one or two views and the partial map that their depth gives, with the path
+drawn in; its imagination is the completed map. No path meets anything that is already on the partial map, and
+whatever blocks one was seen from some side, so the answer is a matter of inference, neither of reading nor of
+luck.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy import ndimage
+
+from ipt_model.maps import MapView, OccupancyGrid, draw_map
+from ipt_model.phrasing import YES_NO_OPTIONS, clearance_question
+from ipt_model.prompts import think_sentence
+from ipt_model.question import Question, Task
+from ipt_training.example import Example
+from ipt_training.scenes.camera import Camera, camera_pose
+from ipt_training.scenes.embree import Renderer
+from ipt_training.scenes.grids import FREE, OCCUPIED, UNKNOWN, Grid, observed, occupancy
+from ipt_training.scenes.projection import image_shares
+from ipt_training.scenes.scene import Scene
+from ipt_training.tasks.geometry import ObjectTable, free_points, room_of
+from ipt_training.tasks.reasoning import clearance_reasoning
+from ipt_training.tasks.sampling import Context, Wanted, place_answer
+from ipt_training.tasks.twins import matched_pairs
+
+TASK = "clearance"
+VARIANTS = ("one view", "two views")
+SUBCATEGORIES = ("clear", "blocked")
+OPTION_COUNT = 2
+
+CELL_M = 0.1
+MAP_M = 6.4
+#: The robot's half width; a clear path keeps MARGIN_M more on both sides.
+RADIUS_M = 0.15
+MARGIN_M = 0.05
+MIN_HIDDEN_M = 0.5
+LENGTH_M = (1.2, 5.0)
+MIN_SHARE = 0.004
+LOOK_PX = 64
+PATHS = 800
+PATH_POINTS = 72
+DRAWN_POINTS = 13
+#: Numbers of path and partial map on which a clear path and its blocked twin agree, and how closely.
+TOLERANCE = np.array([0.3, 0.2, 0.06, 0.3, 0.3])
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What the robot knows: its pose (x, y, yaw), its camera poses, the truth and the partial map."""
+
+    robot: tuple[float, float, float]
+    poses: list[np.ndarray]
+    camera_fov: float
+    truth: OccupancyGrid
+    seen: OccupancyGrid
+    shares: np.ndarray
+    view: MapView
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One path: N x 2 points, m, densely sampled from the robot to the goal."""
+
+    points: np.ndarray
+    hidden_m: float
+    length_m: float
+    seen_clear_m: float
+
+    @property
+    def drawn(self) -> np.ndarray:
+        """Enough of the points for a smooth line, both ends among them."""
+        return self.points[np.linspace(0, len(self.points) - 1, DRAWN_POINTS).round().astype(int)]
+
+
+def sample(
+    scene: Scene,
+    rng: np.random.Generator,
+    *,
+    wanted: Wanted,
+    context: Context,
+    renderer: Renderer | None = None,
+) -> Example | None:
+    """An example of the wanted kind from this scene, or None when it has none."""
+    counts = context.rejections
+    renderer = renderer or Renderer(scene)
+    for _ in range(3):
+        sight = look(scene, rng, wanted, renderer)
+        if sight is None:
+            counts.add(TASK, "nothing in sight")
+            continue
+        for proposal, _twin in propose(scene, rng, wanted, sight):
+            return realise(scene, proposal, sight, wanted, context, renderer)
+        counts.add(TASK, "no twin paths")
+    return None
+
+
+def look(
+    scene: Scene, rng: np.random.Generator, wanted: Wanted, renderer: Renderer
+) -> Sight | None:
+    """Put the robot somewhere, look with one or two cameras and map what their depth shows."""
+    table = ObjectTable.of(scene)
+    places = free_points(scene, table, rng, 12)
+    if not len(places):
+        return None
+    x, y = (float(v) for v in places[0])
+    target = table.xy[int(rng.integers(len(table.xy)))]
+    yaw = math.atan2(target[1] - y, target[0] - x) + float(rng.uniform(-0.5, 0.5))
+    height = float(rng.uniform(0.5, 1.3))
+    pitch = math.radians(float(rng.uniform(4, 16)))
+    fov = math.radians(float(rng.uniform(80, 100)))
+    poses = [camera_pose(x, y, yaw, height, pitch)]
+    if wanted.variant == "two views":
+        side = float(rng.choice((-1.0, 1.0))) * float(rng.uniform(0.6, 1.2))
+        poses.append(camera_pose(x, y, yaw + side, height, pitch))
+    camera = Camera.from_fov(LOOK_PX, LOOK_PX, fov)
+    hits = renderer.cast_views(poses, camera)
+    shares = image_shares(hits.instance, len(scene.objects)).max(axis=0)
+    if not (shares >= MIN_SHARE).any():
+        return None
+    truth = _truth(scene)
+    views = [(hits.depth_m[k], camera, pose) for k, pose in enumerate(poses)]
+    seen = observed(truth, views).cells
+    seen[truth.cells == UNKNOWN] = UNKNOWN
+    # the robot knows the floor it stands on
+    grid = _as_map(truth)
+    near = np.hypot(*(grid.centres() - (x, y)).transpose(2, 0, 1)) <= 0.3
+    seen[near] = FREE
+    # depth sees a surface a little off its cell: what is occupied stays within the truth's outline
+    seen[(seen == FREE) & (grid.cells == OCCUPIED)] = OCCUPIED
+    seen[(seen == OCCUPIED) & (grid.cells == FREE)] = FREE
+    ahead = 0.5 * MAP_M - 1.0
+    view = MapView.around(
+        x + ahead * math.cos(yaw), y + ahead * math.sin(yaw), MAP_M, LOOK_PX
+    )
+    return Sight(
+        robot=(x, y, yaw),
+        poses=poses,
+        camera_fov=fov,
+        truth=grid,
+        seen=OccupancyGrid(seen, grid.resolution_m, grid.origin_xy),
+        shares=shares,
+        view=view,
+    )
+
+
+def _truth(scene: Scene) -> Grid:
+    """The scene's occupancy; what lies outside the house is unknown to everybody for ever."""
+    grid = occupancy(scene, CELL_M)
+    h, w = grid.cells.shape
+    centres = grid.centre_of(np.stack(np.mgrid[:h, :w], axis=-1)).reshape(-1, 2)
+    inside = np.zeros(len(centres), bool)
+    for room in scene.rooms:
+        inside |= (
+            (centres[:, 0] >= room.x_min)
+            & (centres[:, 0] <= room.x_max)
+            & (centres[:, 1] >= room.y_min)
+            & (centres[:, 1] <= room.y_max)
+        )
+    cells = grid.cells.copy()
+    cells[~inside.reshape(h, w)] = UNKNOWN
+    return Grid(cells, grid.origin, grid.resolution_m)
+
+
+def _as_map(grid: Grid) -> OccupancyGrid:
+    return OccupancyGrid(grid.cells, grid.resolution_m, grid.origin)
+
+
+def propose(
+    scene: Scene, rng: np.random.Generator, wanted: Wanted, sight: Sight
+) -> Iterator[tuple[Proposal, Proposal]]:
+    """Paths of the wanted kind with twins of the other kind on the same map, in random order."""
+    points = _paths(rng, sight)
+    truth_m = _distance_m(sight.truth, (OCCUPIED, UNKNOWN))
+    seen_m = _distance_m(sight.seen, (OCCUPIED,))
+    row, column = sight.truth.indices(points)
+    h, w = sight.truth.cells.shape
+    inside = (row >= 0) & (row < h) & (column >= 0) & (column < w)
+    row, column = row.clip(0, h - 1), column.clip(0, w - 1)
+    free_m = np.where(inside, truth_m[row, column], 0.0)
+    known_m = np.where(inside, seen_m[row, column], 0.0)
+    hidden = np.where(inside, sight.seen.cells[row, column] == UNKNOWN, True)
+    step = np.hypot(*np.diff(points, axis=1).transpose(2, 0, 1))
+    length = step.sum(axis=1)
+    hidden_m = (step * hidden[:, 1:]).sum(axis=1)
+    inside_view = (np.abs(sight.view.to_pixel(points) / sight.view.size_px - 0.5) < 0.48).all(
+        axis=(1, 2)
+    )
+    passable = (
+        (known_m.min(axis=1) >= RADIUS_M)
+        & (hidden_m >= MIN_HIDDEN_M)
+        & (length >= LENGTH_M[0])
+        & (length <= LENGTH_M[1])
+        & inside_view
+        & _in_frustum(points, hidden, sight)
+    )
+    clear = passable & (free_m.min(axis=1) >= RADIUS_M + MARGIN_M)
+    # blocked for certain: the middle line itself runs through something
+    blocked = passable & ((free_m == 0).sum(axis=1) >= 3)
+    blocked[blocked] = _first_blocker_seen(scene, points[blocked], free_m[blocked], sight)
+    away = np.hypot(points[:, -1, 0] - sight.robot[0], points[:, -1, 1] - sight.robot[1])
+    last = hidden[:, -PATH_POINTS // 4 :].mean(axis=1)
+    numbers = np.column_stack([length, hidden_m, known_m.min(axis=1), away, last])
+    kinds = [np.flatnonzero(clear), np.flatnonzero(blocked)]
+    if wanted.subcategory == "blocked":
+        kinds.reverse()
+    for a, b in matched_pairs(numbers[kinds[0]], numbers[kinds[1]], TOLERANCE, rng):
+        made = [
+            Proposal(
+                points=points[k],
+                hidden_m=float(hidden_m[k]),
+                length_m=float(length[k]),
+                seen_clear_m=float(known_m[k].min()),
+            )
+            for k in (int(kinds[0][a]), int(kinds[1][b]))
+        ]
+        yield made[0], made[1]
+
+
+def _paths(rng: np.random.Generator, sight: Sight) -> np.ndarray:
+    """PATHS curves with one soft bend from the robot to a hidden place ahead: P x N x 2."""
+    start = np.array(sight.robot[:2])
+    centres = sight.seen.centres()[sight.seen.cells == UNKNOWN]
+    seen_from = np.repeat(centres[:, None], 2, axis=1)
+    shown = (np.abs(sight.view.to_pixel(centres) / sight.view.size_px - 0.5) < 0.47).all(axis=1)
+    ahead = _in_frustum(seen_from, np.ones(seen_from.shape[:2], bool), sight)
+    goals = centres[shown & ahead]
+    if not len(goals):
+        return np.empty((0, PATH_POINTS, 2))
+    end = goals[rng.integers(len(goals), size=PATHS)] + rng.uniform(-0.05, 0.05, (PATHS, 2))
+    chord = end - start
+    across = chord[:, ::-1] * (-1, 1)
+    bend = start + 0.5 * chord + 0.4 * rng.uniform(-1, 1, (PATHS, 1)) * across
+    t = np.linspace(0, 1, PATH_POINTS)[:, None, None]
+    curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * bend + t**2 * end
+    return np.asarray(curve.transpose(1, 0, 2))
+
+
+def _distance_m(grid: OccupancyGrid, blocked: tuple[int, ...]) -> np.ndarray:
+    """H x W: from each cell to the nearest cell of these values, m, 0 inside one."""
+    hit = np.isin(grid.cells, blocked)
+    if not hit.any():
+        return np.full(grid.cells.shape, 99.0)
+    distance = ndimage.distance_transform_edt(~hit) * grid.resolution_m
+    return np.asarray(np.where(hit, 0.0, distance - 0.5 * grid.resolution_m))
+
+
+def _in_frustum(points: np.ndarray, hidden: np.ndarray, sight: Sight) -> np.ndarray:
+    """P: whether all that is hidden lies in the direction some camera looks: behind things, not behind one's back."""
+    x, y, _ = sight.robot
+    away = np.hypot(points[..., 0] - x, points[..., 1] - y)
+    angle = np.arctan2(points[..., 1] - y, points[..., 0] - x)
+    inside = away < 0.6  # too near for the camera, but next to the robot
+    for pose in sight.poses:
+        heading = math.atan2(pose[1, 2], pose[0, 2])
+        off = np.abs(np.angle(np.exp(1j * (angle - heading))))
+        inside |= off < 0.5 * sight.camera_fov
+    return np.asarray((inside | ~hidden).all(axis=1))
+
+
+def _first_blocker_seen(
+    scene: Scene, points: np.ndarray, free_m: np.ndarray, sight: Sight
+) -> np.ndarray:
+    """P: whether the first thing in the way is in some picture. Walls of the robot's room count as known."""
+    if not len(points):
+        return np.zeros(0, bool)
+    first = points[np.arange(len(points)), (free_m == 0).argmax(axis=1)]
+    distance = ObjectTable.of(scene).distance(first)
+    is_object = distance.min(axis=1) <= 1.5 * CELL_M
+    here = room_of(scene, np.array([sight.robot[:2]]), 0.0)[0]
+    at_wall = room_of(scene, first, -0.15) == here
+    return np.where(is_object, sight.shares[distance.argmin(axis=1)] >= MIN_SHARE, at_wall)
+
+
+def realise(
+    scene: Scene,
+    proposal: Proposal,
+    sight: Sight,
+    wanted: Wanted,
+    context: Context,
+    renderer: Renderer,
+) -> Example:
+    """Render the views, draw both maps and put the question into words."""
+    camera = Camera.from_fov(context.size_px, context.size_px, sight.camera_fov)
+    views = renderer.render_many(sight.poses, camera)
+    view = MapView(sight.view.x_min, sight.view.y_min, MAP_M, context.size_px)
+    marks = {
+        "path": proposal.drawn,
+        "robot": sight.robot,
+        "goal": (float(proposal.drawn[-1, 0]), float(proposal.drawn[-1, 1])),
+    }
+    partial = draw_map(sight.seen, view, **marks)  # type: ignore[arg-type]
+    complete = draw_map(sight.truth, view, **marks)  # type: ignore[arg-type]
+    words = wanted.stream("words")
+    phrase = clearance_question(template=int(words.integers(10)))
+    right = YES_NO_OPTIONS[0] if wanted.subcategory == "clear" else YES_NO_OPTIONS[1]
+    options = place_answer(list(phrase.options), right, wanted.answer_position, words)
+    question = Question(
+        Task.CLEARANCE, (*(v.rgb for v in views), partial), phrase.text, options
+    )
+    blocker, at_m = _blocker(scene, proposal, sight)
+    nearest = _nearest_seen(scene, proposal, sight)
+    truth, seen = _cropped(sight.truth, view), _cropped(sight.seen, view)
+    return Example(
+        question=question,
+        answer_index=wanted.answer_position,
+        imagination=complete,
+        think=think_sentence(question),
+        reasoning=clearance_reasoning(
+            clear=wanted.subcategory == "clear",
+            blocker=blocker,
+            blocker_at_m=at_m,
+            hidden_m=proposal.hidden_m,
+            nearest=nearest,
+        ),
+        variant=wanted.variant,
+        subcategory=wanted.subcategory,
+        scene_seed=scene.seed,
+        facts={
+            "robot": [round(v, 4) for v in sight.robot],
+            "path_m": np.round(proposal.drawn, 3).tolist(),
+            "robot_radius_m": RADIUS_M,
+            "path_length_m": round(proposal.length_m, 3),
+            "hidden_m": round(proposal.hidden_m, 3),
+            "seen_clear_m": round(proposal.seen_clear_m, 3),
+            "goal_distance_m": round(float(math.dist(sight.robot[:2], proposal.drawn[-1])), 3),
+            "known_share": round(float((sight.seen.cells != UNKNOWN).mean()), 4),
+            "seen_occupied_cells": int((sight.seen.cells == OCCUPIED).sum()),
+            "objects_in_view": int((sight.shares >= MIN_SHARE).sum()),
+            "blocker": blocker,
+            "poses": [np.round(p, 4).tolist() for p in sight.poses],
+            "fov_rad": round(sight.camera_fov, 4),
+            "map_view": [round(view.x_min, 4), round(view.y_min, 4), MAP_M],
+            "cells_origin_m": [round(v, 4) for v in truth.origin_xy],
+            "cells_resolution_m": CELL_M,
+            "cells_true": rows_of(truth.cells),
+            "cells_seen": rows_of(seen.cells),
+        },
+    )
+
+
+def _blocker(scene: Scene, proposal: Proposal, sight: Sight) -> tuple[str | None, float]:
+    """The first thing the path runs into, and how far along, m."""
+    values = sight.truth.values(proposal.points)
+    stopped = np.flatnonzero(values != FREE)
+    if not len(stopped):
+        return None, 0.0
+    first = int(stopped[0])
+    steps = np.hypot(*np.diff(proposal.points[: first + 1], axis=0).T)
+    distance = ObjectTable.of(scene).distance(proposal.points[first : first + 1])[0]
+    near = int(distance.argmin())
+    name = scene.objects[near].name if distance[near] <= 1.5 * CELL_M else "wall"
+    return name, float(steps.sum())
+
+
+def _nearest_seen(scene: Scene, proposal: Proposal, sight: Sight) -> str | None:
+    """The visible thing that comes nearest to the path."""
+    distance = ObjectTable.of(scene).distance(proposal.points).min(axis=0)
+    distance[sight.shares < MIN_SHARE] = np.inf
+    near = int(distance.argmin())
+    return scene.objects[near].name if distance[near] < 1.5 else None
+
+
+def _cropped(grid: OccupancyGrid, view: MapView) -> OccupancyGrid:
+    """The cells whose middle lies in the view, unknown where the grid ends."""
+    res = grid.resolution_m
+    column = math.floor((view.x_min - grid.origin_xy[0]) / res + 0.5)
+    row = math.floor((view.y_min - grid.origin_xy[1]) / res + 0.5)
+    side = round(view.side_m / res)
+    cells = np.full((side, side), UNKNOWN, np.int8)
+    h, w = grid.cells.shape
+    r0, r1, c0, c1 = max(row, 0), min(row + side, h), max(column, 0), min(column + side, w)
+    if r0 < r1 and c0 < c1:
+        cells[r0 - row : r1 - row, c0 - column : c1 - column] = grid.cells[r0:r1, c0:c1]
+    origin = (grid.origin_xy[0] + column * res, grid.origin_xy[1] + row * res)
+    return OccupancyGrid(cells, res, origin)
+
+
+_SIGNS = {FREE: ".", OCCUPIED: "#", UNKNOWN: "?"}
+
+
+def rows_of(cells: np.ndarray) -> list[str]:
+    """The grid as one string a row, from the lowest y up: '.' free, '#' occupied, '?' unknown."""
+    return ["".join(_SIGNS[int(v)] for v in row) for row in cells]
+
+
+def cells_of(rows: list[str]) -> np.ndarray:
+    """The inverse of `rows_of`: H x W int8."""
+    values = {sign: value for value, sign in _SIGNS.items()}
+    return np.array([[values[c] for c in row] for row in rows], np.int8)
+
+
+def grids_of(facts: dict[str, object]) -> tuple[OccupancyGrid, OccupancyGrid]:
+    """(truth, what was seen) of an example, from its facts."""
+    x, y = facts["cells_origin_m"]  # type: ignore[misc]
+    resolution = float(facts["cells_resolution_m"])  # type: ignore[arg-type]
+    true, seen = (cells_of(facts[k]) for k in ("cells_true", "cells_seen"))  # type: ignore[arg-type]
+    return (
+        OccupancyGrid(true, resolution, (float(x), float(y))),
+        OccupancyGrid(seen, resolution, (float(x), float(y))),
+    )
+
+
+@dataclass(frozen=True)
+class CompletionScores:
+    """How well a map was completed, over cells that were not seen and are known to the truth.
+
+    iou: of occupied cells at probability 0.5. brier: mean squared error of the probability. cells: how many.
+    """
+
+    iou: float
+    brier: float
+    cells: int
+
+
+def completion_scores(
+    probability: np.ndarray, truth: OccupancyGrid, seen: OccupancyGrid
+) -> CompletionScores:
+    """probability: H x W of being occupied, as `read_map` gives it; NaN counts as one half."""
+    hidden = (seen.cells == UNKNOWN) & (truth.cells != UNKNOWN)
+    drawn = np.where(np.isnan(probability), 0.5, probability)[hidden]
+    true = truth.cells[hidden] == OCCUPIED
+    both = ((drawn > 0.5) & true).sum()
+    either = ((drawn > 0.5) | true).sum()
+    return CompletionScores(
+        iou=float(both / either) if either else 1.0,
+        brier=float(((drawn - true) ** 2).mean()) if len(true) else 0.0,
+        cells=int(hidden.sum()),
+    )
+
+
+def inpainted(seen: OccupancyGrid) -> np.ndarray:
+    """The baseline that any completion has to beat: unknown cells filled in from the known ones around them."""
+    picture = np.where(seen.cells == OCCUPIED, 255, 0).astype(np.uint8)
+    unknown = (seen.cells == UNKNOWN).astype(np.uint8)
+    return np.asarray(cv2.inpaint(picture, unknown, 5, cv2.INPAINT_NS) / 255.0)
