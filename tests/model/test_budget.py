@@ -10,7 +10,7 @@ from tiny_models import BOS, EOS, small_recipe, write_model
 
 from ipt_model.costs import StageCosts
 from ipt_model.imaginer import Imaginer
-from ipt_model.question import Mode, Outcome, Progress, Question, Task
+from ipt_model.question import Cancelled, Mode, Outcome, Progress, Question, Task
 
 IMAGE = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 QUESTION = Question(Task.FREE, (IMAGE,), "Which way?", ("left", "right"), think="Looking.")
@@ -21,14 +21,15 @@ CHAIN = {
     "right": "</answer>",
     "</answer>": EOS,
 }
-STEPS = 400
+#: More than any budget below allows, even on a machine that suddenly gets twenty times faster.
+STEPS = 3000
 
 
 @pytest.fixture(scope="module")
 def imaginer(tmp_path_factory: pytest.TempPathFactory) -> Imaginer:
     recipe = small_recipe(max_answer_tokens=8)
     recipe = dataclasses.replace(
-        recipe, flow=dataclasses.replace(recipe.flow, points=STEPS + 1, min_steps=20)
+        recipe, flow=dataclasses.replace(recipe.flow, points=STEPS + 1, min_steps=5)
     )
     folder = write_model(tmp_path_factory.mktemp("budget"), CHAIN, recipe)
     imaginer = Imaginer.from_pretrained(folder, device="cpu")
@@ -36,28 +37,28 @@ def imaginer(tmp_path_factory: pytest.TempPathFactory) -> Imaginer:
     return imaginer
 
 
-def longest_step(imaginer: Imaginer) -> float:
-    """Of a whole drawing on this machine, now."""
+def step_seconds(imaginer: Imaginer) -> tuple[float, float]:
+    """Median and longest of 60 flow steps on this machine, now."""
     stamps: list[float] = []
 
     def on_progress(progress: Progress) -> bool:
         stamps.append(time.perf_counter())
-        return len(stamps) < 60
+        return len(stamps) < 65
 
-    with pytest.raises(Exception, match="cancelled"):
+    with pytest.raises(Cancelled):
         imaginer.ask(QUESTION, mode=Mode.IMAGINE, on_progress=on_progress)
-    return float(np.diff(stamps[5:]).max())
+    steps = np.diff(stamps[5:])
+    return float(np.median(steps)), float(steps.max())
 
 
 def test_a_tight_budget_takes_fewer_steps(imaginer: Imaginer) -> None:
-    step = longest_step(imaginer)
+    step, longest = step_seconds(imaginer)
     answer_s = imaginer.ask(QUESTION, mode=Mode.ANSWER).times.total_s
-    budget = 5 * answer_s + 100 * step
+    budget = 5 * answer_s + 150 * step
     answer = imaginer.ask(QUESTION, budget_s=budget)
     assert answer.provenance.mode is Mode.IMAGINE
-    assert 20 <= answer.provenance.flow_steps_done < STEPS
-    assert answer.outcome is Outcome.ANSWERED or answer.option_mass is not None
-    assert answer.times.total_s < budget + 10 * step + answer_s, "a shared machine may hiccup"
+    assert 5 <= answer.provenance.flow_steps_done <= answer.provenance.flow_steps < STEPS
+    assert answer.times.total_s < budget + 10 * longest + answer_s, "a shared machine may hiccup"
 
 
 def test_a_tighter_one_draws_nothing_or_admits_defeat(imaginer: Imaginer) -> None:
@@ -87,13 +88,13 @@ def test_no_time_at_all(imaginer: Imaginer) -> None:
 def test_an_unmeasured_drawing_is_cut_short_not_finished(imaginer: Imaginer) -> None:
     """Without estimates all steps are planned; the clock must stop them after the fact."""
     naive = Imaginer(imaginer._open)
-    step = longest_step(imaginer)
-    budget = 60 * step + 0.2
+    step, longest = step_seconds(imaginer)
+    budget = 150 * step + 0.2
     answer = naive.ask(QUESTION, budget_s=budget)
     assert answer.provenance.flow_steps == STEPS
-    assert 20 <= answer.provenance.flow_steps_done < STEPS
+    assert 5 <= answer.provenance.flow_steps_done < STEPS
     # Tail stages were never measured either, so they may come on top, once.
-    assert answer.times.total_s < budget + 10 * step + 0.5
+    assert answer.times.total_s < budget + 10 * longest + 0.5
     assert answer.imagined[0].std() > 0
 
 
