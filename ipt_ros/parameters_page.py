@@ -1,20 +1,23 @@
-"""Writes docs/parameters.md from the tables that the nodes declare: `python -m
-ipt_ros.parameters_page`.
+"""Writes docs/parameters.md and config/<node>.yaml from the tables that the nodes declare.
 
-In: nothing. Out: the page, at the path given or at docs/parameters.md of the folder it is run in.
+`python -m ipt_ros.parameters_page`, in the folder that holds docs/ and config/ or with that folder
+as its argument. The files say nothing that the tables do not.
 """
 
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
+from ipt_ros.ipt_parameters import IPT_PARAMETERS
 from ipt_ros.parameters import Parameter, Value
 from ipt_ros.sim_parameters import SIM_PARAMETERS
 
 #: Node, what it is, its table.
 NODES: tuple[tuple[str, str, tuple[Parameter, ...]], ...] = (
+    ("ipt_node", "Answers questions about space that the robot cannot see.", IPT_PARAMETERS),
     ("sim_node", "The embedded simulator.", SIM_PARAMETERS),
 )
 
@@ -36,6 +39,7 @@ def _shown(value: Value) -> str:
 
 
 def section(node: str, what: str, table: Iterable[Parameter]) -> str:
+    """Of the page: one node's parameters as a table."""
     lines = [f"## {node}", "", what, ""]
     lines += ["| name | type | default | allowed | set | meaning |", "|---|---|---|---|---|---|"]
     for row in table:
@@ -50,11 +54,37 @@ def page() -> str:
     return "\n".join([HEAD] + [section(*node) for node in NODES])
 
 
+def yaml_file(node: str, what: str, table: Iterable[Parameter]) -> str:
+    """A parameter file with every default, each under what it means."""
+    lines = [
+        f"# {node}: {what}",
+        "# Every parameter with its default; a file of yours needs only those that you change.",
+        "# Made by `python -m ipt_ros.parameters_page`.",
+        f"/**/{node}:",
+        "  ros__parameters:",
+    ]
+    for row in table:
+        allowed = f" ({row.allowed})" if row.allowed else ""
+        comment = row.description.rstrip(".") + allowed
+        indent = "    # "
+        lines += textwrap.wrap(comment, 99, initial_indent=indent, subsequent_indent=indent)
+        lines.append(f"    {row.name}: {_shown(row.default)}")
+    return "\n".join(lines) + "\n"
+
+
+def files() -> dict[str, str]:
+    """Path below the package to what it holds."""
+    return {"docs/parameters.md": page()} | {
+        f"config/{name}.yaml": yaml_file(name, what, table) for name, what, table in NODES
+    }
+
+
 def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
-    target = Path(given[0] if given else "docs/parameters.md")
-    target.write_text(page(), encoding="utf-8")
-    print(f"wrote {target}")
+    root = Path(given[0] if given else ".")
+    for name, text in files().items():
+        (root / name).write_text(text, encoding="utf-8")
+        print(f"wrote {root / name}")
 
 
 if __name__ == "__main__":

@@ -4,11 +4,12 @@ import math
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ipt_ros.parameters import Parameter, ParameterError, Values, checked, declare, defaults
-from ipt_ros.parameters_page import NODES, main, page, section
+from ipt_ros.parameters_page import NODES, files, main, section, yaml_file
 
 ROOT = Path(__file__).parents[2]
 TABLE = (
@@ -87,9 +88,10 @@ def node(ros):
 
     made = []
 
-    def make(*overrides: str) -> Node:
-        arguments = ["--ros-args"] + [part for o in overrides for part in ("-p", o)]
-        made.append(Node("parameter_test", cli_args=arguments, context=ros))
+    def make(*overrides: str, arguments: list[str] | None = None) -> Node:
+        given = ["--ros-args", *(arguments or [])]
+        given += [part for o in overrides for part in ("-p", o)]
+        made.append(Node("parameter_test", cli_args=given, context=ros))
         return made[-1]
 
     yield make
@@ -133,17 +135,51 @@ def test_on_a_node_a_bad_start_value_is_refused(node):
         declare(node("rate:=15"), TABLE)
 
 
-def test_the_parameter_page_is_up_to_date():
-    written = (ROOT / "docs" / "parameters.md").read_text(encoding="utf-8")
-    assert written == page(), "run: python -m ipt_ros.parameters_page"
+@pytest.mark.parametrize("name", sorted(files()))
+def test_page_and_yaml_files_are_up_to_date(name):
+    written = (ROOT / name).read_text(encoding="utf-8")
+    assert written == files()[name], "run: python -m ipt_ros.parameters_page"
 
 
-def test_the_page_shows_every_parameter(tmp_path):
-    main([str(tmp_path / "page.md")])
-    text = (tmp_path / "page.md").read_text()
+@pytest.mark.parametrize(("node", "table"), [(name, table) for name, _, table in NODES])
+def test_a_yaml_file_holds_exactly_the_declared_parameters(node, table):
+    content = yaml.safe_load((ROOT / "config" / f"{node}.yaml").read_text(encoding="utf-8"))
+    assert list(content) == [f"/**/{node}"]
+    values = content[f"/**/{node}"]["ros__parameters"]
+    assert list(values) == [row.name for row in table]
+    for row in table:
+        assert row.check(values[row.name]) == row.default
+
+
+def test_a_yaml_file_reaches_the_node_in_any_namespace(node, tmp_path):
+    path = tmp_path / "n.yaml"
+    path.write_text(yaml_file("parameter_test", "", TABLE).replace("rate: 10.0", "rate: 12.5"))
+    for namespace in ("/", "/robot1", "/fleet/robot1"):
+        one = node("count:=7", arguments=["--params-file", str(path), "-r", f"__ns:={namespace}"])
+        live = declare(one, TABLE)
+        assert (live.values.rate, live.values.count) == (12.5, 7)
+        assert live.values.camera_names == ("front",)
+
+
+def test_files_are_written_and_show_every_parameter(tmp_path):
+    for folder in ("docs", "config"):
+        (tmp_path / folder).mkdir()
+    main([str(tmp_path)])
+    text = (tmp_path / "docs" / "parameters.md").read_text()
     for name, _, table in NODES:
         assert f"## {name}" in text
         assert all(f"| `{row.name}` |" in text for row in table)
+        assert (tmp_path / "config" / f"{name}.yaml").exists()
     shown = section("n", "", TABLE)
     assert '| `mode` | string | "auto" | one of auto, answer | live | How. |' in shown
     assert "| `sizes` | double array | [0.5, 1.0] | at least 0 | at start | m. |" in shown
+
+
+def test_the_rviz_configuration_shows_topics_that_the_nodes_publish():
+    content = yaml.safe_load((ROOT / "config" / "imaginative_perception.rviz").read_text())
+    displays = content["Visualization Manager"]["Displays"]
+    topics = {d["Topic"]["Value"] for d in displays if "Topic" in d}
+    assert topics == {
+        "map", "odom", "camera/image", "truth/image",
+        "ipt_node/imagined/image", "ipt_node/imagined_space",
+    }  # fmt: skip
