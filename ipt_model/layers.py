@@ -126,16 +126,21 @@ class MotLayer(nn.Module):
         cos: Tensor,
         sin: Tensor,
         attend: Attend,
+        und_rows: Tensor | None = None,
+        gen_rows: Tensor | None = None,
     ) -> tuple[Tensor | None, Tensor | None]:
-        """und [B, U, hidden], gen [B, G, hidden], cos and sin [B or 1, 1, U + G or 1,
-        head_dim]."""
+        """und [B, U, hidden], gen [B, G, hidden]; cos, sin [B or 1, 1, U + G or 1, head_dim].
+
+        und_rows, gen_rows: of the flattened B * U and B * G tokens those to finish; the output is
+        then [rows, hidden].
+        """
         q, k, v = self.queries_keys_values(und, gen, cos, sin)
         seen = attend(index, q, k, v).transpose(1, 2).flatten(2)
         split = 0 if und is None else und.shape[1]
         if und is not None:
-            und = self.finish(und, seen[:, :split], "")
+            und = self.finish(*_rows(und, seen[:, :split], und_rows), "")
         if gen is not None:
-            gen = self.finish(gen, seen[:, split:], "_moe_gen")
+            gen = self.finish(*_rows(gen, seen[:, split:], gen_rows), "_moe_gen")
         return und, gen
 
     def finish(self, x: Tensor, seen: Tensor, expert: str) -> Tensor:
@@ -143,6 +148,12 @@ class MotLayer(nn.Module):
         part = submodules(self)
         x = x + self.self_attn.output(seen, expert)
         return x + part["mlp" + expert](part["post_attention_layernorm" + expert](x))
+
+
+def _rows(x: Tensor, seen: Tensor, rows: Tensor | None) -> tuple[Tensor, Tensor]:
+    if rows is None:
+        return x, seen
+    return x.flatten(0, 1)[rows], seen.flatten(0, 1)[rows]
 
 
 class Decoder(nn.Module):
@@ -160,14 +171,29 @@ class Decoder(nn.Module):
             self.norm_moe_gen = RmsNorm(shape.hidden, shape.rms_eps)
 
     def forward(
-        self, und: Tensor | None, gen: Tensor | None, cos: Tensor, sin: Tensor, attend: Attend
+        self,
+        und: Tensor | None,
+        gen: Tensor | None,
+        cos: Tensor,
+        sin: Tensor,
+        attend: Attend,
+        und_rows: Tensor | None = None,
+        gen_rows: Tensor | None = None,
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Hidden states of both groups after the routed final norm."""
+        """Hidden states of both groups after the routed final norm.
+
+        With rows (see `MotLayer.forward`) only theirs, so that training does not finish the last
+        layer for tokens without a loss.
+        """
+        last = len(self.layers) - 1
         for i, layer in enumerate(self.layers):
+            rows = (und_rows, gen_rows) if i == last else (None, None)
             if self.gradient_checkpointing and self.training:
-                und, gen = self._gradient_checkpointing_func(layer, i, und, gen, cos, sin, attend)
+                und, gen = self._gradient_checkpointing_func(
+                    layer, i, und, gen, cos, sin, attend, *rows
+                )
             else:
-                und, gen = layer(i, und, gen, cos, sin, attend)
+                und, gen = layer(i, und, gen, cos, sin, attend, *rows)
         return (
             None if und is None else self.norm(und),
             None if gen is None else submodules(self)["norm_moe_gen"](gen),

@@ -180,19 +180,23 @@ class BagelModel(PreTrainedModel):
         def attend(_: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             return attention.masked(q, k, v, mask)
 
-        und, gen = self.decoder(und, gen, cos, sin, attend)
         out = TrainingOutput()
-        if batch.ce_slots is not None and batch.ce_labels is not None and und is not None:
-            scores = self.logits(und.flatten(0, 1)[batch.ce_slots]).float()
+        rows = batch.ce_slots, batch.mse_slots
+        if hidden:
+            und, gen = self.decoder(und, gen, cos, sin, attend)
+            out["last_hidden"] = batch.concatenate(und, gen)
+            und = None if und is None or rows[0] is None else und.flatten(0, 1)[rows[0]]
+            gen = None if gen is None or rows[1] is None else gen.flatten(0, 1)[rows[1]]
+        else:
+            und, gen = self.decoder(und, gen, cos, sin, attend, *rows)
+        if und is not None and rows[0] is not None and batch.ce_labels is not None:
+            scores = self.logits(und).float()
             out["ce"] = F.cross_entropy(scores, batch.ce_labels, reduction="none")
             out["ce_labels"] = batch.ce_labels
             out["ce_positions"] = batch.ce_positions
-        if batch.mse_slots is not None and gen is not None:
-            velocity = self.velocity(gen.flatten(0, 1)[batch.mse_slots]).float()
-            out["mse"] = (velocity - batch.mse_targets()) ** 2
+        if gen is not None and rows[1] is not None:
+            out["mse"] = (self.velocity(gen).float() - batch.mse_targets()) ** 2
             out["mse_positions"] = batch.mse_positions
-        if hidden:
-            out["last_hidden"] = batch.concatenate(und, gen)
         return out
 
     def _embed(self, batch: PackedBatch) -> tuple[Tensor | None, Tensor | None]:

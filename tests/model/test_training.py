@@ -66,6 +66,22 @@ def test_batching_changes_nothing(model):
         assert relative_error(together[name].detach(), parts.detach()) < 2e-6, name
 
 
+def test_finishing_only_tokens_with_a_loss_changes_no_gradient(model):
+    config = model.config
+    batch = pack([interleaved(config), interleaved(config, 5)[:3]], config)
+
+    def gradients(hidden: bool) -> dict:
+        model.zero_grad()
+        out = model(batch, hidden=hidden)
+        (out.ce.mean() + out.mse.mean()).backward()
+        return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+    few, all_ = gradients(False), gradients(True)
+    assert few.keys() == all_.keys() and len(few) == 109
+    largest = max(float(g.abs().max()) for g in all_.values())
+    assert all((few[n] - all_[n]).abs().max() < 2e-6 * largest for n in few)
+
+
 def test_hidden_states_match_the_plain_twin(other_model):
     """Clean samples, where training and inference must be the same computation."""
     config = other_model.config
