@@ -46,7 +46,7 @@ class CorruptShardError(OSError):
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Put `data` under `path`: temporary name, fsync, rename, so that no half file is ever seen."""
+    """Put `data` under `path`: temporary name, fsync, rename: no half file is ever seen."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:

@@ -111,8 +111,8 @@ class Row:
         drawn = len(self.images) - self.num_input_images
         if len(self.outputs) not in (drawn, drawn + 1) or not self.outputs:
             raise SchemaError(
-                f"output_text_list: {drawn} drawn pictures need {drawn} or {drawn + 1} parts of text "
-                f"around them, got {len(self.outputs)}"
+                f"output_text_list: {drawn} drawn pictures need {drawn} or {drawn + 1} parts of "
+                f"text around them, got {len(self.outputs)}"
             )
         if not self.instructions:
             raise SchemaError("instruction_list: the row asks nothing (empty list)")

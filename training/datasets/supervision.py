@@ -208,7 +208,7 @@ def samples(
 
 
 def _partners(dataset: Dataset) -> np.ndarray:
-    """For every row the next one of the same task and variant: near in the file, so cheap to read."""
+    """For every row the next of the same task and variant: near in the file, so cheap to read."""
     kinds = list(zip(dataset.column("task"), dataset.column("variant"), strict=True))
     members: dict[Any, list[int]] = {}
     for index, kind in enumerate(kinds):

@@ -1,9 +1,9 @@
 """Clearance: is a path free that runs through floor which the camera has not seen?
 
-In: a scene. Out: an `Example` with one or two views and the partial map that their depth gives, with the path
-drawn in; its imagination is the completed map. No path meets anything that is already on the partial map, and
-whatever blocks one was seen from some side, so the answer is a matter of inference, neither of reading nor of
-luck.
+In: a scene. Out: an `Example` with one or two views and the partial map that their depth gives,
+with the path drawn in; its imagination is the completed map. No path meets anything that is
+already on the partial map, and whatever blocks one was seen from some side, so the answer is a
+matter of inference, neither of reading nor of luck.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,20 +42,27 @@ MAP_M = 6.4
 #: The robot's half width; a clear path keeps MARGIN_M more on both sides.
 RADIUS_M = 0.15
 MARGIN_M = 0.05
-MIN_HIDDEN_M = 0.5
+MIN_HIDDEN_M = 0.4
 LENGTH_M = (1.2, 5.0)
+#: Paths are led through hidden floor no further than this from something seen.
+SHADOW_M = 1.0
+#: What the robot looks at: as far away, and as deep, as leaves something to infer.
+TARGET_M = (1.0, 3.2)
+MIN_TARGET_M = 0.4
 MIN_SHARE = 0.004
 LOOK_PX = 64
-PATHS = 800
-PATH_POINTS = 72
+LOOKS = 6
+PATHS = 1600
+PATH_POINTS = 60
 DRAWN_POINTS = 13
-#: Numbers of path and partial map on which a clear path and its blocked twin agree, and how closely.
-TOLERANCE = np.array([0.3, 0.2, 0.06, 0.3, 0.3])
+#: Numbers of path and partial map on which a clear path and its blocked twin agree, and how
+#: closely.
+TOLERANCE = np.array([0.5, 0.3, 0.1, 0.6])
 
 
 @dataclass(frozen=True)
 class Sight:
-    """What the robot knows: its pose (x, y, yaw), its camera poses, the truth and the partial map."""
+    """What the robot knows: its pose (x, y, yaw), its cameras, the truth and the partial map."""
 
     robot: tuple[float, float, float]
     poses: list[np.ndarray]
@@ -91,7 +99,7 @@ def sample(
     """An example of the wanted kind from this scene, or None when it has none."""
     counts = context.rejections
     renderer = renderer or Renderer(scene)
-    for _ in range(3):
+    for _ in range(LOOKS):
         sight = look(scene, rng, wanted, renderer)
         if sight is None:
             counts.add(TASK, "nothing in sight")
@@ -107,11 +115,15 @@ def look(
 ) -> Sight | None:
     """Put the robot somewhere, look with one or two cameras and map what their depth shows."""
     table = ObjectTable.of(scene)
-    places = free_points(scene, table, rng, 12)
-    if not len(places):
+    places = free_points(scene, table, rng, 24)
+    away = np.hypot(*(table.xy[None] - places[:, None]).transpose(2, 0, 1))
+    near = (away >= TARGET_M[0]) & (away <= TARGET_M[1])
+    pairs = np.argwhere(near & (2 * table.half.min(axis=1) >= MIN_TARGET_M))
+    if not len(pairs):
         return None
-    x, y = (float(v) for v in places[0])
-    target = table.xy[int(rng.integers(len(table.xy)))]
+    place, index = pairs[int(rng.integers(len(pairs)))]
+    x, y = (float(v) for v in places[place])
+    target = table.xy[index]
     yaw = math.atan2(target[1] - y, target[0] - x) + float(rng.uniform(-0.5, 0.5))
     height = float(rng.uniform(0.5, 1.3))
     pitch = math.radians(float(rng.uniform(4, 16)))
@@ -137,9 +149,7 @@ def look(
     seen[(seen == FREE) & (grid.cells == OCCUPIED)] = OCCUPIED
     seen[(seen == OCCUPIED) & (grid.cells == FREE)] = FREE
     ahead = 0.5 * MAP_M - 1.0
-    view = MapView.around(
-        x + ahead * math.cos(yaw), y + ahead * math.sin(yaw), MAP_M, LOOK_PX
-    )
+    view = MapView.around(x + ahead * math.cos(yaw), y + ahead * math.sin(yaw), MAP_M, LOOK_PX)
     return Sight(
         robot=(x, y, yaw),
         poses=poses,
@@ -155,7 +165,7 @@ def _truth(scene: Scene) -> Grid:
     """The scene's occupancy; what lies outside the house is unknown to everybody for ever."""
     grid = occupancy(scene, CELL_M)
     h, w = grid.cells.shape
-    centres = grid.centre_of(np.stack(np.mgrid[:h, :w], axis=-1)).reshape(-1, 2)
+    centres = grid.centre_of(np.argwhere(np.ones((h, w), bool)))
     inside = np.zeros(len(centres), bool)
     for room in scene.rooms:
         inside |= (
@@ -178,36 +188,26 @@ def propose(
 ) -> Iterator[tuple[Proposal, Proposal]]:
     """Paths of the wanted kind with twins of the other kind on the same map, in random order."""
     points = _paths(rng, sight)
-    truth_m = _distance_m(sight.truth, (OCCUPIED, UNKNOWN))
     seen_m = _distance_m(sight.seen, (OCCUPIED,))
-    row, column = sight.truth.indices(points)
-    h, w = sight.truth.cells.shape
-    inside = (row >= 0) & (row < h) & (column >= 0) & (column < w)
-    row, column = row.clip(0, h - 1), column.clip(0, w - 1)
-    free_m = np.where(inside, truth_m[row, column], 0.0)
-    known_m = np.where(inside, seen_m[row, column], 0.0)
-    hidden = np.where(inside, sight.seen.cells[row, column] == UNKNOWN, True)
+    unseen = sight.seen.cells == UNKNOWN
+    walkable = _shown(sight) & (seen_m >= RADIUS_M) & (_in_frustum(sight) | ~unseen)
+    cells, inside = _flat_cells(sight.truth, points)
+    keep = (inside & walkable.ravel()[cells]).all(axis=1)
+    points, cells = points[keep], cells[keep]
     step = np.hypot(*np.diff(points, axis=1).transpose(2, 0, 1))
     length = step.sum(axis=1)
+    hidden = unseen.ravel()[cells]
     hidden_m = (step * hidden[:, 1:]).sum(axis=1)
-    inside_view = (np.abs(sight.view.to_pixel(points) / sight.view.size_px - 0.5) < 0.48).all(
-        axis=(1, 2)
-    )
-    passable = (
-        (known_m.min(axis=1) >= RADIUS_M)
-        & (hidden_m >= MIN_HIDDEN_M)
-        & (length >= LENGTH_M[0])
-        & (length <= LENGTH_M[1])
-        & inside_view
-        & _in_frustum(points, hidden, sight)
-    )
-    clear = passable & (free_m.min(axis=1) >= RADIUS_M + MARGIN_M)
+    passable = (hidden_m >= MIN_HIDDEN_M) & (length >= LENGTH_M[0]) & (length <= LENGTH_M[1])
+    free_m = _distance_m(sight.truth, (OCCUPIED, UNKNOWN)).ravel()[cells]
+    known_m = seen_m.ravel()[cells]
+    clear = passable & (free_m.min(axis=1, initial=99) >= RADIUS_M + MARGIN_M)
     # blocked for certain: the middle line itself runs through something
     blocked = passable & ((free_m == 0).sum(axis=1) >= 3)
     blocked[blocked] = _first_blocker_seen(scene, points[blocked], free_m[blocked], sight)
-    away = np.hypot(points[:, -1, 0] - sight.robot[0], points[:, -1, 1] - sight.robot[1])
-    last = hidden[:, -PATH_POINTS // 4 :].mean(axis=1)
-    numbers = np.column_stack([length, hidden_m, known_m.min(axis=1), away, last])
+    reach = np.hypot(points[..., 0] - sight.robot[0], points[..., 1] - sight.robot[1])
+    away = (reach * hidden).sum(axis=1) / np.maximum(hidden.sum(axis=1), 1)
+    numbers = np.column_stack([length, hidden_m, known_m.min(axis=1, initial=99), away])
     kinds = [np.flatnonzero(clear), np.flatnonzero(blocked)]
     if wanted.subcategory == "blocked":
         kinds.reverse()
@@ -225,19 +225,30 @@ def propose(
 
 
 def _paths(rng: np.random.Generator, sight: Sight) -> np.ndarray:
-    """PATHS curves with one soft bend from the robot to a hidden place ahead: P x N x 2."""
-    start = np.array(sight.robot[:2])
-    centres = sight.seen.centres()[sight.seen.cells == UNKNOWN]
-    seen_from = np.repeat(centres[:, None], 2, axis=1)
-    shown = (np.abs(sight.view.to_pixel(centres) / sight.view.size_px - 0.5) < 0.47).all(axis=1)
-    ahead = _in_frustum(seen_from, np.ones(seen_from.shape[:2], bool), sight)
-    goals = centres[shown & ahead]
-    if not len(goals):
+    """Soft curves through the shadow of something seen, between places known to be free: P x N x
+    2, P <= PATHS.
+
+    Pieces of a plan: few could start at the robot, for what is hidden is hidden behind what stands
+    before it.
+    """
+    behind = _distance_m(sight.seen, (OCCUPIED,))
+    hidden = (sight.seen.cells == UNKNOWN) & _in_frustum(sight) & _shown(sight)
+    through = sight.seen.centres()[hidden & (behind >= RADIUS_M) & (behind <= SHADOW_M)]
+    if not len(through):
         return np.empty((0, PATH_POINTS, 2))
-    end = goals[rng.integers(len(goals), size=PATHS)] + rng.uniform(-0.05, 0.05, (PATHS, 2))
-    chord = end - start
-    across = chord[:, ::-1] * (-1, 1)
-    bend = start + 0.5 * chord + 0.4 * rng.uniform(-1, 1, (PATHS, 1)) * across
+    number = 4 * PATHS
+    middle = through[rng.integers(len(through), size=number)]
+    # mostly across the line of sight, where a shadow is narrow
+    sight_line = np.arctan2(middle[:, 1] - sight.robot[1], middle[:, 0] - sight.robot[0])
+    either_way = math.pi * (rng.integers(0, 2, number) + 0.5)
+    angle = sight_line + either_way + rng.normal(0, 0.5, number)
+    turn = rng.uniform(-0.5, 0.5, number)
+    back, on = rng.uniform(0.4, 2.0, (2, number, 1))
+    start = middle - back * np.column_stack([np.cos(angle), np.sin(angle)])
+    end = middle + on * np.column_stack([np.cos(angle + turn), np.sin(angle + turn)])
+    known = (sight.seen.values(start) == FREE) & (sight.seen.values(end) == FREE)
+    start, middle, end = (v[known][:PATHS] for v in (start, middle, end))
+    bend = 2 * middle - 0.5 * (start + end)  # half-way, the curve is at `middle`
     t = np.linspace(0, 1, PATH_POINTS)[:, None, None]
     curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * bend + t**2 * end
     return np.asarray(curve.transpose(1, 0, 2))
@@ -252,23 +263,40 @@ def _distance_m(grid: OccupancyGrid, blocked: tuple[int, ...]) -> np.ndarray:
     return np.asarray(np.where(hit, 0.0, distance - 0.5 * grid.resolution_m))
 
 
-def _in_frustum(points: np.ndarray, hidden: np.ndarray, sight: Sight) -> np.ndarray:
-    """P: whether all that is hidden lies in the direction some camera looks: behind things, not behind one's back."""
+def _flat_cells(grid: OccupancyGrid, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Flat index of the cell under each point, and whether the point is on the grid at all."""
+    row, column = grid.indices(points)
+    h, w = grid.cells.shape
+    inside = (row >= 0) & (row < h) & (column >= 0) & (column < w)
+    return row.clip(0, h - 1) * w + column.clip(0, w - 1), inside
+
+
+def _shown(sight: Sight) -> np.ndarray:
+    """H x W: cells that the map picture shows, a little away from its border."""
+    pixel = sight.view.to_pixel(sight.seen.centres()) / sight.view.size_px
+    return np.asarray((np.abs(pixel - 0.5) < 0.47).all(axis=-1))
+
+
+def _in_frustum(sight: Sight) -> np.ndarray:
+    """H x W: cells in the direction some camera looks: behind things, not behind its back."""
     x, y, _ = sight.robot
-    away = np.hypot(points[..., 0] - x, points[..., 1] - y)
-    angle = np.arctan2(points[..., 1] - y, points[..., 0] - x)
-    inside = away < 0.6  # too near for the camera, but next to the robot
+    centres = sight.seen.centres()
+    angle = np.arctan2(centres[..., 1] - y, centres[..., 0] - x)
+    # too near for the camera, but next to the robot
+    inside = np.hypot(centres[..., 0] - x, centres[..., 1] - y) < 0.6
     for pose in sight.poses:
         heading = math.atan2(pose[1, 2], pose[0, 2])
-        off = np.abs(np.angle(np.exp(1j * (angle - heading))))
+        off = np.abs((angle - heading + np.pi) % (2 * np.pi) - np.pi)
         inside |= off < 0.5 * sight.camera_fov
-    return np.asarray((inside | ~hidden).all(axis=1))
+    return np.asarray(inside)
 
 
 def _first_blocker_seen(
     scene: Scene, points: np.ndarray, free_m: np.ndarray, sight: Sight
 ) -> np.ndarray:
-    """P: whether the first thing in the way is in some picture. Walls of the robot's room count as known."""
+    """P: whether the first thing in the way is in some picture. Walls of the robot's room count as
+    known.
+    """
     if not len(points):
         return np.zeros(0, bool)
     first = points[np.arange(len(points)), (free_m == 0).argmax(axis=1)]
@@ -291,20 +319,18 @@ def realise(
     camera = Camera.from_fov(context.size_px, context.size_px, sight.camera_fov)
     views = renderer.render_many(sight.poses, camera)
     view = MapView(sight.view.x_min, sight.view.y_min, MAP_M, context.size_px)
-    marks = {
+    marks: dict[str, Any] = {
         "path": proposal.drawn,
         "robot": sight.robot,
         "goal": (float(proposal.drawn[-1, 0]), float(proposal.drawn[-1, 1])),
     }
-    partial = draw_map(sight.seen, view, **marks)  # type: ignore[arg-type]
-    complete = draw_map(sight.truth, view, **marks)  # type: ignore[arg-type]
+    partial = draw_map(sight.seen, view, **marks)
+    complete = draw_map(sight.truth, view, **marks)
     words = wanted.stream("words")
     phrase = clearance_question(template=int(words.integers(10)))
     right = YES_NO_OPTIONS[0] if wanted.subcategory == "clear" else YES_NO_OPTIONS[1]
     options = place_answer(list(phrase.options), right, wanted.answer_position, words)
-    question = Question(
-        Task.CLEARANCE, (*(v.rgb for v in views), partial), phrase.text, options
-    )
+    question = Question(Task.CLEARANCE, (*(v.rgb for v in views), partial), phrase.text, options)
     blocker, at_m = _blocker(scene, proposal, sight)
     nearest = _nearest_seen(scene, proposal, sight)
     truth, seen = _cropped(sight.truth, view), _cropped(sight.seen, view)
@@ -397,14 +423,13 @@ def cells_of(rows: list[str]) -> np.ndarray:
     return np.array([[values[c] for c in row] for row in rows], np.int8)
 
 
-def grids_of(facts: dict[str, object]) -> tuple[OccupancyGrid, OccupancyGrid]:
+def grids_of(facts: dict[str, Any]) -> tuple[OccupancyGrid, OccupancyGrid]:
     """(truth, what was seen) of an example, from its facts."""
-    x, y = facts["cells_origin_m"]  # type: ignore[misc]
-    resolution = float(facts["cells_resolution_m"])  # type: ignore[arg-type]
-    true, seen = (cells_of(facts[k]) for k in ("cells_true", "cells_seen"))  # type: ignore[arg-type]
+    x, y = (float(v) for v in facts["cells_origin_m"])
+    resolution = float(facts["cells_resolution_m"])
     return (
-        OccupancyGrid(true, resolution, (float(x), float(y))),
-        OccupancyGrid(seen, resolution, (float(x), float(y))),
+        OccupancyGrid(cells_of(facts["cells_true"]), resolution, (x, y)),
+        OccupancyGrid(cells_of(facts["cells_seen"]), resolution, (x, y)),
     )
 
 
@@ -412,7 +437,8 @@ def grids_of(facts: dict[str, object]) -> tuple[OccupancyGrid, OccupancyGrid]:
 class CompletionScores:
     """How well a map was completed, over cells that were not seen and are known to the truth.
 
-    iou: of occupied cells at probability 0.5. brier: mean squared error of the probability. cells: how many.
+    iou: of occupied cells at probability 0.5. brier: mean squared error of the probability. cells:
+    how many.
     """
 
     iou: float
@@ -437,7 +463,9 @@ def completion_scores(
 
 
 def inpainted(seen: OccupancyGrid) -> np.ndarray:
-    """The baseline that any completion has to beat: unknown cells filled in from the known ones around them."""
+    """The baseline that any completion has to beat: unknown cells filled in from the known ones
+    around them.
+    """
     picture = np.where(seen.cells == OCCUPIED, 255, 0).astype(np.uint8)
     unknown = (seen.cells == UNKNOWN).astype(np.uint8)
     return np.asarray(cv2.inpaint(picture, unknown, 5, cv2.INPAINT_NS) / 255.0)

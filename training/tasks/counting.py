@@ -1,7 +1,9 @@
-"""Multi-view counting: how many of a category are there in an area that four frames show in pieces?
+"""Multi-view counting: how many of a category are there in an area that four frames show in
+pieces?
 
-In: a scene. Out: an `Example` whose imagination is the top-down map of the area. Category, options and count
-are drawn before any scene is seen; the room is then cast to fit, so no count is likelier than another.
+In: a scene. Out: an `Example` whose imagination is the top-down map of the area. Category, options
+and count are drawn before any scene is seen; the room is then cast to fit, so no count is likelier
+than another.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ from ipt_training.tasks.sampling import Context, Wanted, place_answer
 
 TASK = "counting"
 VARIANTS = ("rotation", "corners")
-#: `overlap`: some counted thing is in one frame only and another in two, so that neither the fullest frame
-#: nor the sum over frames gives the count. `any`: as it comes.
+#: `overlap`: some counted thing is in one frame only and another in two, so that neither the
+#: fullest frame nor the sum over frames gives the count. `any`: as it comes.
 SUBCATEGORIES = ("overlap", "any")
 OPTION_COUNT = 4
 
@@ -89,7 +91,9 @@ def sample(
     context: Context,
     renderer: Renderer | None = None,
 ) -> Example | None:
-    """An example of the wanted kind from this scene, or None. A renderer given is of the uncast scene, unused."""
+    """An example of the wanted kind from this scene, or None. A renderer given is of the uncast
+    scene, unused.
+    """
     counts = context.rejections
     ask = ask_of(wanted, scene.level)
     for _ in range(CASTS):
@@ -215,7 +219,7 @@ def look(
 def check_frames(
     scene: Scene, room: int, ask: Ask, wanted: Wanted, shares: np.ndarray
 ) -> str | None:
-    """The filters on what the frames show: why they do not do, or None. shares: FRAMES x objects."""
+    """The filters on what the frames show: why they fail, or None. shares: FRAMES x objects."""
     counted = [
         i for i, o in enumerate(scene.objects) if o.category == ask.category and o.room == room
     ]
@@ -256,7 +260,9 @@ def realise(
     if check_frames(scene, room, ask, wanted, np.where(shares > STRAY_SHARE, shares, 0.0)):
         return "lost at full size"
     interior = scene.rooms[room].interior
-    square = room_square(scene, 0.5 * (interior[0] + interior[2]), 0.5 * (interior[1] + interior[3]))
+    square = room_square(
+        scene, 0.5 * (interior[0] + interior[2]), 0.5 * (interior[1] + interior[3])
+    )
     top = renderer.top_down(square, (square[2] - square[0]) / context.size_px)
     counted = [
         i for i, o in enumerate(scene.objects) if o.category == ask.category and o.room == room
@@ -269,9 +275,7 @@ def realise(
     phrase = counting_question(
         ask.category, [int(o) for o in options], template=int(words.integers(10))
     )
-    question = Question(
-        Task.COUNTING, tuple(v.rgb for v in views), phrase.text, phrase.options
-    )
+    question = Question(Task.COUNTING, tuple(v.rgb for v in views), phrase.text, phrase.options)
     seen = shares >= MIN_SHARE
     first = seen[:, counted].argmax(axis=0)
     labels = _labels(scene, [counted[int(k)] for k in np.argsort(first, kind="stable")])

@@ -1,6 +1,8 @@
-"""What is painted over a top-down picture: paths with numbered ends, the midpoint, the asked direction.
+"""What is painted over a top-down picture: paths with numbered ends, the midpoint, the asked
+direction.
 
-In: pictures and pixel positions. Out: new pictures. Nothing is painted in red, which is the painted X's.
+In: pictures and pixel positions. Out: new pictures. Nothing is painted in red, which is the
+painted X's.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ def room_square(scene: Scene, x: float, y: float) -> tuple[float, float, float, 
 def draw_path(
     rgb: np.ndarray, start: np.ndarray, end: np.ndarray, arrow: str | None = None
 ) -> np.ndarray:
-    """The path from 1 to 2 with M1 in the middle; arrow: 'left' or 'right' of the walk, drawn at M1.
+    """The path from 1 to 2 with M1 in the middle; arrow: 'left' or 'right' of the walk, drawn at
+    M1.
 
     start, end: pixels (u, v). 1 is a white disc, 2 a black one, M1 a magenta dot.
     """
@@ -66,15 +69,13 @@ def draw_path(
 def _line(
     picture: np.ndarray, a: np.ndarray, b: np.ndarray, colour: tuple[int, ...], width: float
 ) -> None:
-    p, q = (tuple(int(round(v * 16 - 8)) for v in point) for point in (a, b))
+    p, q = (tuple(round(v * 16 - 8) for v in point) for point in (a, b))
     cv2.line(picture, p, q, colour, max(1, round(width)), cv2.LINE_AA, 4)
 
 
-def _disc(
-    picture: np.ndarray, middle: np.ndarray, radius: float, colour: tuple[int, ...]
-) -> None:
-    at = tuple(int(round(v * 16 - 8)) for v in middle)
-    cv2.circle(picture, at, int(round(radius * 16)), colour, -1, cv2.LINE_AA, 4)
+def _disc(picture: np.ndarray, middle: np.ndarray, radius: float, colour: tuple[int, ...]) -> None:
+    at = tuple(round(v * 16 - 8) for v in middle)
+    cv2.circle(picture, at, round(radius * 16), colour, -1, cv2.LINE_AA, 4)
 
 
 def _digit(

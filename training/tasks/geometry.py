@@ -92,7 +92,9 @@ def free_points(
 
 
 def to_body(points: np.ndarray, pose: np.ndarray) -> np.ndarray:
-    """World points (... x 2) in the body frames of planar poses (... x 3: x, y, yaw): forward, left."""
+    """World points (... x 2) in the body frames of planar poses (... x 3: x, y, yaw): forward,
+    left.
+    """
     delta = points - pose[..., :2]
     c, s = np.cos(pose[..., 2]), np.sin(pose[..., 2])
     return np.stack(

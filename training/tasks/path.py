@@ -1,7 +1,8 @@
 """Path tracing: what can be seen on one side at the midpoint of a path drawn on a top-down map?
 
-In: a scene. Out: an `Example` whose imagination is the side view at M1. The four options are chosen first, and
-only sets of which every member could have been the answer are asked about, so no name gives itself away.
+In: a scene. Out: an `Example` whose imagination is the side view at M1. The four options are
+chosen first, and only sets of which every member could have been the answer are asked about, so no
+name gives itself away.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ MAX_WALL_SHARE = 0.9
 PATHS = 40
 LOOK_PX = 32
 LOOK_FOV = math.radians(96)
-#: The sweep for the best side view: yaw off the perpendicular and pitch, degrees; shift along the path, m.
+#: The sweep for the best side view: yaw off the perpendicular and pitch, degrees; shift along the
+#: path, m.
 SWEEP_YAW = (-24, -16, -8, 0, 8, 16, 24)
 SWEEP_PITCH = (4, 14)
 SWEEP_SHIFT = (-0.15, 0.0, 0.15)
@@ -48,7 +50,9 @@ SWEEP_SHIFT = (-0.15, 0.0, 0.15)
 
 @dataclass(frozen=True)
 class Proposal:
-    """One possible question. start, end: x, y on the floor, m. options: object indices, the answer first."""
+    """One possible question. start, end: x, y on the floor, m. options: object indices, the answer
+    first.
+    """
 
     start: tuple[float, float]
     end: tuple[float, float]
@@ -184,7 +188,7 @@ def realise(
     context: Context,
     rng: np.random.Generator,
 ) -> Example | str:
-    """Find the best side view, render everything and put it into words; else the reason why not."""
+    """Find the best side view, render all and put it into words; else the reason why not."""
     scene = renderer.scene
     number = len(scene.objects)
     camera = Camera.from_fov(
@@ -237,7 +241,9 @@ def realise(
 def _best_side_view(
     proposal: Proposal, renderer: Renderer, height: float, twice_tan: float
 ) -> np.ndarray | None:
-    """The pose of the sweep that shows most of the answer, well inside, and none of the wrong options."""
+    """The pose of the sweep that shows most of the answer, well inside, and none of the wrong
+    options.
+    """
     x, y = proposal.midpoint
     turn = 0.5 * math.pi if proposal.side == "left" else -0.5 * math.pi
     poses = [

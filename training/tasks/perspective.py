@@ -1,7 +1,8 @@
-"""Perspective taking: where will a named object be after moving to the red X, or by a motion in words?
+"""Perspective taking: where will a named object be after moving to the red X, or by a motion in
+words?
 
-In: a scene. Out: an `Example` whose imagination is the render from the new pose. Many motions are proposed
-per scene from geometry alone; those that have a twin with the other answer are looked at.
+In: a scene. Out: an `Example` whose imagination is the render from the new pose. Many motions are
+proposed per scene from geometry alone; those that have a twin with the other answer are looked at.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ipt_model.geometry import warp_rgbd
-from ipt_model.phrasing import Motion, perspective_question, round_motion
+from ipt_model.phrasing import Motion, perspective_question
 from ipt_model.prompts import think_sentence
 from ipt_model.question import Question, Task
 from ipt_training.example import Example
@@ -60,7 +61,8 @@ SIDE_MARGIN = 0.10
 MIN_SHARE = 0.004
 #: As much red as a person finds without searching.
 MIN_MARK_SHARE = 0.0012
-#: Above this much wall, and without enough other things, a picture says nothing about where it was taken.
+#: Above this much wall, and without enough other things, a picture says nothing about where it was
+#: taken.
 MAX_WALL_SHARE = 0.9
 LOOK_PX = 48
 CAMERAS, MOTIONS = 96, 64
@@ -94,7 +96,8 @@ AGREE: dict[tuple[str, str], tuple[tuple[float, tuple[str, ...]], ...]] = {
 
 @dataclass(frozen=True)
 class Proposal:
-    """One possible question, from geometry alone. pose: x, y, yaw before the motion; lengths m, angles rad.
+    """One possible question, from geometry alone. pose: x, y, yaw before the motion; lengths m,
+    angles rad.
 
     before, after: the object in the body frame, forward and left.
     """
@@ -164,7 +167,9 @@ def sample(
 
 
 def draw_lens(rng: np.random.Generator, wanted: Wanted) -> Lens:
-    """Cameras of robots from vacuum cleaner to person. The X must fit into the picture, so it looks down."""
+    """Cameras of robots from vacuum cleaner to person. The X must fit into the picture, so it
+    looks down.
+    """
     low = wanted.variant.startswith("marker")
     return Lens(
         height_m=float(rng.uniform(0.5 if low else 0.3, 1.6)),
@@ -176,7 +181,7 @@ def draw_lens(rng: np.random.Generator, wanted: Wanted) -> Lens:
 def propose(
     scene: Scene, rng: np.random.Generator, wanted: Wanted, lens: Lens
 ) -> Iterator[tuple[Proposal, Proposal]]:
-    """Questions of the wanted sub-category with their twins of the opposite one, in random order."""
+    """Questions of the wanted sub-category with their twins of the opposite one, shuffled."""
     table = ObjectTable.of(scene)
     unique = np.array([scene.is_unique(i) for i in range(len(scene.objects))], bool)
     places = free_points(scene, table, rng, CAMERAS)
@@ -225,11 +230,12 @@ def propose(
 def _shortcuts(
     before: np.ndarray, motions: np.ndarray, wanted: Wanted
 ) -> tuple[np.ndarray, np.ndarray]:
-    """K x F and F: the numbers of the first view and of the question on which twins agree, and how closely.
+    """K x F and F: the numbers of the first view and of the question on which twins agree, and how
+    closely.
 
-    A motion in words must agree exactly, else the text alone would tell. Something has to differ, or there
-    would be nothing to ask; what differs changes from example to example, so that no single number tells the
-    answer over the dataset.
+    A motion in words must agree exactly, else the text alone would tell. Something has to differ,
+    or there would be nothing to ask; what differs changes from example to example, so that no
+    single number tells the answer over the dataset.
     """
     known = {
         "distance": (np.hypot(before[:, 0], before[:, 1]), 0.25),
@@ -428,7 +434,9 @@ def mark_share(rgb: np.ndarray) -> float:
 def _anchor(
     first: View, renderer: Renderer, camera: Camera, poses: list[np.ndarray], marker: bool
 ) -> np.ndarray:
-    """What was seen, moved to the new viewpoint. A painted X is no part of the world and stays out of it."""
+    """What was seen, moved to the new viewpoint. A painted X is no part of the world and stays out
+    of it.
+    """
     seen = renderer.render(poses[0], camera) if marker else first
     size = (camera.height, camera.width)
     return np.asarray(
@@ -445,7 +453,9 @@ def _facts(
     first: View,
     second: View,
 ) -> dict[str, object]:
-    """Everything that audits, auxiliary heads and object-level scores read. Positions are optical: right, down, forward."""
+    """Everything that audits, auxiliary heads and object-level scores read. Positions are optical:
+    right, down, forward.
+    """
     thing = scene.objects[proposal.object_index]
     centre = np.array([[*thing.position[:2], 0.5 * thing.height_m]])
     number = len(scene.objects)
@@ -462,7 +472,9 @@ def _facts(
         "object_share_after": round(float(shares[1][index]), 5),
         "distance_before_m": round(math.hypot(*proposal.before), 4),
         "distance_after_m": round(math.hypot(*proposal.after), 4),
-        "motion": _numbers((proposal.motion.forward_m, proposal.motion.left_m, proposal.motion.turn_rad)),
+        "motion": _numbers(
+            (proposal.motion.forward_m, proposal.motion.left_m, proposal.motion.turn_rad)
+        ),
         "mark_before_m": _numbers(
             camera_points(np.array([[*proposal.new_pose[:2], 0.0]]), poses[0])[0]
         ),

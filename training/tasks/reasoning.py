@@ -1,7 +1,7 @@
 """Text chain-of-thought from geometry, in the words a person would use who estimates by eye.
 
-In: body-frame positions (forward, left; m), motions, counts. Out: two to six sentences that end in the
-conclusion. Distances are said as a person says them, to the half metre.
+In: body-frame positions (forward, left; m), motions, counts. Out: two to six sentences that end in
+the conclusion. Distances are said as a person says them, to the half metre.
 """
 
 from __future__ import annotations
@@ -81,9 +81,7 @@ def perspective_reasoning(
         sentences.append(f"That is {more} than from here, and turning changes no distance.")
         sentences.append(f"So the {name} gets {verdict}.")
         return " ".join(sentences)
-    sentences.append(
-        f"At {place}, before I turn, the {name} is {direction(ahead, aside)}."
-    )
+    sentences.append(f"At {place}, before I turn, the {name} is {direction(ahead, aside)}.")
     degrees = abs(round(math.degrees(motion.turn_rad)))
     if degrees:
         sentences.append(
@@ -120,7 +118,8 @@ def path_reasoning(
     answer_body: tuple[float, float],
     others: Sequence[tuple[str, tuple[float, float] | None]],
 ) -> str:
-    """heading: of the walk, rad. others: the wrong options with where they are at M1, forward and left in m.
+    """heading: of the walk, rad. others: the wrong options with where they are at M1, forward and
+    left in m.
 
     None for a place that cannot be seen from M1.
     """
@@ -175,12 +174,14 @@ def counting_reasoning(category: str, frames: Sequence[Sequence[str]], total: in
 def clearance_reasoning(
     *, clear: bool, blocker: str | None, blocker_at_m: float, hidden_m: float, nearest: str | None
 ) -> str:
-    """blocker_at_m: along the path to the first contact. hidden_m: length of the path that was not seen."""
+    """blocker_at_m: along the path to the first contact. hidden_m: length of the path that was not
+    seen.
+    """
     sentences = [f"Along the path {about(hidden_m)} of floor were not seen."]
     if clear:
         if nearest is not None:
             sentences.append(
-                f"The nearest thing is the {nearest}; judging by its shape it ends before the path."
+                f"The nearest thing is the {nearest}; by its shape it ends before the path."
             )
         sentences.append("Nothing that I know of reaches into it, so the path is clear.")
     else:

@@ -1,7 +1,9 @@
-"""The same room with other things in it: objects are replaced in place by things of another category.
+"""The same room with other things in it: objects are replaced in place by things of another
+category.
 
-In: a scene and who is to become what. Out: a new valid scene. Counting uses it so that how many things there
-are, where they stand and how full the room is say nothing about how many of one category there are.
+In: a scene and who is to become what. Out: a new valid scene. Counting uses it so that how many
+things there are, where they stand and how full the room is say nothing about how many of one
+category there are.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""What all tasks share: what is wanted of an example, and a count of everything that was thrown away.
+"""What all tasks share: what is wanted of an example, and a count of everything that was thrown
+away.
 
-`Wanted` is fixed before any scene is looked at, so that hard-to-meet wishes are not quietly replaced by easy
-ones. Each task module offers `VARIANTS`, `SUBCATEGORIES` and
-`sample(scene, rng, *, wanted, context, renderer=None) -> Example | None`.
+`Wanted` is fixed before any scene is looked at, so that hard-to-meet wishes are not quietly
+replaced by easy ones. Each task module offers `VARIANTS`, `SUBCATEGORIES` and `sample(scene, rng,
+*, wanted, context, renderer=None) -> Example | None`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,318 @@
+"""Making a dataset: examples one by one, shards by workers that know nothing of each other.
+
+Every example is a function of the plan and its index alone, so any worker may make any shard, in
+any order, again and again, with the same bytes. An interrupted run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ipt_model.question import Task
+from ipt_training.datasets.parquet import (
+    DATASET_FILE,
+    CorruptShardError,
+    encode_shard,
+    shard_metadata,
+    shard_paths,
+    write_file,
+    write_info,
+)
+from ipt_training.datasets.plan import Plan, PlanError, Slots
+from ipt_training.datasets.supervision import row_from_example
+from ipt_training.example import Example
+from ipt_training.scenes.generator import make_scene
+from ipt_training.scenes.scene import SceneError
+from ipt_training.scenes.splits import seeds_of
+from ipt_training.tasks import task_module
+from ipt_training.tasks.sampling import Context, Rejections, Wanted
+
+#: Scenes that are searched for one example before the wish counts as impossible.
+MAX_SCENES = 600
+#: Tries in one scene: a new camera costs less than a new house.
+TRIES_PER_SCENE = 2
+
+
+class GenerationError(RuntimeError):
+    """An example could not be found; the message says which filter refused most."""
+
+
+class DatasetMismatchError(PlanError):
+    """The folder holds a dataset made with other options."""
+
+
+def make_example(plan: Plan, slots: Slots, index: int, rejections: Rejections) -> Example:
+    """Example `index` of a plan."""
+    task, wanted = slots[index]
+    return find_example(
+        task,
+        wanted,
+        seeds=scene_seeds(plan, index),
+        level=plan.level,
+        context=Context(size_px=plan.size_px, rejections=rejections),
+    )
+
+
+def scene_seeds(plan: Plan, index: int) -> Iterator[int]:
+    """Scenes of the split to look for an example in, in an order of its own."""
+    seeds = seeds_of(plan.split)
+    rng = np.random.default_rng([plan.seed, index, 0x5C])
+    for _ in range(MAX_SCENES):
+        yield int(seeds[int(rng.integers(len(seeds)))])
+
+
+def find_example(
+    task: Task, wanted: Wanted, *, seeds: Iterator[int], level: str, context: Context
+) -> Example:
+    """Search scene after scene for the wanted example; GenerationError when none has it."""
+    module = task_module(task)
+    request = getattr(module, "scene_request", None)
+    counts = context.rejections
+    before = dict(counts.counts)
+    for seed in seeds:
+        rng = np.random.default_rng([seed, wanted.draw & 0xFFFFFFFF, wanted.draw >> 32])
+        try:
+            scene = make_scene(seed, level, **(request(wanted, level, rng) if request else {}))
+        except SceneError:
+            counts.add(task.value, "scene too crowded")
+            continue
+        counts.add(task.value, "tried scenes")
+        for _ in range(TRIES_PER_SCENE):
+            example: Example | None = module.sample(scene, rng, wanted=wanted, context=context)
+            if example is not None:
+                counts.add(task.value, "made")
+                return example
+    refused = {
+        reason: number - before.get((name, reason), 0)
+        for (name, reason), number in counts.counts.items()
+        if name == task.value and reason not in ("made", "tried scenes")
+    }
+    worst = ", ".join(f"{k} {v}" for k, v in sorted(refused.items(), key=lambda kv: -kv[1])[:3])
+    raise GenerationError(
+        f"no {task.value} example for {wanted} in {MAX_SCENES} scenes of level {level!r}; "
+        f"refused by: {worst or 'nothing'}. Ask for another mix of tasks or variants."
+    )
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """What a worker reports of a finished shard. sha256: of its bytes. digest: of the decoded
+    columns' plan.
+    """
+
+    shard: int
+    name: str
+    rows: int
+    size_bytes: int
+    sha256: str
+    rejections: dict[str, dict[str, int]]
+
+
+def build_shard(
+    plan: Plan, shard: int, on_example: Callable[[], None] | None = None
+) -> tuple[bytes, ShardResult]:
+    """The bytes of a shard and what there is to say about it."""
+    import hashlib
+
+    slots = plan.slots()
+    rejections = Rejections()
+    rows = []
+    for index in plan.shard_range(shard):
+        example = make_example(plan, slots, index, rejections)
+        rows.append(
+            row_from_example(
+                example,
+                index=index,
+                split=plan.split,
+                level=plan.level,
+                image_format=plan.image_format,
+            )
+        )
+        if on_example is not None:
+            on_example()
+    metadata = {
+        "plan": plan.digest(),
+        "shard": str(shard),
+        "rejections": json.dumps(rejections.as_dict(), sort_keys=True),
+    }
+    data = encode_shard(rows, metadata)
+    result = ShardResult(
+        shard=shard,
+        name=plan.shard_name(shard),
+        rows=len(rows),
+        size_bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        rejections=rejections.as_dict(),
+    )
+    return data, result
+
+
+def finished_shards(plan: Plan, out: Path) -> tuple[dict[int, ShardResult], list[Path]]:
+    """(shards of this plan that are whole, files that are damaged). Refuses a folder of another
+    plan.
+    """
+    import hashlib
+
+    done: dict[int, ShardResult] = {}
+    damaged = []
+    names = {plan.shard_name(k): k for k in range(plan.shard_count)}
+    for path in shard_paths(out):
+        shard = names.get(path.name)
+        try:
+            found = shard_metadata(path)
+        except CorruptShardError:
+            if shard is None:
+                raise
+            damaged.append(path)
+            continue
+        if shard is None or found.get("plan") != plan.digest():
+            raise DatasetMismatchError(
+                f"{path}: made with other options than asked for now; choose another --out, or "
+                "delete the folder to start anew"
+            )
+        if int(found["num_rows"]) != len(plan.shard_range(shard)):
+            damaged.append(path)
+            continue
+        data = path.read_bytes()
+        done[shard] = ShardResult(
+            shard=shard,
+            name=path.name,
+            rows=int(found["num_rows"]),
+            size_bytes=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            rejections=json.loads(found["rejections"]),
+        )
+    return done, damaged
+
+
+def write_dataset(
+    plan: Plan,
+    out: Path,
+    *,
+    workers: int = 1,
+    on_rows: Callable[[int], None] | None = None,
+    ray_address: str | None = None,
+) -> dict[str, object]:
+    """Make whatever is missing of a dataset and return what `dataset.json` says.
+
+    on_rows: told how many more rows are finished, from this process. workers: processes; 1 works
+    in this one.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for left in out.glob(".*.tmp"):
+        left.unlink()
+    done, damaged = finished_shards(plan, out)
+    for path in damaged:
+        path.unlink()
+    tell = on_rows or (lambda rows: None)
+    tell(sum(result.rows for result in done.values()))
+    todo = [k for k in range(plan.shard_count) if k not in done]
+    _check_room(plan, out, sum(len(plan.shard_range(k)) for k in todo))
+    if ray_address is not None:
+        from ipt_training.datasets.ray_cluster import build_on_ray
+
+        for data, result in build_on_ray(plan, todo, ray_address):
+            write_file(out / result.name, data)
+            done[result.shard] = result
+            tell(result.rows)
+    elif workers <= 1 or len(todo) <= 1:
+        for shard in todo:
+            data, result = build_shard(plan, shard, lambda: tell(1))
+            write_file(out / result.name, data)
+            done[shard] = result
+    else:
+        for result in _with_processes(plan, out, todo, workers, tell):
+            done[result.shard] = result
+    return _finish(plan, out, done)
+
+
+def _check_room(plan: Plan, out: Path, examples: int) -> None:
+    """Refuse before work is lost: a full disk is noticed now, not in an hour."""
+    need = int(examples * 4 * plan.size_px**2 * 0.4)
+    free = shutil.disk_usage(out).free
+    if need > free:
+        raise PlanError(
+            f"{out}: {examples} examples at {plan.size_px} px need at least {need / 1e9:.1f} GB, "
+            f"{free / 1e9:.1f} GB are free; ask for fewer, or for another folder"
+        )
+
+
+def _finish(plan: Plan, out: Path, done: dict[int, ShardResult]) -> dict[str, object]:
+    import hashlib
+
+    write_info(out)
+    total = Rejections()
+    for result in done.values():
+        total.merge(Rejections.from_dict(result.rejections))
+    shas = [done[k].sha256 for k in sorted(done)]
+    facts: dict[str, object] = {
+        "plan": plan.to_dict(),
+        "plan_digest": plan.digest(),
+        "rows": sum(r.rows for r in done.values()),
+        "bytes": sum(r.size_bytes for r in done.values()),
+        "sha256": hashlib.sha256("".join(shas).encode()).hexdigest(),
+        "shards": {done[k].name: done[k].sha256 for k in sorted(done)},
+        "rejections": total.as_dict(),
+    }
+    write_file(out / DATASET_FILE, (json.dumps(facts, indent=1) + "\n").encode())
+    return facts
+
+
+_counter: object | None = None
+
+
+def _enter_worker(counter: object) -> None:
+    """Each worker computes on one thread: the processes are the parallelism."""
+    global _counter
+    _counter = counter
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+    import cv2
+
+    cv2.setNumThreads(0)
+
+
+def _work(plan: Plan, out: str, shard: int) -> ShardResult:
+    def count() -> None:
+        with _counter.get_lock():  # type: ignore[union-attr]
+            _counter.value += 1  # type: ignore[union-attr]
+
+    data, result = build_shard(plan, shard, count)
+    write_file(Path(out) / result.name, data)
+    return result
+
+
+def _with_processes(
+    plan: Plan, out: Path, todo: list[int], workers: int, tell: Callable[[int], None]
+) -> Iterator[ShardResult]:
+    """Spawned processes, for a forked open3d hangs. Stops at the first error; finished shards
+    stay.
+    """
+    context = multiprocessing.get_context("spawn")
+    counter = context.Value("q", 0)
+    told = 0
+    with ProcessPoolExecutor(min(workers, len(todo)), context, _enter_worker, (counter,)) as pool:
+        waiting: set[Future[ShardResult]] = {
+            pool.submit(_work, plan, str(out), shard) for shard in todo
+        }
+        try:
+            while waiting:
+                finished, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+                made = int(counter.value)
+                tell(made - told)
+                told = made
+                for future in finished:
+                    yield future.result()
+        finally:
+            with contextlib.suppress(Exception):
+                pool.shutdown(wait=False, cancel_futures=True)

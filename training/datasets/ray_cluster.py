@@ -1,0 +1,52 @@
+"""Shards made on a Ray cluster: the driver keeps the disk, the cluster makes the bytes.
+
+In: a plan and shard numbers. Out: bytes and reports, as they get ready. Needs the extra `cluster`;
+the package must be installed on the workers too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ipt_training.datasets.generate import ShardResult, build_shard
+from ipt_training.datasets.plan import Plan
+
+
+class ClusterError(RuntimeError):
+    """The cluster cannot be used; the message says what to do."""
+
+
+def build_on_ray(
+    plan: Plan, shards: Sequence[int], address: str
+) -> Iterator[tuple[bytes, ShardResult]]:
+    """address: of the cluster's head (`ray://host:10001`, `host:6379`), or 'local' for one on this
+    machine.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise ClusterError(
+            "--ray-address needs ray: pip install 'imaginative-perception[cluster]'"
+        ) from error
+
+    started = not ray.is_initialized()
+    if started:
+        try:
+            ray.init(
+                address=None if address == "local" else address,
+                include_dashboard=False,
+                log_to_driver=False,
+            )
+        except (ConnectionError, ValueError) as error:
+            raise ClusterError(f"{address}: no Ray cluster answers there ({error})") from error
+    try:
+        # one core each, as the processes of a single machine
+        make = ray.remote(num_cpus=1, max_retries=2)(build_shard)
+        waiting = {make.remote(plan, shard): shard for shard in shards}
+        while waiting:
+            ready, _ = ray.wait(list(waiting), num_returns=1)
+            del waiting[ready[0]]
+            yield ray.get(ready[0])
+    finally:
+        if started:
+            ray.shutdown()
