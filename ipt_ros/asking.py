@@ -8,15 +8,18 @@ threads or the model.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from ipt_model import maps, phrasing
+from ipt_model.geometry import Warped, warp_rgbd
 from ipt_model.question import Question, QuestionError, Task
 from ipt_ros.conversions import Intrinsics
 from ipt_ros.errors import ErrorCode, GoalError
+from ipt_ros.guard import map_consistency, view_consistency
 from ipt_ros.observations import Observation
 from ipt_ros.pose_source import BODY_FROM_OPTICAL
 from ipt_ros.poses import inverse, yaw_of
@@ -31,6 +34,7 @@ class Asked:
     world_from_camera: 4 x 4 pose of that camera, optical, in the fixed frame; a map's camera
         looks down.
     map_view: the square of the world that an imagined map shows.
+    check: overlap and consistency of an imagined picture with what was seen.
     """
 
     question: Question
@@ -38,6 +42,7 @@ class Asked:
     camera: Intrinsics | None = None
     world_from_camera: np.ndarray | None = None
     map_view: maps.MapView | None = None
+    check: Callable[[np.ndarray], tuple[float, float]] | None = None
 
 
 def make_question(
@@ -66,9 +71,13 @@ def ask_viewpoint(
     target: str,
     text: str,
     options: Sequence[str],
+    picture_px: int = 128,
 ) -> Asked:
     """What is seen from a viewpoint (body axes: x forward, z up), told to the model as a motion
     from here.
+
+    With depth, what was seen is moved to the viewpoint and shown to the model too: only the rest
+    need be imagined. picture_px: the longer side of that picture.
 
     The motion is rounded as in training, and the imagined camera stands where the rounded motion
     leads: what is
@@ -84,19 +93,59 @@ def ask_viewpoint(
             turn_rad=yaw_of(world_from_viewpoint) - heading,
         )
     )
+    there = moved(view.world_from_camera, motion)
+    anchor = anchor_of(view, there, picture_px)
+    images = [view.rgb] if anchor is None else [view.rgb, anchor.rgb]
     asked = text or ("side" if target else "")
     if asked in ("side", "distance"):
         if not target:
             raise GoalError(
                 ErrorCode.BAD_GOAL, f"question '{asked}' needs an object, like 'green chair'"
             )
-        phrase = phrasing.perspective_question(asked, target, motion)
-        question = make_question(Task.PERSPECTIVE, [view.rgb], phrase.text, phrase.options)
+        phrase = phrasing.perspective_question(asked, target, motion, anchored=anchor is not None)
+        question = make_question(Task.PERSPECTIVE, images, phrase.text, phrase.options)
     else:
         words = phrasing.motion_in_words(motion)
         sentence = f"{words[0].upper()}{words[1:]}. {text or 'What is seen from there?'}"
-        question = make_question(Task.PERSPECTIVE, [view.rgb], sentence, options)
-    return Asked(question, (view,), view.intrinsics, moved(view.world_from_camera, motion))
+        question = make_question(Task.PERSPECTIVE, images, sentence, options)
+    question = replace(question, view_size=view.rgb.shape[:2])
+    check = None
+    if anchor is not None:
+        seen = anchor
+
+        def check(picture: np.ndarray) -> tuple[float, float]:
+            return view_consistency(picture, seen.rgb, seen.known)
+
+    return Asked(question, (view,), view.intrinsics, there, check=check)
+
+
+def anchor_of(view: Observation, there: np.ndarray, picture_px: int) -> Warped | None:
+    """What was seen, moved to another camera pose; None without depth."""
+    if view.depth_m is None:
+        return None
+    shrink = min(1.0, picture_px / max(view.rgb.shape[:2]))
+    width, height = (
+        max(1, round(n * shrink)) for n in (view.intrinsics.width, view.intrinsics.height)
+    )
+    camera = scaled(view.intrinsics, width, height)
+    rgb = cv2.resize(view.rgb, (width, height), interpolation=cv2.INTER_AREA)
+    # averaging depth would invent surfaces between near and far
+    depth = cv2.resize(view.depth_m, (width, height), interpolation=cv2.INTER_NEAREST)
+    return warp_rgbd(rgb, depth, camera, view.world_from_camera, there)
+
+
+def scaled(camera: Intrinsics, width: int, height: int) -> Intrinsics:
+    """The same camera with another number of pixels."""
+    sx, sy = width / camera.width, height / camera.height
+    return replace(
+        camera,
+        width=width,
+        height=height,
+        fx=camera.fx * sx,
+        fy=camera.fy * sy,
+        cx=camera.cx * sx,
+        cy=camera.cy * sy,
+    )
 
 
 def moved(world_from_camera: np.ndarray, motion: phrasing.Motion) -> np.ndarray:
@@ -139,7 +188,23 @@ def ask_path(view: Observation, grid: maps.OccupancyGrid, path_xy: np.ndarray) -
         make_question(Task.CLEARANCE, [view.rgb, picture], phrase.text, phrase.options),
         view_size=picture.shape[:2],
     )
-    return Asked(question, (view,), map_view=map_view)
+
+    def check(drawn: np.ndarray) -> tuple[float, float]:
+        values = maps.read_map(drawn, map_view, grid)
+        inside = ~np.isnan(values)
+        seen = float((grid.cells[inside] != maps.UNKNOWN).mean()) if inside.any() else 0.0
+        return seen, map_consistency(grid.cells, values)
+
+    return Asked(question, (view,), map_view=map_view, check=check)
+
+
+def ask_map(view: Observation, grid: maps.OccupancyGrid) -> Asked:
+    """The completed map around the robot, asked for with a path straight ahead."""
+    body = view.world_from_camera @ inverse(BODY_FROM_OPTICAL)
+    x, y, heading = float(body[0, 3]), float(body[1, 3]), yaw_of(body)
+    steps = np.linspace(0.0, 2.0, 21)[:, None]
+    ahead = np.array([x, y]) + steps * (math.cos(heading), math.sin(heading))
+    return ask_path(view, grid, ahead)
 
 
 def ask_count(views: Sequence[Observation], category: str, max_count: int) -> Asked:

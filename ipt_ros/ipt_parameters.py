@@ -169,6 +169,71 @@ IPT_PARAMETERS = (
         minimum=1024,
         read_only=True,
     ),
+    # -- the guard
+    Parameter(
+        "min_confidence",
+        0.6,
+        "An answer whose calibrated probability is lower is published as abstained.",
+        minimum=0.0,
+        maximum=1.0,
+    ),
+    Parameter(
+        "min_consistency",
+        0.25,
+        "An answer whose drawing agrees less with what was seen is published as abstained.",
+        minimum=0.0,
+        maximum=1.0,
+    ),
+    Parameter(
+        "max_spread",
+        0.4,
+        "An answer whose probability differs more between imaginations is published as abstained.",
+        minimum=0.0,
+        maximum=1.0,
+    ),
+    Parameter(
+        "imaginations",
+        1,
+        "Imaginations of one question, in one batch; several tell their spread.",
+        minimum=1,
+        maximum=16,
+    ),
+    # -- the imagined-space mask
+    Parameter(
+        "imagined_space",
+        False,
+        "Publish ~/imagined_space, predicted occupancy of unseen cells (docs/nav2.md).",
+    ),
+    Parameter(
+        "imagined_space_period_s",
+        2.0,
+        "Between two imaginations of the map, and the least time between two new masks, s.",
+        minimum=0.2,
+        maximum=60.0,
+        read_only=True,
+    ),
+    Parameter(
+        "imagined_space_timeout_s",
+        6.0,
+        "A mask that was not imagined again for this long is cleared, s.",
+        minimum=0.5,
+        maximum=600.0,
+        read_only=True,
+    ),
+    Parameter(
+        "imagined_space_imaginations",
+        3,
+        "Imaginations that the mask is the mean of.",
+        minimum=1,
+        maximum=16,
+    ),
+    Parameter(
+        "min_map_agreement",
+        0.7,
+        "A drawn map that repeats less of the seen one never reaches the mask; 0.5 says nothing.",
+        minimum=0.0,
+        maximum=1.0,
+    ),
     # -- reporting
     Parameter(
         "diagnostics_rate_hz", 1.0, "Messages on /diagnostics, Hz.", minimum=0.1, maximum=20.0

@@ -4,18 +4,16 @@ used, never `now`.
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
 from typing import Any
 
 from ipt_model.question import Answer, Outcome, Task
-from ipt_ros.asking import Asked
+from ipt_ros.asking import Asked, scaled
 from ipt_ros.conversions import (
-    Intrinsics,
     intrinsics_to_camera_info,
     matrix_to_pose,
     ns_to_stamp,
 )
+from ipt_ros.guard import Scores
 from ipt_ros.images import rgb_to_image
 
 TASK_CODES = {
@@ -53,7 +51,8 @@ def provenance_message(asked: Asked, answer: Answer) -> Any:
     )
 
 
-def answer_message(asked: Asked, answer: Answer) -> Any:
+def answer_message(asked: Asked, answer: Answer, withheld: str) -> Any:
+    """withheld: why the answer must not be acted on, or an empty string."""
     from imaginative_perception.msg import SpatialAnswer, StageTimes
 
     message = SpatialAnswer()
@@ -63,10 +62,10 @@ def answer_message(asked: Asked, answer: Answer) -> Any:
     message.question = asked.question.text
     message.options = list(asked.question.options)
     message.option_probabilities = list(answer.option_probabilities)
-    message.answer = answer.text
+    message.answer = "" if withheld else answer.text
     message.confidence = answer.confidence
-    message.abstained = answer.outcome is not Outcome.ANSWERED
-    message.abstain_reason = ABSTAIN_TEXT.get(answer.outcome, "")
+    message.abstained = bool(withheld) or answer.outcome is not Outcome.ANSWERED
+    message.abstain_reason = withheld or ABSTAIN_TEXT.get(answer.outcome, "")
     times = answer.times
     message.times = StageTimes(
         queue_s=times.queue_s,
@@ -80,14 +79,14 @@ def answer_message(asked: Asked, answer: Answer) -> Any:
     return message
 
 
-def imagined_message(asked: Asked, answer: Answer, fixed_frame: str) -> Any:
+def imagined_message(asked: Asked, answer: Answer, scores: Scores, fixed_frame: str) -> Any:
     """The first drawing, with the camera that would have taken it; height 0 when nothing was
     drawn.
     """
     from imaginative_perception.msg import ImaginedView
 
     message = ImaginedView()
-    message.overlap = message.consistency = math.nan
+    message.overlap, message.consistency = scores.overlap, scores.consistency
     if not answer.imagined:
         return message
     picture = answer.imagined[0]
@@ -100,17 +99,3 @@ def imagined_message(asked: Asked, answer: Answer, fixed_frame: str) -> Any:
         message.pose.header = header_of(asked, fixed_frame)
         message.pose.pose = matrix_to_pose(asked.world_from_camera)
     return message
-
-
-def scaled(camera: Intrinsics, width: int, height: int) -> Intrinsics:
-    """The same camera with another number of pixels."""
-    sx, sy = width / camera.width, height / camera.height
-    return replace(
-        camera,
-        width=width,
-        height=height,
-        fx=camera.fx * sx,
-        fy=camera.fy * sy,
-        cx=camera.cx * sx,
-        cy=camera.cy * sy,
-    )

@@ -12,6 +12,6 @@ def ask_spatial_server(node: Any) -> GoalServer:
     from imaginative_perception.action import AskSpatial
 
     def prepare(goal: Any) -> tuple[Asked, None]:
-        return ask_spatial(node.newest_view(), goal.question, goal.options), None
+        return ask_spatial(node.senses.newest_view(), goal.question, goal.options), None
 
     return GoalServer(node, AskSpatial, "~/ask_spatial", prepare)

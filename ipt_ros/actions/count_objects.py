@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ipt_model.question import Answer, Outcome
+from ipt_model.question import Answer
 from ipt_ros.actions.server import Finish, GoalServer
 from ipt_ros.asking import Asked, ask_count, count_views
 
@@ -16,10 +16,10 @@ def count_objects_server(node: Any) -> GoalServer:
     from imaginative_perception.action import CountObjects
 
     def prepare(goal: Any) -> tuple[Asked, Finish]:
-        views = count_views(node.remembered_views(), node.newest_view())
+        views = count_views(node.senses.remembered_views(), node.senses.newest_view())
         return ask_count(views, goal.category, goal.max_count or MAX_COUNT), finish
 
     def finish(result: Any, answer: Answer) -> None:
-        result.count = int(answer.text) if answer.outcome is Outcome.ANSWERED else -1
+        result.count = -1 if result.answer.abstained else int(answer.text)
 
     return GoalServer(node, CountObjects, "~/count_objects", prepare)

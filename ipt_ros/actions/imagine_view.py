@@ -13,10 +13,17 @@ def imagine_view_server(node: Any) -> GoalServer:
     from imaginative_perception.action import ImagineView
 
     def prepare(goal: Any) -> tuple[Asked, None]:
-        view = node.newest_view()
+        view = node.senses.newest_view()
         viewpoint = pose_to_matrix(goal.viewpoint.pose, what="viewpoint")
-        to_fixed = node.poses.frame(goal.viewpoint.header.frame_id, view.stamp_ns)
-        asked = ask_viewpoint(view, to_fixed @ viewpoint, goal.object, goal.question, goal.options)
+        to_fixed = node.senses.poses.frame(goal.viewpoint.header.frame_id, view.stamp_ns)
+        asked = ask_viewpoint(
+            view,
+            to_fixed @ viewpoint,
+            goal.object,
+            goal.question,
+            goal.options,
+            node.picture_px,
+        )
         return asked, None
 
     return GoalServer(node, ImagineView, "~/imagine_view", prepare)

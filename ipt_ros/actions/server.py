@@ -8,6 +8,7 @@ answered ends aborted with a code and a text; it never takes the node with it.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError
@@ -15,6 +16,7 @@ from concurrent.futures import Future as PoolFuture
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.qos import QoSProfile
 from rclpy.task import Future
@@ -23,6 +25,7 @@ from std_msgs.msg import Header
 from ipt_model.question import Answer, Cancelled, Mode, Progress, QuestionError
 from ipt_ros.asking import Asked
 from ipt_ros.errors import ErrorCode, GoalError
+from ipt_ros.guard import Scores, Thresholds, option_spread, why_withheld
 from ipt_ros.images import rgb_to_image
 from ipt_ros.products import answer_message, imagined_message
 
@@ -140,6 +143,7 @@ class GoalServer:
     def _answer(self, goal: Any, wish: Wish, answering: Any, result: Any) -> None:
         """On the model's thread: look, ask, and fill in the result."""
         started = time.monotonic()
+        values = self._node.parameters.values
 
         def on_progress(progress: Progress) -> bool:
             self._feedback(goal, progress)
@@ -156,7 +160,8 @@ class GoalServer:
                 budget_s=wish.left_s(),
                 seed=wish.seed,
                 on_progress=on_progress,
-                flow_steps=self._node.parameters.values.flow_steps or None,
+                k=values.imaginations,
+                flow_steps=values.flow_steps or None,
             )
         except QuestionError as error:
             raise GoalError(ErrorCode.BAD_GOAL, str(error)) from error
@@ -174,8 +179,10 @@ class GoalServer:
             preprocess_s=answer.times.preprocess_s + prepared - started,
         )
         answer = replace(answer, times=times)
-        result.imagined_view = imagined_message(asked, answer, self._node.poses.fixed_frame)
-        result.answer = answer_message(asked, answer)
+        scores, withheld = judge(asked, answer, values)
+        fixed_frame = self._node.senses.poses.fixed_frame
+        result.imagined_view = imagined_message(asked, answer, scores, fixed_frame)
+        result.answer = answer_message(asked, answer, withheld)
         if finish is not None:
             finish(result, answer)
         # last, so that it covers everything but the way back
@@ -189,3 +196,17 @@ class GoalServer:
         if progress.preview is not None:
             feedback.preview = rgb_to_image(progress.preview, Header())
         goal.publish_feedback(feedback)
+
+
+def judge(asked: Asked, answer: Answer, values: Any) -> tuple[Scores, str]:
+    """How far the answer can be believed, and why it is withheld, if it is."""
+    overlap = consistency = math.nan
+    if answer.imagined and asked.check is not None:
+        overlap, consistency = asked.check(answer.imagined[0])
+    spread = 0.0
+    if answer.option_probabilities:
+        chosen = int(np.argmax(answer.option_probabilities))
+        spread = option_spread(answer.per_imagination, chosen)
+    scores = Scores(overlap, consistency, spread)
+    limits = Thresholds(values.min_confidence, values.min_consistency, values.max_spread)
+    return scores, why_withheld(answer, scores, limits)

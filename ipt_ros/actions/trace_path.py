@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ipt_model import maps
-from ipt_model.question import Answer, Outcome
+from ipt_model.question import Answer
 from ipt_ros.actions.server import Finish, GoalServer
 from ipt_ros.asking import Asked, ask_path
 from ipt_ros.conversions import grid_to_array, pose_to_matrix
@@ -26,7 +26,7 @@ def path_points(node: Any, goal: Any, stamp_ns: int) -> np.ndarray:
     """N x 2 points of the path in the fixed frame, m."""
     if not goal.path.poses:
         raise GoalError(ErrorCode.EMPTY_PATH, "the path has no poses; send at least one")
-    to_fixed = node.poses.frame(goal.path.header.frame_id, stamp_ns)
+    to_fixed = node.senses.poses.frame(goal.path.header.frame_id, stamp_ns)
     return np.array(
         [
             (to_fixed @ pose_to_matrix(p.pose, what=f"path.poses[{i}]"))[:2, 3]
@@ -39,9 +39,9 @@ def trace_path_server(node: Any) -> GoalServer:
     from imaginative_perception.action import TracePath
 
     def prepare(goal: Any) -> tuple[Asked, Finish]:
-        view = node.newest_view()
+        view = node.senses.newest_view()
         points = path_points(node, goal, view.stamp_ns)
-        grid = grid_to_array(node.latest_map())
+        grid = grid_to_array(node.senses.latest_map())
         asked = ask_path(view, grid, points)
         radius_m = goal.robot_radius_m or node.parameters.values.robot_radius_m
 
@@ -52,14 +52,14 @@ def trace_path_server(node: Any) -> GoalServer:
             risk = path_risk(grid, points, radius_m, imagined)
             result.verdict.header = header_of(asked, goal.path.header.frame_id)
             result.verdict.risk = risk.risk.tolist()
-            decide(result.verdict, risk, asked, answer)
+            decide(result.verdict, risk, asked, answer, result.answer.abstained)
 
         return asked, finish
 
     return GoalServer(node, TracePath, "~/trace_path", prepare)
 
 
-def decide(verdict: Any, risk: PathRisk, asked: Asked, answer: Answer) -> None:
+def decide(verdict: Any, risk: PathRisk, asked: Asked, answer: Answer, abstained: bool) -> None:
     """Sight first, then the model's answer; neither is UNKNOWN."""
     verdict.first_blocked_pose = -1
     if risk.seen_blocked is not None:
@@ -67,7 +67,7 @@ def decide(verdict: Any, risk: PathRisk, asked: Asked, answer: Answer) -> None:
         verdict.first_blocked_pose = risk.seen_blocked
     elif risk.all_seen:
         verdict.verdict, verdict.probability_blocked = verdict.CLEAR, 0.0
-    elif answer.outcome is not Outcome.ANSWERED:
+    elif abstained:
         verdict.verdict, verdict.probability_blocked = verdict.UNKNOWN, math.nan
     else:
         blocked = answer.option_probabilities[asked.question.options.index("no")]

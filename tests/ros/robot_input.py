@@ -76,8 +76,9 @@ class RobotInput:
             publishers[name].publish(message)
         self.sent.append(stamp_ns)
 
-    def send_map(self) -> None:
+    def send_map(self, seen_columns: int = 50) -> None:
+        """10 x 10 m around the robot, the west part seen free, the rest unknown."""
         cells = np.full((100, 100), maps.UNKNOWN, np.int8)
-        cells[:, :50] = maps.FREE
+        cells[:, :seen_columns] = maps.FREE
         grid = maps.OccupancyGrid(cells, 0.1, (-5.0, -5.0))
         self._map.publish(array_to_grid(grid, Header(frame_id="odom")))

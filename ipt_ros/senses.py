@@ -1,0 +1,140 @@
+"""What the robot perceives: cameras, pose and map, stored by callbacks and decoded on demand."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from ipt_ros.camera_input import CameraInput, sensor_qos
+from ipt_ros.diagnostics import Rate
+from ipt_ros.errors import ErrorCode, GoalError
+from ipt_ros.observations import Observation, observe
+from ipt_ros.pose_source import OdometryPose, PoseSource, TfPose
+from ipt_ros.view_memory import CameraMemory, Frame, KeyframeMemory, MemoryLimits
+
+#: Between looks at whether the newest view should become a keyframe, s.
+REMEMBER_S = 0.2
+
+
+class Senses:
+    """on_jump, on_qos and on_map are told of time going back, of mismatches and of new maps."""
+
+    def __init__(
+        self,
+        node: Any,
+        on_jump: Callable[[], None],
+        on_qos: Callable[[str], None],
+        on_map: Callable[[Any], None],
+    ) -> None:
+        from nav_msgs.msg import OccupancyGrid
+        from rclpy.qos import DurabilityPolicy, QoSProfile
+
+        self._node = node
+        self._live = node.parameters
+        self._on_jump, self._on_map = on_jump, on_map
+        values = self._live.values
+        self.keyframes = KeyframeMemory(
+            MemoryLimits(
+                moved_m=values.keyframe_moved_m,
+                turned_rad=values.keyframe_turned_rad,
+                age_s=values.keyframe_age_s,
+                number=values.keyframes,
+                n_bytes=values.keyframe_bytes,
+            )
+        )
+        self.poses: PoseSource = (
+            OdometryPose(node, values, sensor_qos(values.reliability, 20))
+            if values.pose_source == "odometry"
+            else TfPose(node, values)
+        )
+        self._memories = {
+            name: CameraMemory(name, values.use_depth, values.sync_slop_s)
+            for name in values.cameras
+        }
+        self._rates = {name: Rate() for name in values.cameras}
+        self._cameras = [
+            CameraInput(node, memory, values, self._forget, on_qos)
+            for memory in self._memories.values()
+        ]
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._map: Any | None = None
+        self._map_subscription = node.create_subscription(
+            OccupancyGrid, "map", self._store_map, latched
+        )
+        self._timer = node.create_timer(REMEMBER_S, self._remember)
+
+    def destroy(self) -> None:
+        for camera in self._cameras:
+            camera.destroy(self._node)
+        self._node.destroy_timer(self._timer)
+        self._node.destroy_subscription(self._map_subscription)
+        self.poses.destroy()
+
+    # -- callbacks --------------------------------------------------------------------------------
+
+    def _store_map(self, message: Any) -> None:
+        self._map = message
+        self._on_map(message)
+
+    def _forget(self) -> None:
+        """Stamps went backwards: a bag was restarted or the simulation reset; nothing remembered
+        holds.
+        """
+        self.keyframes.clear()
+        self.poses.clear()
+        self._on_jump()
+
+    def _remember(self) -> None:
+        """Keep newest views that show the world from elsewhere; one whose pose is not known yet
+        waits a turn.
+        """
+        for memory in self._memories.values():
+            frame = memory.peek()
+            if frame is not None:
+                with contextlib.suppress(GoalError):
+                    self.keyframes.offer(frame, self._pose_of)
+
+    def _pose_of(self, frame: Frame) -> Any:
+        return self.poses.camera(frame.camera, frame.frame_id, frame.stamp_ns)
+
+    # -- what is known ----------------------------------------------------------------------------
+
+    def _newest(self, camera: str) -> Frame:
+        now_ns = self._node.get_clock().now().nanoseconds
+        return self._memories[camera].newest(now_ns, self._live.values.view_max_age_s)
+
+    def newest_view(self) -> Observation:
+        """The newest complete view of the first camera."""
+        values = self._live.values
+        return observe(self._newest(values.cameras[0]), self.poses, values.rectified)
+
+    def check_view(self) -> None:
+        """Raises when the newest view is stale or its pose is not known; decodes nothing."""
+        self._pose_of(self._newest(self._live.values.cameras[0]))
+
+    def remembered_views(self) -> list[Observation]:
+        """The keyframes, oldest first."""
+        rectified = self._live.values.rectified
+        return [observe(k.frame, self.poses, rectified) for k in self.keyframes.all()]
+
+    def latest_map(self) -> Any:
+        if self._map is None:
+            raise GoalError(
+                ErrorCode.NO_MAP,
+                "no map has arrived on the topic map (reliable, transient local); remap it to the "
+                "map of your SLAM or map server",
+            )
+        return self._map
+
+    def health(self) -> dict[str, tuple[str, str]]:
+        """Per camera: what is wrong, or an empty string; and its rate, Hz."""
+        report = {}
+        for name, memory in self._memories.items():
+            rate = f"{self._rates[name].at(memory.received):.1f}"
+            try:
+                self._newest(name)
+                report[name] = ("", rate)
+            except GoalError as error:
+                report[name] = (error.text, rate)
+        return report
