@@ -19,6 +19,7 @@ from ipt_ros.actions.count_objects import count_objects_server
 from ipt_ros.actions.imagine_view import imagine_view_server
 from ipt_ros.actions.trace_path import trace_path_server
 from ipt_ros.errors import ErrorCode, GoalError
+from ipt_ros.imagined_output import ImaginedOutput
 from ipt_ros.ipt_parameters import IPT_PARAMETERS, check_together
 from ipt_ros.mask_output import MaskOutput
 from ipt_ros.model_worker import ModelWorker
@@ -81,6 +82,7 @@ class IptNode(LifecycleNode):
             self._diagnostics = None
             raise
         self._mask = MaskOutput(self, values)
+        self._imagined = ImaginedOutput(self)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         values = self.parameters.values
@@ -112,6 +114,7 @@ class IptNode(LifecycleNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._destroy_mask()
+        self._imagined.destroy()
         self.senses.destroy()
         if self._diagnostics is not None:
             self._diagnostics.destroy()
@@ -200,6 +203,8 @@ class IptNode(LifecycleNode):
     def answered(self, result: Any) -> None:
         """A goal was answered; called on the model's thread."""
         self._questions += 1
+        if result.imagined_view.image.height:
+            self._imagined.show(result.imagined_view)
         times = result.answer.times
         stages = {
             name: f"{getattr(times, name):.4f}" for name in times.get_fields_and_field_types()

@@ -16,6 +16,7 @@ from harness import RELIABLE, peer, running, until
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from robot_input import RobotInput
+from sensor_msgs.msg import CameraInfo, Image
 
 from imaginative_perception.action import AskSpatial, CountObjects, ImagineView, TracePath
 from ipt_ros.conversions import stamp_to_ns
@@ -150,8 +151,16 @@ def test_every_action_answers_from_images_that_came_over_the_wire(tester, client
 
 
 def test_an_imagined_view_comes_with_its_camera_and_pose(tester, clients):
+    images = tester.collect(Image, "ipt_node/imagined/image")
+    infos = tester.collect(CameraInfo, "ipt_node/imagined/camera_info")
+    until(lambda: all(tester.node.count_publishers(c.topic) for c in (images, infos)), "topics")
     _, result = ask(tester, clients, viewpoint())
     view = result.imagined_view
+    # shown to others as a camera would show it
+    assert images.wait_for(lambda m: m.header == view.header).data == view.image.data
+    assert (
+        infos.wait_for(lambda m: m.header == view.header).k.tolist() == view.camera_info.k.tolist()
+    )
     assert view.image.height > 0 and view.image.encoding == "rgb8"
     assert (view.camera_info.width, view.camera_info.height) == (
         view.image.width,

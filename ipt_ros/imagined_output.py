@@ -1,0 +1,55 @@
+"""Shows what was imagined to whoever looks: picture, camera and frame, as a real camera would.
+
+`~/imagined/image` and `~/imagined/camera_info` are what RViz and image tools read; the frame that
+both name is broadcast where tf2_msgs is installed, so that RViz puts the picture in its place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ImaginedOutput:
+    def __init__(self, node: Any) -> None:
+        from sensor_msgs.msg import CameraInfo, Image
+
+        self._node = node
+        self._image = node.create_publisher(Image, "~/imagined/image", 1)
+        self._info = node.create_publisher(CameraInfo, "~/imagined/camera_info", 1)
+        self._transforms = _transform_publisher(node)
+
+    def show(self, view: Any) -> None:
+        """An ImaginedView that holds a picture. Any thread may call."""
+        if view.camera_info.width:
+            if self._transforms is not None:
+                self._transforms.publish(_transform_message(view))
+            self._info.publish(view.camera_info)
+        self._image.publish(view.image)
+
+    def destroy(self) -> None:
+        for publisher in (self._image, self._info, self._transforms):
+            if publisher is not None:
+                self._node.destroy_publisher(publisher)
+
+
+def _transform_publisher(node: Any) -> Any:
+    try:
+        from tf2_msgs.msg import TFMessage
+    except ImportError:
+        return None
+    return node.create_publisher(TFMessage, "/tf", 10)
+
+
+def _transform_message(view: Any) -> Any:
+    from geometry_msgs.msg import Transform, TransformStamped, Vector3
+    from tf2_msgs.msg import TFMessage
+
+    at = view.pose.pose
+    place = Transform(
+        translation=Vector3(x=at.position.x, y=at.position.y, z=at.position.z),
+        rotation=at.orientation,
+    )
+    moved = TransformStamped(
+        header=view.pose.header, child_frame_id=view.header.frame_id, transform=place
+    )
+    return TFMessage(transforms=[moved])
