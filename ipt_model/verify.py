@@ -249,14 +249,20 @@ class Verifier:
             elif s["type"] == "vae":
                 noise = self.cases[s["noise"]] if s["loss"] else None
                 t = s["t"] if s["loss"] else 0.0
-                out.append(LatentSegment(self.cases[s["latent"]], noise, t))
+                out.append(LatentSegment(self.latents(s).cpu(), noise, t))
             else:
                 raise FixtureError(f"cases.json: unknown segment type {s['type']!r}")
         return out
 
+    def latents(self, segment: dict[str, Any]) -> Tensor:
+        """A picture's latents, as given or, where only pixels are, as the codec makes them."""
+        if "latent" in segment:
+            return self.tensor(segment["latent"])
+        return self.codec.encode(self.tensor(segment["pixels"]))
+
     # -- inference
     def context(self, segments: list[dict[str, Any]]) -> Context:
-        """Segments of a context, read in order. Latents are taken as given."""
+        """Segments of a context, read in order."""
         context = Context(self.model)
         for s in segments:
             if s["type"] == "text":
@@ -264,7 +270,7 @@ class Verifier:
             elif s["type"] == "vit":
                 context.add_vit(self.tensor(s["pixels"]))
             elif s["type"] == "vae":
-                context.add_latents(self.tensor(s["latent"]))
+                context.add_latents(self.latents(s))
             else:
                 raise FixtureError(f"cases.json: unknown segment type {s['type']!r}")
         return context

@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
 GOLDEN = DATA / "bagel_tiny"
 
-#: Shares no dimension with the golden model: three query heads per key head, a head size that is
-#: not hidden / heads, another patch, five layers of which four run, a VAE that halves twice.
+#: Shares hardly a number with the golden model: three query heads per key head, a head size that
+#: is not hidden / heads, another patch, five layers of which four run, a VAE that halves twice.
 OTHER = {
     "llm_config": {
         "hidden_size": 96,
@@ -39,13 +39,14 @@ OTHER = {
     "vae_config": {
         "downsample": 4,
         "z_channels": 8,
-        "ch": 32,
+        "ch": 64,
         "ch_mult": [1, 2, 2],
         "num_res_blocks": 1,
         "scale_factor": 0.5,
         "shift_factor": -0.2,
     },
     "special_tokens": {"bos": 290, "eos": 291, "start_of_image": 292, "end_of_image": 293},
+    "latent_patch_size": 3,
     "max_latent_size": 7,
     "vit_max_num_patch_per_side": 5,
 }

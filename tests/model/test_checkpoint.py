@@ -242,7 +242,7 @@ def test_saved_folder_reads_back(tmp_path, other_model, tables):
     for name, value in other_model.state_dict().items():
         assert torch.equal(model.state_dict()[name], value), name
     again = load_codec(tmp_path, model.config)
-    pixels = torch.randint(0, 256, (16, 24, 3), dtype=torch.uint8)
+    pixels = torch.randint(0, 256, (24, 36, 3), dtype=torch.uint8)
     assert torch.equal(again.encode(pixels), codec.encode(pixels))
 
 

@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from made_up import latents, picture, relative_error
+from made_up import GOLDEN, latents, picture, relative_error
 from torch.profiler import ProfilerActivity, profile
 
+from ipt_model.checkpoint import load_model
 from ipt_model.context import Context, GuidedContexts
 from ipt_model.flow import FlowSettings, draw
 from ipt_model.question import Cancelled
@@ -240,6 +241,19 @@ def test_impossible_requests(golden_model, guided):
         drawn(guided, noise=torch.zeros(5, 64))
     with pytest.raises(ValueError, match="batch 1 or 3"):
         draw(golden_model, main.repeat(2), main, main, 48, 64, SETTINGS, count=3)
+
+
+def test_half_precision_draws_and_answers_nearly_the_same(golden_model, guided):
+    model = load_model(GOLDEN, dtype=torch.bfloat16)
+    half = GuidedContexts(model)
+    half.add_picture(latents(model.config, 2, 3, 1), picture(28, 42, 2)).add_text([1, 2, 3])
+    settings = FlowSettings(points=6, text_scale=1.5, image_scale=1.0)
+    got, exact = drawn(half, settings), drawn(guided, settings)
+    assert got.dtype == torch.float32
+    assert 0 < float((got - exact).norm() / exact.norm()) < 0.05
+    scores = half.main.greedy(3).logits[0]
+    assert scores.dtype == torch.bfloat16
+    assert relative_error(scores[0].float(), guided.main.greedy(3).logits[0][0]) < 0.05
 
 
 def test_guidance_off_needs_one_context(golden_model):

@@ -235,6 +235,19 @@ def test_accelerate_drives_a_step(model):
     assert not torch.equal(before, model.language_model.lm_head.weight)
 
 
+def test_accelerate_keeps_weights_away_from_the_device(model):
+    """Every weight is used inside its own module's call, or offloading could not bring it in
+    time."""
+    accelerate = pytest.importorskip("accelerate")
+    batch = pack([interleaved(model.config)], model.config)
+    with torch.no_grad():
+        before = model(batch)
+        accelerate.cpu_offload(model, execution_device=torch.device("cpu"))
+        assert model.llm2vae.weight.is_meta
+        after = model(batch)
+    assert torch.equal(before.ce, after.ce) and torch.equal(before.mse, after.mse)
+
+
 def test_save_and_load_as_transformers_does(model, tmp_path):
     model.save_pretrained(tmp_path)
     again = BagelModel.from_pretrained(tmp_path)
@@ -247,6 +260,8 @@ def test_save_and_load_as_transformers_does(model, tmp_path):
     assert half.dtype == torch.bfloat16
     batch = pack([interleaved(model.config)], model.config)
     assert torch.equal(again(batch).ce, model(batch).ce)
+    placed = BagelModel.from_pretrained(tmp_path, device_map={"": "cpu"})
+    assert torch.equal(placed(batch).ce, model(batch).ce)
     assert torch.isfinite(half(batch).ce).all()
 
 
