@@ -159,6 +159,18 @@ def test_a_parameter_out_of_range_is_refused_with_the_reason(tester):
     assert not result.successful and "32FC1, 16UC1" in result.reason
 
 
+def test_the_rate_can_be_changed_while_it_runs(tester):
+    images = tester.collect(CameraInfo, "camera/camera_info", BEST_EFFORT)
+    assert set_parameter(tester, "rate", 2.0).successful
+    try:
+        images.wait_more(2)
+        images.clear()
+        images.wait(4)
+        assert 0.35 <= (images.times_s[3] - images.times_s[0]) / 3 <= 1.0
+    finally:
+        assert set_parameter(tester, "rate", 15.0).successful
+
+
 def test_odometry_follows_cmd_vel_and_stops_when_it_ends(tester, odometry, places):
     put(tester, *places[0], 0.5)
     since = len(odometry)
