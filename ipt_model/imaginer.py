@@ -95,17 +95,21 @@ class Imaginer:
 
         Budgets rest on these measurements: before, unknown stages count as taking no time.
         """
-        recipe = self._open.recipe
-        side = recipe.image_sizes.vae.max_size
+        loaded = self._open
+        # Only a few of the words an answer may have: what they take is learned from real answers.
+        short = replace(loaded.recipe, max_answer_tokens=min(8, loaded.recipe.max_answer_tokens))
+        learner = Imaginer(replace(loaded, recipe=short))
+        learner._costs, learner._turn = self._costs, self._turn
+        side = short.image_sizes.vae.max_size
         blank = np.full((side, side, 3), 127, np.uint8)
         question = Question(Task.FREE, (blank,), "Where?", ("left", "right"), think="Looking.")
-        modes = [Mode.ANSWER] if self._open.codec is None else [Mode.ANSWER, Mode.IMAGINE]
+        modes = [Mode.ANSWER] if loaded.codec is None else [Mode.ANSWER, Mode.IMAGINE]
         for _ in range(
             2
         ):  # the first round pays for compiling and allocating: forget what it took
             self._costs.clear()
             for mode in modes:
-                self.ask(question, mode=mode, flow_steps=2)
+                learner.ask(question, mode=mode, flow_steps=2)
 
     # -- asking
     def ask(

@@ -243,21 +243,26 @@ class Turn:
         begun = clock.elapsed_s()
         every = max(1, steps // (PREVIEWS + 1))
         early: list[Tensor] = []
-        done_at_last = 0
+        done_at_last, preview_s = 0, 0.0
+        preview_cost = clock.expect("decode", self.view_tokens)
 
         def on_step(done: int, total: int, straight: Tensor) -> bool:
-            nonlocal done_at_last
+            nonlocal done_at_last, preview_s
             done_at_last = done
             clock.pace()
-            step_s = (clock.elapsed_s() - begun) / done
-            if done < total and clock.left_s() < (total - done) * step_s + tail_s:
+            step_s = (clock.elapsed_s() - begun - preview_s) / done
+            spare_s = clock.left_s() - (total - done) * step_s - tail_s
+            if done < total and spare_s < 0:
                 if done >= min(flow.min_steps, steps):
                     early.append(straight)
                     return False
                 clock.require((min(flow.min_steps, steps) - done) * step_s + tail_s)
             preview = None
-            if clock.listened and done % every == 0 and done < total and not clock.budgeted:
+            wanted = clock.listened and done % every == 0 and done < total
+            if wanted and spare_s > 2 * preview_cost:
+                shown = clock.elapsed_s()
                 preview = codec.picture(straight[:1], height, width)[0].cpu().numpy()
+                preview_s += clock.elapsed_s() - shown
             clock.tell("imagine", 0.2 + 0.6 * done / total, preview)
             return True
 
@@ -280,7 +285,8 @@ class Turn:
                 if not early:
                     raise
                 latents = early[0]
-        clock.costs.observe("step", self.step_size(k), (clock.elapsed_s() - begun) / done_at_last)
+        step_s = (clock.elapsed_s() - begun - preview_s) / done_at_last
+        clock.costs.observe("step", self.step_size(k), step_s)
         clock.tell("imagine", 0.8)
         with clock.stage("imagine", "decode", self.view_tokens * k):
             pictures = torch.cat([codec.picture(one[None], height, width) for one in latents])

@@ -133,6 +133,8 @@ def test_only_the_answering_half_is_loaded(tmp_path: Path) -> None:
     assert answer.provenance.mode is Mode.ANSWER
     expected = whole.ask(ASKED, mode=Mode.ANSWER)
     assert answer.option_probabilities == expected.option_probabilities
+    given = dataclasses.replace(ASKED, given_view=IMAGES[1])
+    assert half.ask(given, mode=Mode.GIVEN).outcome is Outcome.ANSWERED
     with pytest.raises(QuestionError, match="parts='answer'"):
         half.ask(ASKED, mode=Mode.IMAGINE)
 
@@ -263,6 +265,8 @@ def test_progress_tells_every_stage_step_and_previews(draws: Imaginer) -> None:
     assert fractions == sorted(fractions) and fractions[0] >= 0 and fractions[-1] <= 1
     previews = [p.preview for p in heard if p.preview is not None]
     assert len(previews) == 5 and all(p.shape == (64, 64, 3) for p in previews)
+    heard, _ = listen(draws, flow_steps=20, budget_s=60.0)
+    assert sum(p.preview is not None for p in heard) == 5, "time enough for previews"
 
 
 def test_every_report_is_a_chance_to_cancel(
