@@ -4,6 +4,8 @@ else's work.
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -39,7 +41,10 @@ class CameraInput:
         from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
         self._memory = memory
+        self.camera = memory.camera
         self._on_jump = on_jump
+        #: What the last image callbacks took, s: proof that nothing is computed in them.
+        self.callback_s: deque[float] = deque(maxlen=1000)
         qos = sensor_qos(values.reliability)
 
         def subscribe(kind: Any, topic: str, callback: Any) -> Any:
@@ -66,6 +71,11 @@ class CameraInput:
             self._subscriptions.append(subscribe(Image, f"{name}/depth_image", self._depth))
 
     def _image(self, message: Any) -> None:
+        began = time.perf_counter()
+        self._store(message)
+        self.callback_s.append(time.perf_counter() - began)
+
+    def _store(self, message: Any) -> None:
         header = message.header
         stamp = stamp_to_ns(header.stamp)
         if not self._memory.put_image(stamp, header.frame_id, message, len(message.data)):

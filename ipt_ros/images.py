@@ -33,8 +33,15 @@ _BRIDGED = {
         for order in ("rggb", "bggr", "gbrg", "grbg")
         for bits in (8, 16)
     },
-    "mono16": 2, "rgb16": 6, "bgr16": 6, "rgba16": 8, "bgra16": 8,
-    "uyvy": 2, "yuv422": 2, "yuyv": 2, "yuv422_yuy2": 2,
+    "mono16": 2,
+    "rgb16": 6,
+    "bgr16": 6,
+    "rgba16": 8,
+    "bgra16": 8,
+    "uyvy": 2,
+    "yuv422": 2,
+    "yuyv": 2,
+    "yuv422_yuy2": 2,
 }
 _DEPTH = {"32FC1": np.dtype("f4"), "16UC1": np.dtype("u2"), "mono16": np.dtype("u2")}
 

@@ -224,9 +224,9 @@ class IptNode(LifecycleNode):
                 goals=answering.worker.goals,
                 keyframes=len(self.senses.keyframes),
             )
-        for camera, (wrong, rate_hz) in self.senses.health().items():
+        for camera, (wrong, figures) in self.senses.health().items():
             level = diagnostics.ERROR if wrong else diagnostics.OK
-            self.tell(camera, level, wrong or "views arrive", rate_hz=rate_hz)
+            self.tell(camera, level, wrong or "views arrive", **figures)
 
 
 def main() -> None:

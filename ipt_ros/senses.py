@@ -127,14 +127,21 @@ class Senses:
             )
         return self._map
 
-    def health(self) -> dict[str, tuple[str, str]]:
-        """Per camera: what is wrong, or an empty string; and its rate, Hz."""
+    def health(self) -> dict[str, tuple[str, dict[str, str]]]:
+        """Per camera: what is wrong, or an empty string; and its figures."""
         report = {}
-        for name, memory in self._memories.items():
-            rate = f"{self._rates[name].at(memory.received):.1f}"
+        for camera in self._cameras:
+            name, memory = camera.camera, self._memories[camera.camera]
+            wrong = ""
             try:
                 self._newest(name)
-                report[name] = ("", rate)
             except GoalError as error:
-                report[name] = (error.text, rate)
+                wrong = error.text
+            took = sorted(camera.callback_s) or [0.0]
+            figures = {
+                "rate_hz": f"{self._rates[name].at(memory.received):.1f}",
+                "callback_median_ms": f"{1e3 * took[len(took) // 2]:.3f}",
+                "callback_p99_ms": f"{1e3 * took[int(0.99 * (len(took) - 1))]:.3f}",
+            }
+            report[name] = (wrong, figures)
         return report
