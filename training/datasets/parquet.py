@@ -8,10 +8,8 @@ alike.
 from __future__ import annotations
 
 import bisect
-import errno
 import hashlib
 import json
-import os
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,68 +19,36 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ipt_training.datasets.schema import (
-    OWN_COLUMNS,
-    PUBLISHED_COLUMNS,
+from ipt_model.rows import (
+    ROWS_PER_GROUP,
     Row,
     SchemaError,
-    check_columns,
-    record_from_row,
-    row_from_record,
+    StorageError,
+    encode_shard,
+    write_file,
 )
+from ipt_training.datasets.schema import check_columns, row_from_record
+
+__all__ = [
+    "DATASET_FILE",
+    "INFO_FILE",
+    "ROWS_PER_GROUP",
+    "CorruptShardError",
+    "Dataset",
+    "StorageError",
+    "encode_shard",
+    "shard_metadata",
+    "shard_paths",
+    "write_file",
+    "write_info",
+]
 
 INFO_FILE = "parquet_info.json"
 DATASET_FILE = "dataset.json"
-#: Rows decoded together. Small, so that shuffling within a few groups needs little memory.
-ROWS_PER_GROUP = 64
-
-
-class StorageError(OSError):
-    """The disk did not take the data; whatever was finished before is still valid."""
 
 
 class CorruptShardError(OSError):
     """A file has the name of a shard and cannot be read as one."""
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Put `data` under `path`: temporary name, fsync, rename: no half file is ever seen."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        why = "the disk is full" if full else error.strerror or str(error)
-        raise StorageError(
-            f"{path}: could not write {len(data)} bytes: {why}. Finished shards stay valid: "
-            "make room and run the same command again to go on."
-        ) from error
-
-
-def encode_shard(rows: Sequence[Row], metadata: dict[str, str] | None = None) -> bytes:
-    """The bytes of a parquet file with these rows; equal rows and metadata give equal bytes."""
-    schema = pa.schema([*PUBLISHED_COLUMNS, *OWN_COLUMNS], metadata=metadata or {})
-    table = pa.Table.from_pylist([record_from_row(row) for row in rows], schema=schema)
-    sink = pa.BufferOutputStream()
-    # The pictures are compressed already; dictionaries of them would only cost memory.
-    texts = [
-        name
-        for name in ("task", "variant", "subcategory", "split", "level", "question", "think")
-        if name in schema.names
-    ]
-    with pq.ParquetWriter(sink, schema, compression="zstd", use_dictionary=texts) as writer:
-        writer.write_table(table, row_group_size=ROWS_PER_GROUP)
-    return sink.getvalue().to_pybytes()
 
 
 def shard_metadata(path: Path) -> dict[str, str]:

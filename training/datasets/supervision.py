@@ -27,13 +27,13 @@ from ipt_model.prompts import (
     prompt_parts,
     think_text,
 )
+from ipt_model.rows import stored_row
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import (
     OWN_COLUMNS,
     Row,
     SchemaError,
     decode_image,
-    encode_image,
     example_from_row,
     own_columns,
 )
@@ -51,9 +51,6 @@ VARIANTS: dict[Variant, str] = {
     "ipt_wrong": "ipt with another example's view: is it the content of the picture?",
     "given": "the true view in the context without flow loss: is it the drawing?",
 }
-
-#: How rows are stored, whatever a later checkpoint prefers.
-STORED = PromptRecipe()
 
 
 @dataclass(frozen=True)
@@ -78,15 +75,13 @@ def row_from_example(
     example: Example, *, index: int, split: str, level: str, image_format: str = "png"
 ) -> Row:
     """The row to store, in the ipt layout of the published schema."""
-    pictures = (*example.question.images, example.imagination)
-    texts = prompt_parts(example.question, STORED, draws=True)
-    name = option_names(example.question, STORED.answer_style)[example.answer_index]
-    return Row(
-        images=tuple(encode_image(p, image_format) for p in pictures),
-        instructions=tuple(t for t in texts if isinstance(t, str)),
-        outputs=(think_text(example.think), answer_text(name, drawn=True)),
-        num_input_images=len(example.question.images),
-        own=own_columns(example, index=index, split=split, level=level),
+    return stored_row(
+        example.question,
+        example.imagination,
+        example.think,
+        example.answer_index,
+        own_columns(example, index=index, split=split, level=level),
+        image_format,
     )
 
 
