@@ -214,17 +214,18 @@ class Context:
         return Written(tuple(map(tuple, text)), tuple(done), kept)
 
     @torch.no_grad()
-    def logits_after(self, continuations: Sequence[Sequence[int]]) -> list[Tensor]:
+    def logits_after(self, continuations: Sequence[Sequence[int] | Tensor]) -> list[Tensor]:
         """Logits [batch, len, vocab] after every id of each continuation, given as whole ids (bos
-        included).
+        included): one sequence for all entries or a [batch, len] tensor.
 
         All continuations are read in one pass over the shared context; the context is left as it
         was.
         """
-        if not continuations or any(not c for c in continuations):
+        texts = [torch.as_tensor(c, device=self.device) for c in continuations]
+        if not texts or any(not text.numel() for text in texts):
             raise ValueError("expected continuations of at least one id each (bos opens a text)")
-        lengths = [len(c) for c in continuations]
-        ids = torch.tensor([id for c in continuations for id in c], device=self.device)
+        lengths = [text.shape[-1] for text in texts]
+        ids = torch.cat([text.expand(self.batch, -1) for text in texts], dim=1)
         steps = torch.cat([torch.arange(n, device=self.device) for n in lengths])
         branch = torch.repeat_interleave(
             torch.arange(len(lengths), device=self.device),
@@ -232,7 +233,7 @@ class Context:
         )
         own = (branch[:, None] == branch) & (steps[:, None] >= steps)
         context = self.fork()
-        scores = context._read_text(ids.expand(self.batch, -1), self.rope + steps[None], own)
+        scores = context._read_text(ids, self.rope + steps[None], own)
         return list(self.model.logits(scores).split(lengths, dim=1))
 
     # -- inside
@@ -352,21 +353,24 @@ class GuidedContexts:
     """The contexts of guided drawing, kept by the reference's rules as inputs come in.
 
     main has read everything; cfg_text what main had before the last text; cfg_img the texts alone.
+    batch: entries in step, as in `Context`.
     """
 
-    def __init__(self, model: BagelModel, capacity: int = 256) -> None:
-        self.main = Context(model, capacity=capacity)
+    def __init__(self, model: BagelModel, capacity: int = 256, batch: int = 1) -> None:
+        self.main = Context(model, batch, capacity)
         self.cfg_text = self.main.fork()
-        self.cfg_img = Context(model, capacity=64)
+        self.cfg_img = Context(model, batch, capacity=64)
 
-    def add_text(self, ids: Sequence[int]) -> GuidedContexts:
+    def add_text(self, ids: Sequence[int] | Tensor) -> GuidedContexts:
         """A question or instruction: into main and cfg_img."""
         self.cfg_text = self.main.fork()
         self.main.add_text(ids)
         self.cfg_img.add_text(ids)
         return self
 
-    def add_picture(self, latents: Tensor | None, vit_pixels: Pixels | None) -> GuidedContexts:
+    def add_picture(
+        self, latents: Tensor | None, vit_pixels: Pixels | Sequence[Pixels] | None
+    ) -> GuidedContexts:
         """A picture, its latents then its ViT view (either may be None): into main only."""
         if latents is not None:
             self.main.add_latents(latents)
@@ -375,7 +379,7 @@ class GuidedContexts:
         self.cfg_text = self.main.fork()
         return self
 
-    def add_thinking(self, ids: Sequence[int]) -> GuidedContexts:
+    def add_thinking(self, ids: Sequence[int] | Tensor) -> GuidedContexts:
         """A text the model wrote itself: into main only, the guiding contexts stay."""
         self.main.add_text(ids)
         return self

@@ -47,31 +47,61 @@ def score_options(
         count and the first after it, so that `box` is not a part of `box lid` and no length is
         favoured.
     """
+    return score_each(context, tokenizer, [replies] * context.batch, style)
+
+
+def score_each(
+    context: Context,
+    tokenizer: Tokenizer,
+    replies: Sequence[Sequence[str]],
+    style: AnswerStyle,
+) -> list[OptionScores]:
+    """As `score_options`, with replies of their own for every entry, as many for each."""
     special = tokenizer.special
-    texts = [[special.bos, *tokenizer.encode(reply)] for reply in replies]
+    texts = [[[special.bos, *tokenizer.encode(reply)] for reply in own] for own in replies]
+    if len({len(own) for own in texts}) != 1 or len(texts) != context.batch:
+        raise ValueError(
+            f"expected equally many replies for {context.batch} entries, got "
+            f"{[len(own) for own in texts]}"
+        )
+    columns = []
+    for column in zip(*texts, strict=True):
+        # What is appended comes after everything that counts, and nothing looks ahead.
+        longest = max(map(len, column))
+        columns.append(
+            torch.tensor([ids + [special.eos] * (longest - len(ids)) for ids in column])
+        )
+    logits = context.logits_after(columns)
+    return [
+        _score(
+            [row[entry, : len(ids)].float() for row, ids in zip(logits, own, strict=True)],
+            own,
+            special.eos,
+            style,
+        )
+        for entry, own in enumerate(texts)
+    ]
+
+
+def _score(
+    rows: Sequence[Tensor], texts: Sequence[Sequence[int]], eos: int, style: AnswerStyle
+) -> OptionScores:
+    """rows: per option, the logits after each of its ids."""
     start = _common(texts)
     after = _common([text[start:][::-1] for text in texts])
-    logits = context.logits_after(texts)
     # One row per id says what follows it; eos follows the last.
-    targets = [torch.tensor([*text[1:], special.eos], device=context.device) for text in texts]
-    scores = []
-    for entry in range(context.batch):
-        rows = [r[entry].float() for r in logits]  # per option [ids, vocabulary]
-        said = [
-            r.gather(1, t[:, None])[:, 0] - r.logsumexp(-1)
-            for r, t in zip(rows, targets, strict=True)
-        ]
-        opening = said[0][: start - 1].sum()
-        chosen = torch.stack([_of_option(row, start - 1, after, style) for row in said])
-        greedy = [bool((r.argmax(-1) == t).all()) for r, t in zip(rows, targets, strict=True)]
-        scores.append(
-            OptionScores(
-                tuple(chosen.tolist()),
-                float((opening + chosen.logsumexp(0)).exp()),
-                greedy.index(True) if any(greedy) else None,
-            )
-        )
-    return scores
+    targets = [torch.tensor([*text[1:], eos], device=rows[0].device) for text in texts]
+    said = [
+        r.gather(1, t[:, None])[:, 0] - r.logsumexp(-1) for r, t in zip(rows, targets, strict=True)
+    ]
+    opening = said[0][: start - 1].sum()
+    chosen = torch.stack([_of_option(row, start - 1, after, style) for row in said])
+    greedy = [bool((r.argmax(-1) == t).all()) for r, t in zip(rows, targets, strict=True)]
+    return OptionScores(
+        tuple(chosen.tolist()),
+        float((opening + chosen.logsumexp(0)).exp()),
+        greedy.index(True) if any(greedy) else None,
+    )
 
 
 def normalise(log_probabilities: Sequence[float], temperature: float) -> tuple[float, ...]:

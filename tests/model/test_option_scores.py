@@ -9,7 +9,7 @@ from tiny_models import BOS, EOS, write_model
 
 from ipt_model.context import Context
 from ipt_model.loading import LoadedModel, load
-from ipt_model.option_scores import normalise, score_options
+from ipt_model.option_scores import normalise, score_each, score_options
 from ipt_model.prompts import answer_text
 
 #: One a beginning of another, one of several words, one that needs bytes.
@@ -86,3 +86,20 @@ def test_normalised_scores_sum_to_one() -> None:
     assert sum(normalise((-900.0, -1.0, -2.0), 0.7)) == pytest.approx(1, abs=1e-12)
     cold, warm = normalise((0.0, -1.0), 0.5), normalise((0.0, -1.0), 2.0)
     assert cold[0] > warm[0] > 0.5
+
+
+def test_entries_with_replies_of_their_own_are_scored_as_if_alone(loaded: LoadedModel) -> None:
+    """Also where their names have different lengths and the shorter are padded."""
+    texts = [loaded.tokenizer.encode(t) for t in ("Where is it?", "What is it?")]
+    assert len(texts[0]) == len(texts[1])
+    names = [("left", "behind the red ball", "10"), ("über", "left ball", "right")]
+    replies = [[answer_text(name, drawn=False) for name in own] for own in names]
+    together = Context(loaded.model, batch=2).add_text(torch.tensor(texts))
+    scores = score_each(together, loaded.tokenizer, replies, "word")
+    for text, own, score in zip(texts, replies, scores, strict=True):
+        alone = Context(loaded.model).add_text(text)
+        (expected,) = score_options(alone, loaded.tokenizer, own, "word")
+        assert score.log_probabilities == pytest.approx(expected.log_probabilities, abs=1e-4)
+        assert score.mass == pytest.approx(expected.mass, rel=1e-3)
+    with pytest.raises(ValueError, match="equally many replies"):
+        score_each(together, loaded.tokenizer, [replies[0], replies[1][:2]], "word")
