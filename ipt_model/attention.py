@@ -34,12 +34,6 @@ def masked(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v, mask)
 
 
-def causal_mask(queries: int, keys: int, device: torch.device) -> Tensor:
-    """The last `queries` of `keys` tokens see what is before them: aligned to the lower right
-    corner."""
-    return torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
-
-
 def over_parts(
     q: Tensor, parts: list[tuple[Tensor, Tensor]], mask: Tensor | None = None
 ) -> Tensor:

@@ -10,12 +10,13 @@ copy.
 from __future__ import annotations
 
 import weakref
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
-from .config import LlmShape
+if TYPE_CHECKING:
+    from .config import LlmShape
 
 
 class Reader(Protocol):
