@@ -90,7 +90,7 @@ def test_normalised_scores_sum_to_one() -> None:
 
 def test_entries_with_replies_of_their_own_are_scored_as_if_alone(loaded: LoadedModel) -> None:
     """Also where their names have different lengths and the shorter are padded."""
-    texts = [loaded.tokenizer.encode(t) for t in ("Where is it?", "What is it?")]
+    texts = [loaded.tokenizer.encode(t) for t in ("Where is it?", "Where is one?")]
     assert len(texts[0]) == len(texts[1])
     names = [("left", "behind the red ball", "10"), ("über", "left ball", "right")]
     replies = [[answer_text(name, drawn=False) for name in own] for own in names]
