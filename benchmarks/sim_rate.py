@@ -4,7 +4,7 @@ Starts `sim_node` as a process and counts what arrives over DDS in another: RGB,
 camera_info, at 320 x 240 and 640 x 480, alone and while a third process keeps torch busy on every
 core. Reliable QoS, so that what is counted is what was made. `asked_hz` 60 is more than it can
 give. Writes benchmarks/results/sim_rate.json. On a machine that does other things the rates are
-too low; `load_average_before` tells. Needs the built package on the path:
+too low; `load_average_before` and `priority` tell. Needs the built package on the path:
 `. scripts/environment.sh`.
 """
 
@@ -71,6 +71,12 @@ def cpu_seconds(pid: int) -> float:
     """Processor time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def priority() -> str:
+    """Whether this session goes before others on the machine: `nice -15` in its autogroup does."""
+    group = Path("/proc/self/autogroup")
+    return group.read_text().strip() if group.exists() else f"nice {os.nice(0)}"
 
 
 def measure(size: tuple[int, int], seconds: float, domain_id: int, wanted_hz: float) -> Any:
@@ -161,6 +167,7 @@ def main() -> None:
     arguments.out.parent.mkdir(exist_ok=True)
     machine = {
         "cores": os.cpu_count(),
+        "priority": priority(),
         "machine": platform.machine(),
         "python": platform.python_version(),
         "rmw": os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp"),

@@ -23,7 +23,7 @@ SIM_PARAMETERS = (
     ),
     Parameter(
         "rate",
-        15.0,
+        16.0,
         "Pictures per second of simulated time, Hz.",
         minimum=1.0,
         maximum=60.0,

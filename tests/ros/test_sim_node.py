@@ -112,8 +112,8 @@ def test_pictures_come_at_their_rate_with_growing_stamps(tester):
     images.clear()
     images.wait(46)
     seconds = images.times_s[45] - images.times_s[0]
-    # 15 Hz is set and reached alone; the machine that runs this may be busy with other things
-    assert 10.0 <= 45 / seconds <= 16.0
+    # 16 Hz is set and reached alone; the machine that runs this may be busy with other things
+    assert 10.0 <= 45 / seconds <= 17.0
     stamps = [stamp_to_ns(m.header.stamp) for m in images.messages]
     assert all(a < b for a, b in itertools.pairwise(stamps))
 
@@ -168,7 +168,7 @@ def test_the_rate_can_be_changed_while_it_runs(tester):
         images.wait(4)
         assert 0.35 <= (images.times_s[3] - images.times_s[0]) / 3 <= 1.0
     finally:
-        assert set_parameter(tester, "rate", 15.0).successful
+        assert set_parameter(tester, "rate", 16.0).successful
 
 
 def test_odometry_follows_cmd_vel_and_stops_when_it_ends(tester, odometry, places):
