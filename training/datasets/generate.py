@@ -7,6 +7,7 @@ any order, again and again, with the same bytes. An interrupted run goes on wher
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import multiprocessing
 import os
@@ -122,8 +123,6 @@ def build_shard(
     plan: Plan, shard: int, on_example: Callable[[], None] | None = None
 ) -> tuple[bytes, ShardResult]:
     """The bytes of a shard and what there is to say about it."""
-    import hashlib
-
     slots = plan.slots()
     rejections = Rejections()
     rows = []
@@ -161,8 +160,6 @@ def finished_shards(plan: Plan, out: Path) -> tuple[dict[int, ShardResult], list
     """(shards of this plan that are whole, files that are damaged). Refuses a folder of another
     plan.
     """
-    import hashlib
-
     done: dict[int, ShardResult] = {}
     damaged = []
     names = {plan.shard_name(k): k for k in range(plan.shard_count)}
@@ -195,6 +192,29 @@ def finished_shards(plan: Plan, out: Path) -> tuple[dict[int, ShardResult], list
     return done, damaged
 
 
+@dataclass(frozen=True)
+class Summary:
+    """What was made: as `dataset.json` stores it. sha256: over the shards' own, in order."""
+
+    plan: Plan
+    rows: int
+    size_bytes: int
+    sha256: str
+    shards: dict[str, str]
+    rejections: dict[str, dict[str, int]]
+
+    def to_dict(self) -> dict[str, object]:
+        return {
+            "plan": self.plan.to_dict(),
+            "plan_digest": self.plan.digest(),
+            "rows": self.rows,
+            "bytes": self.size_bytes,
+            "sha256": self.sha256,
+            "shards": self.shards,
+            "rejections": self.rejections,
+        }
+
+
 def write_dataset(
     plan: Plan,
     out: Path,
@@ -202,8 +222,8 @@ def write_dataset(
     workers: int = 1,
     on_rows: Callable[[int], None] | None = None,
     ray_address: str | None = None,
-) -> dict[str, object]:
-    """Make whatever is missing of a dataset and return what `dataset.json` says.
+) -> Summary:
+    """Make whatever is missing of a dataset; `dataset.json` beside the data says what there is.
 
     on_rows: told how many more rows are finished, from this process. workers: processes; 1 works
     in this one.
@@ -247,25 +267,22 @@ def _check_room(plan: Plan, out: Path, examples: int) -> None:
         )
 
 
-def _finish(plan: Plan, out: Path, done: dict[int, ShardResult]) -> dict[str, object]:
-    import hashlib
-
+def _finish(plan: Plan, out: Path, done: dict[int, ShardResult]) -> Summary:
     write_info(out)
     total = Rejections()
     for result in done.values():
         total.merge(Rejections.from_dict(result.rejections))
-    shas = [done[k].sha256 for k in sorted(done)]
-    facts: dict[str, object] = {
-        "plan": plan.to_dict(),
-        "plan_digest": plan.digest(),
-        "rows": sum(r.rows for r in done.values()),
-        "bytes": sum(r.size_bytes for r in done.values()),
-        "sha256": hashlib.sha256("".join(shas).encode()).hexdigest(),
-        "shards": {done[k].name: done[k].sha256 for k in sorted(done)},
-        "rejections": total.as_dict(),
-    }
-    write_file(out / DATASET_FILE, (json.dumps(facts, indent=1) + "\n").encode())
-    return facts
+    shas = {done[k].name: done[k].sha256 for k in sorted(done)}
+    summary = Summary(
+        plan=plan,
+        rows=sum(r.rows for r in done.values()),
+        size_bytes=sum(r.size_bytes for r in done.values()),
+        sha256=hashlib.sha256("".join(shas.values()).encode()).hexdigest(),
+        shards=shas,
+        rejections=total.as_dict(),
+    )
+    write_file(out / DATASET_FILE, (json.dumps(summary.to_dict(), indent=1) + "\n").encode())
+    return summary
 
 
 _counter: object | None = None

@@ -86,11 +86,15 @@ class Plan:
 
     @property
     def shard_count(self) -> int:
-        """As asked, or as many as keep a shard below about 100 MB."""
+        """As asked, or enough for 16 workers and to keep a shard below about 100 MB.
+
+        Never by the number of workers: equal options give equal files.
+        """
         if self.shards:
             return self.shards
         per_example = 4 * (self.size_px**2) * 1.4  # four pictures of noisy floors as PNG
-        return max(1, min(self.count, math.ceil(self.count * per_example / BYTES_PER_SHARD)))
+        by_size = math.ceil(self.count * per_example / BYTES_PER_SHARD)
+        return max(1, by_size, min(16, self.count // 100))
 
     def shard_range(self, shard: int) -> range:
         """The example indices of a shard."""

@@ -57,7 +57,7 @@ PATH_POINTS = 60
 DRAWN_POINTS = 13
 #: Numbers of path and partial map on which a clear path and its blocked twin agree, and how
 #: closely.
-TOLERANCE = np.array([0.5, 0.3, 0.1, 0.6])
+TOLERANCE = np.array([0.7, 0.25, 0.005, 0.8])
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ def propose(
     points = _paths(rng, sight)
     seen_m = _distance_m(sight.seen, (OCCUPIED,))
     unseen = sight.seen.cells == UNKNOWN
-    walkable = _shown(sight) & (seen_m >= RADIUS_M) & (_in_frustum(sight) | ~unseen)
+    walkable = _shown(sight) & (seen_m >= RADIUS_M + MARGIN_M) & (_in_frustum(sight) | ~unseen)
     cells, inside = _flat_cells(sight.truth, points)
     keep = (inside & walkable.ravel()[cells]).all(axis=1)
     points, cells = points[keep], cells[keep]
@@ -233,11 +233,15 @@ def _paths(rng: np.random.Generator, sight: Sight) -> np.ndarray:
     """
     behind = _distance_m(sight.seen, (OCCUPIED,))
     hidden = (sight.seen.cells == UNKNOWN) & _in_frustum(sight) & _shown(sight)
-    through = sight.seen.centres()[hidden & (behind >= RADIUS_M) & (behind <= SHADOW_M)]
-    if not len(through):
+    near = hidden & (behind >= RADIUS_M + MARGIN_M) & (behind <= SHADOW_M)
+    solid = near & (sight.truth.cells == OCCUPIED)
+    if not near.any():
         return np.empty((0, PATH_POINTS, 2))
     number = 4 * PATHS
-    middle = through[rng.integers(len(through), size=number)]
+    # half through what is there, else few were blocked; twins undo what this does to the numbers
+    middle = _any_of(rng, sight.seen, near, number)
+    if solid.any():
+        middle[::2] = _any_of(rng, sight.seen, solid, len(middle[::2]))
     # mostly across the line of sight, where a shadow is narrow
     sight_line = np.arctan2(middle[:, 1] - sight.robot[1], middle[:, 0] - sight.robot[0])
     either_way = math.pi * (rng.integers(0, 2, number) + 0.5)
@@ -252,6 +256,14 @@ def _paths(rng: np.random.Generator, sight: Sight) -> np.ndarray:
     t = np.linspace(0, 1, PATH_POINTS)[:, None, None]
     curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * bend + t**2 * end
     return np.asarray(curve.transpose(1, 0, 2))
+
+
+def _any_of(
+    rng: np.random.Generator, grid: OccupancyGrid, cells: np.ndarray, number: int
+) -> np.ndarray:
+    """Middles of random cells out of a mask: number x 2."""
+    places = grid.centres()[cells]
+    return np.asarray(places[rng.integers(len(places), size=number)])
 
 
 def _distance_m(grid: OccupancyGrid, blocked: tuple[int, ...]) -> np.ndarray:
