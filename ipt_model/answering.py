@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .clock import Clock, OutOfBudget
+from .drawing import Drawn
 from .loading import LoadedModel
 from .question import Answer, Mode, Outcome, Provenance, Question, StageTimes
-from .turn import Drawn, Reply, Turn
+from .turn import Reply, Turn
 
 
 class Answering:

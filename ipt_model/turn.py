@@ -18,17 +18,15 @@ from torch import Tensor
 from . import prompts
 from .clock import Clock
 from .context import Context, GuidedContexts
+from .drawing import Drawing, Drawn
 from .extraction import Reading, read_answer
-from .flow import FlowSettings, draw
 from .loading import LoadedModel
 from .option_scores import OptionScores, normalise, score_options
-from .question import Cancelled, Outcome, Question, QuestionError
+from .question import Outcome, Question, QuestionError
 
 _THOUGHT = re.compile(
     f"{prompts.THINK_OPEN}(?P<think>.*){prompts.THINK_CLOSE}{prompts.IMAGE_START}", re.DOTALL
 )
-#: Pictures told of while drawing, besides the finished one.
-PREVIEWS = 4
 
 
 @dataclass(frozen=True)
@@ -37,24 +35,6 @@ class Seen:
 
     vae: np.ndarray
     vit: np.ndarray
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """Pictures [k, H, W, 3] uint8, and how many flow steps were planned and run."""
-
-    pictures: Tensor
-    steps: int
-    steps_done: int
-
-    @property
-    def arrays(self) -> tuple[np.ndarray, ...]:
-        """One H x W x 3 uint8 array per picture."""
-        return tuple(self.pictures.cpu().numpy())
-
-    @property
-    def first(self) -> np.ndarray:
-        return self.pictures[0].cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -225,72 +205,16 @@ class Turn:
 
         Imagination i starts from the noise of seed + i, whatever k is.
         """
-        codec = self.loaded.codec
-        assert codec is not None
-        (height, width), clock, flow = self.view_size, self.clock, self.recipe.flow
-        settings = FlowSettings(
-            points=steps + 1,
-            shift=flow.shift,
-            text_scale=flow.text_scale,
-            image_scale=flow.image_scale,
-            interval=flow.interval,
-            renorm=flow.renorm,
-            renorm_min=flow.renorm_min,
-            cache_every=flow.cache_every,
-            cache_warmup=flow.cache_warmup,
-            cache_order=flow.cache_order,
+        drawing = Drawing(
+            self.loaded,
+            self.clock,
+            contexts,
+            self.view_size,
+            self._noise(seed, k),
+            tail_s,
+            self.step_size(k),
         )
-        begun = clock.elapsed_s()
-        every = max(1, steps // (PREVIEWS + 1))
-        early: list[Tensor] = []
-        done_at_last, preview_s = 0, 0.0
-        preview_cost = clock.expect("decode", self.view_tokens)
-
-        def on_step(done: int, total: int, straight: Tensor) -> bool:
-            nonlocal done_at_last, preview_s
-            done_at_last = done
-            clock.pace()
-            step_s = (clock.elapsed_s() - begun - preview_s) / done
-            spare_s = clock.left_s() - (total - done) * step_s - tail_s
-            if done < total and spare_s < 0:
-                if done >= min(flow.min_steps, steps):
-                    early.append(straight)
-                    return False
-                clock.require((min(flow.min_steps, steps) - done) * step_s + tail_s)
-            preview = None
-            wanted = clock.listened and done % every == 0 and done < total
-            if wanted and spare_s > 2 * preview_cost:
-                shown = clock.elapsed_s()
-                preview = codec.picture(straight[:1], height, width)[0].cpu().numpy()
-                preview_s += clock.elapsed_s() - shown
-            clock.tell("imagine", 0.2 + 0.6 * done / total, preview)
-            return True
-
-        clock.tell("imagine", 0.2)
-        with clock.stage("imagine"):
-            try:
-                latents = draw(
-                    self.loaded.model,
-                    contexts.main,
-                    contexts.cfg_text,
-                    contexts.cfg_img,
-                    height,
-                    width,
-                    settings,
-                    noise=self._noise(seed, k),
-                    count=k,
-                    on_step=on_step,
-                )
-            except Cancelled:
-                if not early:
-                    raise
-                latents = early[0]
-        step_s = (clock.elapsed_s() - begun - preview_s) / done_at_last
-        clock.costs.observe("step", self.step_size(k), step_s)
-        clock.tell("imagine", 0.8)
-        with clock.stage("imagine", "decode", self.view_tokens * k):
-            pictures = torch.cat([codec.picture(one[None], height, width) for one in latents])
-        return Drawn(pictures, steps, done_at_last)
+        return drawing.run(steps)
 
     def _noise(self, seed: int, k: int) -> Tensor:
         """On the CPU and in token layout, as the reference draws it: the same on every device."""
