@@ -24,6 +24,7 @@ from ipt_ros.ipt_parameters import IPT_PARAMETERS, check_together
 from ipt_ros.mask_output import MaskOutput
 from ipt_ros.model_worker import ModelWorker
 from ipt_ros.parameters import declare
+from ipt_ros.self_score_output import SelfScoreOutput
 from ipt_ros.senses import Senses
 
 ACTIONS = (ask_spatial_server, count_objects_server, imagine_view_server, trace_path_server)
@@ -47,6 +48,7 @@ class IptNode(LifecycleNode):
         self.senses: Senses
         self._diagnostics: diagnostics.Diagnostics | None = None
         self._mask: MaskOutput | None = None
+        self._self_score: SelfScoreOutput | None = None
         self._questions = 0
         self._servers: list[Any] = []
         # In every state, so that an asker hears NOT_ACTIVE instead of waiting for ever.
@@ -81,6 +83,12 @@ class IptNode(LifecycleNode):
             self._diagnostics.destroy()
             self._diagnostics = None
             raise
+        if values.self_scoring_log:
+            try:
+                self._self_score = SelfScoreOutput(self, values)
+            except Exception:
+                self._destroy_inputs()
+                raise
         self._mask = MaskOutput(self, values)
         self._imagined = ImaginedOutput(self)
 
@@ -115,15 +123,21 @@ class IptNode(LifecycleNode):
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._destroy_mask()
         self._imagined.destroy()
-        self.senses.destroy()
-        if self._diagnostics is not None:
-            self._diagnostics.destroy()
-            self._diagnostics = None
+        if self._self_score is not None:
+            self._self_score.destroy()
+            self._self_score = None
+        self._destroy_inputs()
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._stop_answering()
         return TransitionCallbackReturn.SUCCESS
+
+    def _destroy_inputs(self) -> None:
+        self.senses.destroy()
+        if self._diagnostics is not None:
+            self._diagnostics.destroy()
+            self._diagnostics = None
 
     def close(self) -> None:
         """On SIGTERM, while publishers still work."""
@@ -210,6 +224,11 @@ class IptNode(LifecycleNode):
             name: f"{getattr(times, name):.4f}" for name in times.get_fields_and_field_types()
         }
         self.tell("last answer", diagnostics.OK, "answered", **stages)
+
+    def imagined(self, goal: Any, asked: Any, answer: Any) -> None:
+        """What may be compared with the place itself later; called on the model's thread."""
+        if self._self_score is not None:
+            self._self_score.keep(goal, asked, answer)
 
     def _refresh(self) -> None:
         answering = self.answering

@@ -234,6 +234,45 @@ IPT_PARAMETERS = (
         minimum=0.0,
         maximum=1.0,
     ),
+    # -- self-scoring
+    Parameter(
+        "self_scoring_log",
+        "",
+        "Folder for imagined views with what was seen there later, as training rows; switches "
+        "self-scoring on (docs/self_scoring.md). Empty: off.",
+        read_only=True,
+    ),
+    Parameter(
+        "self_scoring_log_bytes",
+        256 * 1024 * 1024,
+        "Most bytes of that log on disk; the oldest file goes first.",
+        minimum=64 * 1024,
+        read_only=True,
+    ),
+    Parameter(
+        "self_scoring_distance_m",
+        0.25,
+        "The camera sees an imagined view for itself within this distance, m.",
+        minimum=0.01,
+        maximum=5.0,
+        read_only=True,
+    ),
+    Parameter(
+        "self_scoring_angle_rad",
+        0.26,
+        "And turned by no more than this, rad.",
+        minimum=0.01,
+        maximum=3.2,
+        read_only=True,
+    ),
+    Parameter(
+        "self_scoring_overlap",
+        0.7,
+        "And with this share of the imagined view in sight.",
+        minimum=0.0,
+        maximum=1.0,
+        read_only=True,
+    ),
     # -- reporting
     Parameter(
         "diagnostics_rate_hz", 1.0, "Messages on /diagnostics, Hz.", minimum=0.1, maximum=20.0

@@ -111,7 +111,12 @@ class Senses:
 
     def check_view(self) -> None:
         """Raises when the newest view is stale or its pose is not known; decodes nothing."""
-        self._pose_of(self._newest(self._live.values.cameras[0]))
+        self.newest_pose()
+
+    def newest_pose(self) -> tuple[int, Any]:
+        """Stamp of the newest view, ns, and where its camera stood, 4 x 4; decodes nothing."""
+        frame = self._newest(self._live.values.cameras[0])
+        return frame.stamp_ns, self._pose_of(frame)
 
     def remembered_views(self) -> list[Observation]:
         """The keyframes, oldest first."""

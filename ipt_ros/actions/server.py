@@ -188,6 +188,7 @@ class GoalServer:
         # last, so that it covers everything but the way back
         result.answer.times.total_s = time.monotonic() - wish.accepted
         self._node.answered(result)
+        self._node.imagined(goal.request, asked, answer)
 
     def _feedback(self, goal: Any, progress: Progress) -> None:
         feedback = self._type.Feedback()
