@@ -17,18 +17,21 @@ TIME_FEATURES = 256
 
 
 def rotary(ids: Tensor, head_dim: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Cosine and sine for rope ids [...], each [..., head_dim], the two halves repeated."""
+    """Cosine and sine for rope ids [...], each [..., head_dim], as `rotate` takes them.
+
+    The cosines of the first half are repeated; the sines of the first half are negated.
+    """
     half = torch.arange(0, head_dim, 2, dtype=torch.float32, device=ids.device)
     frequency = 1.0 / theta ** (half / head_dim)
     angle = ids.float()[..., None] * frequency
-    angle = torch.cat([angle, angle], dim=-1)
-    return angle.cos().to(dtype), angle.sin().to(dtype)
+    cos, sin = angle.cos(), angle.sin()
+    return torch.cat([cos, cos], dim=-1).to(dtype), torch.cat([-sin, sin], dim=-1).to(dtype)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn the last dimension of x by the angles, half-split form."""
     a, b = x.chunk(2, dim=-1)
-    return x * cos + torch.cat([-b, a], dim=-1) * sin
+    return torch.addcmul(x * cos, torch.cat([b, a], dim=-1), sin)
 
 
 def sincos_table(side: int, dim: int) -> Tensor:

@@ -228,6 +228,7 @@ class _Flow:
         tokens = model.config.tokens
         markers = torch.tensor([[tokens.start_of_image, tokens.end_of_image]], device=device)
         self.markers = model.words(markers)
+        self.none = markers.new_empty(0)  # what the markers become in the end is not needed
         rope = torch.tensor([[c.rope] for c in branches], device=device).repeat_interleave(
             count, 0
         )
@@ -259,7 +260,8 @@ class _Flow:
             ]
             return seen[0] if len(seen) == 1 else torch.cat(seen)
 
-        _, gen_out = model.decoder(und, gen, self.cos[:batch], self.sin[:batch], attend)
+        angles = self.cos[:batch], self.sin[:batch]
+        _, gen_out = model.decoder(und, gen, *angles, attend, und_rows=self.none)
         assert gen_out is not None
         v = model.velocity(gen_out).float()
         return _guide(list(v.split(count)), self.settings) if guided else v

@@ -132,28 +132,27 @@ class MotLayer(nn.Module):
         """und [B, U, hidden], gen [B, G, hidden]; cos, sin [B or 1, 1, U + G or 1, head_dim].
 
         und_rows, gen_rows: of the flattened B * U and B * G tokens those to finish; the output is
-        then [rows, hidden].
+        then [rows, hidden], or None where no row is wanted.
         """
         q, k, v = self.queries_keys_values(und, gen, cos, sin)
         seen = attend(index, q, k, v).transpose(1, 2).flatten(2)
         split = 0 if und is None else und.shape[1]
-        if und is not None:
-            und = self.finish(*_rows(und, seen[:, :split], und_rows), "")
-        if gen is not None:
-            gen = self.finish(*_rows(gen, seen[:, split:], gen_rows), "_moe_gen")
-        return und, gen
+        return (
+            self.finish(und, seen[:, :split], "", und_rows),
+            self.finish(gen, seen[:, split:], "_moe_gen", gen_rows),
+        )
 
-    def finish(self, x: Tensor, seen: Tensor, expert: str) -> Tensor:
+    def finish(
+        self, x: Tensor | None, seen: Tensor, expert: str, rows: Tensor | None
+    ) -> Tensor | None:
         """Residual, post norm and MLP of one expert."""
+        if x is None or (rows is not None and not len(rows)):
+            return None
+        if rows is not None:
+            x, seen = x.flatten(0, 1)[rows], seen.flatten(0, 1)[rows]
         part = submodules(self)
         x = x + self.self_attn.output(seen, expert)
         return x + part["mlp" + expert](part["post_attention_layernorm" + expert](x))
-
-
-def _rows(x: Tensor, seen: Tensor, rows: Tensor | None) -> tuple[Tensor, Tensor]:
-    if rows is None:
-        return x, seen
-    return x.flatten(0, 1)[rows], seen.flatten(0, 1)[rows]
 
 
 class Decoder(nn.Module):
