@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 RUN := . scripts/environment.sh &&
 
-.PHONY: help setup setup-test demo test lint format dataset docs clean
+.PHONY: help setup setup-test demo test faults lint format dataset clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -19,6 +19,9 @@ demo: setup  ## a simulated robot asks about space it cannot see; writes demo_ou
 
 test: setup-test  ## every test, nodes as separate processes over DDS
 	@$(RUN) python -m pytest tests $(PYTEST_ARGS)
+
+faults: setup-test  ## 200 faults in random order against one node
+	@$(RUN) IPT_FAULTS=200 python -m pytest -s tests/ros/test_faults.py
 
 lint: setup-test  ## ruff and mypy
 	@# mypy follows names on disk: show it training/ under the name that it is imported by

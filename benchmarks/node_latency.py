@@ -94,11 +94,8 @@ def main() -> None:
     chosen = parser.parse_args()
     rclpy.init()
     folder = Path(tempfile.mkdtemp())
-    sim = NodeProcess(
-        "sim_node", {"seed": 850036, "width": 640, "height": 480}, folder / "sim.log"
-    )
-        "sim_node", {"seed": 850036, "width": 640, "height": 480}, folder / "sim.log"
-    )
+    world = {"seed": 850036, "width": 640, "height": 480}
+    sim = NodeProcess("sim_node", world, folder / "sim.log")
     ipt = NodeProcess(
         "ipt_node",
         {"model": chosen.model, "pose_source": "odometry", "mounts": list(Scenario.MOUNT)},

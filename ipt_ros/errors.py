@@ -33,6 +33,12 @@ class ErrorCode(IntEnum):
     BAD_DEPTH = 10117
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """torch says it in a class of its own on a GPU, and in a RuntimeError's text on a CPU."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text
+
+
 class GoalError(Exception):
     """This question cannot be answered now. `text` says what was found and what to do about it."""
 

@@ -6,6 +6,7 @@ the mask back, free the model. Callbacks only store; what takes time runs on the
 
 from __future__ import annotations
 
+import os
 import threading
 import traceback
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any
 
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
+import ipt_ros.yielding_threads  # noqa: F401  before torch, which reads it once
 from ipt_ros import diagnostics
 from ipt_ros.actions.ask_spatial import ask_spatial_server
 from ipt_ros.actions.count_objects import count_objects_server
@@ -45,7 +47,7 @@ class IptNode(LifecycleNode):
         super().__init__("ipt_node")
         self.parameters = declare(self, IPT_PARAMETERS, check_together)
         self.answering: Answering | None = None
-        self.senses: Senses
+        self.senses: Any = None
         self._diagnostics: diagnostics.Diagnostics | None = None
         self._mask: MaskOutput | None = None
         self._self_score: SelfScoreOutput | None = None
@@ -96,8 +98,12 @@ class IptNode(LifecycleNode):
         values = self.parameters.values
         try:
             # late: torch and transformers take seconds to import
+            import torch
+
             from ipt_model.imaginer import Imaginer
 
+            # one core stays free for whoever drives the camera
+            torch.set_num_threads(values.cpu_threads or max(1, (os.cpu_count() or 2) - 1))
             imaginer = Imaginer.from_pretrained(
                 values.model,
                 device=values.device,
@@ -135,6 +141,7 @@ class IptNode(LifecycleNode):
 
     def _destroy_inputs(self) -> None:
         self.senses.destroy()
+        self.senses = None
         if self._diagnostics is not None:
             self._diagnostics.destroy()
             self._diagnostics = None
@@ -143,6 +150,8 @@ class IptNode(LifecycleNode):
         """On SIGTERM, while publishers still work."""
         self._stop_answering()
         self._destroy_mask()
+        if self.senses is not None:
+            self.senses.destroy()
 
     def _destroy_mask(self) -> None:
         mask, self._mask = self._mask, None

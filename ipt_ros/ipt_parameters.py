@@ -31,6 +31,14 @@ IPT_PARAMETERS = (
         choices=("none", "int8", "int4"),
         read_only=True,
     ),
+    Parameter(
+        "cpu_threads",
+        0,
+        "Threads of the model on the CPU; 0 leaves one core to others.",
+        minimum=0,
+        maximum=256,
+        read_only=True,
+    ),
     Parameter("autostart", True, "Configure and activate at start-up.", read_only=True),
     # -- how questions are answered
     Parameter(

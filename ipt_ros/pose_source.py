@@ -8,6 +8,7 @@ pose is an error.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import Any, Protocol
 
@@ -129,13 +130,27 @@ class TfPose:
             f"{node.get_name()}_tf",
             namespace=node.get_namespace(),
             context=node.context,
+            # not the arguments of the command line, which would give it the main node's name,
+            # but the main node's idea of where transforms come from
             use_global_arguments=False,
+            cli_args=["--ros-args"]
+            + [
+                part
+                for topic in ("/tf", "/tf_static")
+                for part in ("-r", f"{topic}:={node.resolve_topic_name(topic)}")
+            ],
         )
         self._listener = tf2_ros.TransformListener(self._buffer, self._node)
         self._executor = SingleThreadedExecutor(context=node.context)
         self._executor.add_node(self._node)
-        self._thread = threading.Thread(target=self._executor.spin, name="tf", daemon=True)
+        self._thread = threading.Thread(target=self._spin, name="tf", daemon=True)
         self._thread.start()
+
+    def _spin(self) -> None:
+        from rclpy.executors import ExternalShutdownException
+
+        with contextlib.suppress(ExternalShutdownException):
+            self._executor.spin()
 
     def _lookup(self, frame_id: str, stamp_ns: int) -> np.ndarray:
         stamp = self._time(nanoseconds=stamp_ns)

@@ -6,8 +6,10 @@ if [ -z "${ROS_DISTRO:-}" ] || [ "${IPT_ROS_FROM_WHEELS:-}" = 1 ]; then
     export AMENT_PREFIX_PATH="$root/.venv" CMAKE_PREFIX_PATH="$root/.venv"
 fi
 export PATH="$root/.venv/bin:$PATH" VIRTUAL_ENV="$root/.venv"
-# Images over 512 kB vanish over loopback UDP with Fast DDS defaults; shared memory delivers them.
-export FASTDDS_BUILTIN_TRANSPORTS="${FASTDDS_BUILTIN_TRANSPORTS:-SHM}"
+# Images over 512 kB get lost with the defaults of Fast DDS, over loopback and in shared memory alike.
+export FASTRTPS_DEFAULT_PROFILES_FILE="${FASTRTPS_DEFAULT_PROFILES_FILE:-$root/config/fastdds.xml}"
+# Threads that spin while they wait steal the cores from the other nodes and tests (see yielding_threads).
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
 # Robots on the same network must not meet the demo: discovery stays on this machine.
 export ROS_AUTOMATIC_DISCOVERY_RANGE="${ROS_AUTOMATIC_DISCOVERY_RANGE:-LOCALHOST}"
 if [ -f "$root/install/setup.bash" ]; then

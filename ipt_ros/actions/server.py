@@ -24,7 +24,7 @@ from std_msgs.msg import Header
 
 from ipt_model.question import Answer, Cancelled, Mode, Progress, QuestionError
 from ipt_ros.asking import Asked
-from ipt_ros.errors import ErrorCode, GoalError
+from ipt_ros.errors import ErrorCode, GoalError, is_out_of_memory
 from ipt_ros.guard import Scores, Thresholds, option_spread, why_withheld
 from ipt_ros.images import rgb_to_image
 from ipt_ros.products import answer_message, imagined_message
@@ -168,7 +168,7 @@ class GoalServer:
         except (Cancelled, MemoryError):
             raise
         except Exception as error:
-            if "out of memory" in str(error).lower():  # torch has its own class for it on a GPU
+            if is_out_of_memory(error):
                 raise MemoryError(str(error)) from error
             self._node.log_trace(error)
             text = f"{type(error).__name__}: {error}"

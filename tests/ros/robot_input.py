@@ -53,6 +53,11 @@ class RobotInput:
         self._stop.set()
         self._thread.join(5)
 
+    def destroy(self) -> None:
+        """Take every publisher out of the graph."""
+        for publisher in (self._image, self._depth, self._info, self._odometry, self._map):
+            self._peer.node.destroy_publisher(publisher)
+
     def send(self) -> None:
         stamp_ns = time.time_ns() + self.offset_ns
         header = Header(stamp=ns_to_stamp(stamp_ns), frame_id="camera_optical_frame")
