@@ -14,7 +14,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -82,8 +82,9 @@ def find_example(
     before = dict(counts.counts)
     for seed in seeds:
         rng = np.random.default_rng([seed, wanted.draw & 0xFFFFFFFF, wanted.draw >> 32])
+        asked = request(wanted, level, rng) if request else {}
         try:
-            scene = make_scene(seed, level, **(request(wanted, level, rng) if request else {}))
+            scene = make_scene(seed, level, **asked)
         except SceneError:
             counts.add(task.value, "scene too crowded")
             continue
@@ -92,7 +93,8 @@ def find_example(
             example: Example | None = module.sample(scene, rng, wanted=wanted, context=context)
             if example is not None:
                 counts.add(task.value, "made")
-                return example
+                facts = {**example.facts, "level": level, "scene_request": asked}
+                return replace(example, facts=facts)
     refused = {
         reason: number - before.get((name, reason), 0)
         for (name, reason), number in counts.counts.items()

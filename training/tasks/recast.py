@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ipt_training.example import Example
 from ipt_training.scenes.colours import COLOURS, shade
 from ipt_training.scenes.furniture import TALL_M, build, categories
-from ipt_training.scenes.generator import GAP_M, footprints_overlap
+from ipt_training.scenes.generator import GAP_M, footprints_overlap, make_scene
 from ipt_training.scenes.scene import Scene, SceneObject
 
 #: Small enough to stand where any other of them stands.
@@ -32,6 +33,15 @@ class Casting:
 
     def as_list(self) -> list[object]:
         return [self.index, self.category, self.seed]
+
+
+def scene_of(example: Example) -> Scene:
+    """The world of an example again, from its seed and facts alone."""
+    facts = example.facts
+    scene = make_scene(example.scene_seed, facts["level"], **facts["scene_request"])
+    cast = recast(scene, [Casting(*values) for values in facts.get("castings", ())])
+    assert cast is not None, "a stored casting fitted when the example was made"
+    return cast
 
 
 def cast_of(level: str) -> tuple[str, ...]:
