@@ -10,6 +10,7 @@ that peak memory is its own too.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -30,7 +31,7 @@ from torch import Tensor
 from ipt_model.checkpoint import load_model
 from ipt_model.config import BagelConfig
 from ipt_model.context import Context, GuidedContexts
-from ipt_model.flow import FlowSettings, draw
+from ipt_model.flow import FlowSettings, OnStep, draw
 from ipt_model.model import BagelModel
 from ipt_model.vae import LatentCodec
 
@@ -130,21 +131,22 @@ class Bench:
             quantize(self.model, subject.quantization, self.device)  # type: ignore[arg-type]
 
     def seconds(self, work: Callable[[], Any], least: int = 3, budget_s: float = 4.0) -> float:
-        """Median wall-clock time of one call, after one to warm up."""
+        """Median time of one call, after one to warm up."""
         times: list[float] = []
         work()
         begin = time.perf_counter()
         while len(times) < least or (time.perf_counter() - begin < budget_s and len(times) < 15):
-            self.wait()
-            start = time.perf_counter()
+            start = self.clock()
             work()
-            self.wait()
-            times.append(time.perf_counter() - start)
+            times.append(self.clock() - start)
         return statistics.median(times)
 
-    def wait(self) -> None:
+    def clock(self) -> float:
+        """Seconds now, once the device is done: see `clock_name`."""
         if self.device.type == "cuda":
             torch.cuda.synchronize()
+        wall = clock_name(self.device.type) == "wall"
+        return time.perf_counter() if wall else time.process_time()
 
     def picture(self, side: int, stride: int) -> Tensor:
         side = max(stride, side // stride * stride)
@@ -204,21 +206,30 @@ class Bench:
             out["plain"] = self.against_plain(answering, drawing, latents, vit_picture, side)
         return out
 
-    def draw(self, contexts: GuidedContexts, side: int, settings: FlowSettings) -> Tensor:
+    def draw(
+        self,
+        contexts: GuidedContexts,
+        side: int,
+        settings: FlowSettings,
+        on_step: OnStep | None = None,
+    ) -> Tensor:
         three = contexts.main, contexts.cfg_text, contexts.cfg_img
         record = self.device.type == "cuda" and self.subject.quantization is None
-        return draw(self.model, *three, side, side, settings, record=record)
+        return draw(self.model, *three, side, side, settings, on_step=on_step, record=record)
 
     def settings(self, branches: int, points: int) -> FlowSettings:
         scales = {1: (1.0, 1.0), 2: (4.0, 1.0), 3: (4.0, 2.0)}[branches]
         return FlowSettings(points=points, text_scale=scales[0], image_scale=scales[1])
 
     def flow(self, contexts: GuidedContexts, side: int, branches: int) -> dict[str, Any]:
-        """One flow step: the difference between a longer and a shorter drawing."""
-        short, long = 3, 7
-        few = self.seconds(lambda: self.draw(contexts, side, self.settings(branches, short)))
-        many = self.seconds(lambda: self.draw(contexts, side, self.settings(branches, long)))
-        step = (many - few) / (long - short)
+        """One flow step: the median time between two steps of a drawing."""
+        times: list[float] = []
+        for _ in range(3):
+            ends: list[float] = []
+            settings = self.settings(branches, 6)
+            self.draw(contexts, side, settings, lambda *_, ends=ends: ends.append(self.clock()))
+            times += [b - a for a, b in itertools.pairwise(ends)]
+        step = statistics.median(times)
         entry: dict[str, Any] = {"branches": branches, "step_s": step, "steps_per_s": 1 / step}
         flop = self.step_flop(contexts, side, branches)
         entry["flop_per_step"] = flop
@@ -283,7 +294,11 @@ class Bench:
             ratios, rates = [], []
             ours(), theirs()
             for _ in range(5):
-                a, b = (_timed(f) for f in (ours, theirs))
+                start = self.clock()
+                ours()
+                between = self.clock()
+                theirs()
+                a, b = between - start, self.clock() - between
                 ratios.append(b / a)
                 rates.append((count / a, count / b))
             out[name] = {
@@ -311,10 +326,10 @@ class Bench:
         }
 
 
-def _timed(work: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+def clock_name(device: str) -> str:
+    """On one CPU thread the time of this process, which other work on the machine does not
+    change."""
+    return "processor" if device == "cpu" and torch.get_num_threads() == 1 else "wall"
 
 
 def skipping(folder: Path) -> list[dict[str, Any]]:
@@ -366,6 +381,7 @@ def machine(device: str) -> dict[str, Any]:
         "cpu": cpu,
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "clock": clock_name(device),
         "load_average": os.getloadavg()[0],
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
         "torch": torch.__version__,
