@@ -1,0 +1,1 @@
+"""Evaluation: all tasks and modes at one checkpoint, with intervals, pictures and calibration."""

@@ -1,0 +1,85 @@
+"""Temperatures that make stated probabilities true, found on validation data.
+
+One temperature per task over all modes that AUTO may choose from: the robot is told one number
+whichever way it was reached. Writes them, and the order of AUTO's modes, into the checkpoint's
+`ipt.json`, and what was found into `calibration.json` beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ipt_model.question import Mode, Task
+from ipt_model.recipe import Recipe
+from ipt_training.evaluation.metrics import (
+    calibration_error,
+    fit_temperature,
+    reliability,
+    share_of,
+)
+from ipt_training.evaluation.records import Record
+
+FILE_NAME = "calibration.json"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """temperatures by task; tables: per task and mode, ECE before and after and the reliability
+    curves; auto: modes by their accuracy, best first."""
+
+    temperatures: dict[Task, float]
+    tables: dict[str, dict[str, Any]]
+    auto: tuple[Mode, ...]
+
+
+def calibrate(records: Sequence[Record], modes: Sequence[Mode]) -> Calibration:
+    """Fit on these records; only modes ANSWER and IMAGINE count."""
+    own = [m for m in modes if m in (Mode.ANSWER, Mode.IMAGINE)]
+    temperatures: dict[Task, float] = {}
+    tables: dict[str, dict[str, Any]] = {}
+    for task in dict.fromkeys(r.task for r in records):
+        of_task = [r for r in records if r.task is task]
+        read = [(r, r.replies[m]) for r in of_task for m in own]
+        read = [(r, reply) for r, reply in read if reply.log_probabilities]
+        temperature = fit_temperature(
+            [reply.log_probabilities for _, reply in read], [r.answer_index for r, _ in read]
+        )
+        temperatures[task] = round(temperature, 4)
+        tables[task.value] = {
+            mode.value: _table(of_task, mode, temperatures[task]) for mode in own
+        }
+    accuracy = {m: share_of([r.right(m) for r in records]).value for m in own}
+    auto = tuple(sorted(own, key=lambda m: -accuracy[m]))
+    return Calibration(temperatures, tables, auto)
+
+
+def _table(records: Sequence[Record], mode: Mode, temperature: float) -> dict[str, Any]:
+    read = [r for r in records if r.replies[mode].log_probabilities]
+    right = [r.right(mode) for r in read]
+    before = [max(r.replies[mode].probabilities()) for r in read]
+    after = [max(r.replies[mode].probabilities(temperature)) for r in read]
+    return {
+        "n": len(read),
+        "temperature": temperature,
+        "ece_before": round(calibration_error(before, right), 4),
+        "ece_after": round(calibration_error(after, right), 4),
+        "reliability_before": [asdict(b) for b in reliability(before, right)],
+        "reliability_after": [asdict(b) for b in reliability(after, right)],
+    }
+
+
+def write_calibration(folder: Path, found: Calibration, facts: Mapping[str, Any]) -> None:
+    """Into `ipt.json` and `calibration.json` of a checkpoint folder."""
+    recipe = Recipe.load(folder)
+    replace(recipe, temperature=found.temperatures, auto=found.auto).save(folder)
+    data = {
+        **facts,
+        "temperature": {t.value: v for t, v in found.temperatures.items()},
+        "auto": [m.value for m in found.auto],
+        "tables": found.tables,
+    }
+    (folder / FILE_NAME).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,198 @@
+"""What is kept of every asked example, and how records add up to tables.
+
+A record holds answers and scores, no pictures, so that thousands fit and the same summary can be
+made again. Sub-categories are weighed alike in `balanced`, as the published tables do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ipt_model.maps import MapView, read_map
+from ipt_model.question import Mode, Outcome, Task
+from ipt_training.evaluation.asking import Reply
+from ipt_training.evaluation.metrics import calibration_error, psnr, share_of, ssim
+from ipt_training.evaluation.objects import judge_object, object_pixels
+from ipt_training.example import Example
+
+
+@dataclass(frozen=True)
+class MapScores:
+    """A completed map on unknown cells alone: the drawing, inpainting, and leaving unknown at one
+    half. (IoU of occupied cells, Brier score) each."""
+
+    drawn: tuple[float, float]
+    inpainted: tuple[float, float]
+    unknown: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class PictureScores:
+    """How good one imagination is. present, side: of the things the answer is about, those that
+    can be judged."""
+
+    psnr: float
+    ssim: float
+    present: tuple[bool, ...]
+    side: tuple[bool, ...]
+    map: MapScores | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One example, all modes."""
+
+    number: int
+    task: Task
+    variant: str
+    subcategory: str
+    answer_index: int
+    options: int
+    replies: Mapping[Mode, Reply]
+    picture: PictureScores | None
+
+    def right(self, mode: Mode) -> bool:
+        return self.replies[mode].index == self.answer_index
+
+
+def record_of(number: int, example: Example, replies: Mapping[Mode, Reply]) -> Record:
+    """Score one example's replies; the pictures themselves are let go."""
+    imagined = replies[Mode.IMAGINE].imagined if Mode.IMAGINE in replies else None
+    return Record(
+        number,
+        example.question.task,
+        example.variant,
+        example.subcategory,
+        example.answer_index,
+        len(example.question.options),
+        replies,
+        None if imagined is None else judge_picture(example, imagined),
+    )
+
+
+def judge_picture(example: Example, imagined: np.ndarray) -> PictureScores:
+    """Score an imagination against the true view. It is brought to the true view's size first."""
+    from ipt_model.transforms import resize
+
+    truth = example.imagination
+    drawn = resize(imagined, truth.shape[1], truth.shape[0])
+    found = [judge_object(truth, drawn, pixel) for pixel in object_pixels(example)]
+    judged = [one for one in found if one is not None]
+    return PictureScores(
+        psnr(truth, drawn),
+        ssim(truth, drawn),
+        tuple(one.present for one in judged),
+        tuple(one.side for one in judged if one.side is not None),
+        _map_scores(example, imagined),
+    )
+
+
+def _map_scores(example: Example, imagined: np.ndarray) -> MapScores | None:
+    if example.question.task is not Task.CLEARANCE or "cells_true" not in example.facts:
+        return None
+    from ipt_training.tasks.clearance import completion_scores, grids_of, inpainted
+
+    truth, seen = grids_of(example.facts)
+    x_min, y_min, side_m = example.facts["map_view"]
+    view = MapView(x_min, y_min, side_m, imagined.shape[0])
+    half = np.full(truth.cells.shape, 0.5)
+    scores = [
+        completion_scores(probability, truth, seen)
+        for probability in (read_map(imagined, view, truth), inpainted(seen), half)
+    ]
+    drawn, filled, unknown = ((s.iou, s.brier) for s in scores)
+    return MapScores(drawn, filled, unknown)
+
+
+# -- tables
+def summary(
+    records: Sequence[Record], modes: Sequence[Mode], temperature: Mapping[Task, float]
+) -> dict[str, Any]:
+    """Everything that is reported, by task."""
+    out: dict[str, Any] = {}
+    for task in dict.fromkeys(r.task for r in records):
+        own = [r for r in records if r.task is task]
+        part: dict[str, Any] = {
+            "n": len(own),
+            "chance": round(float(np.mean([1 / r.options for r in own])), 4),
+            "modes": {},
+        }
+        for mode in modes:
+            part["modes"][mode.value] = mode_summary(own, mode, temperature.get(task, 1.0))
+        if any(r.picture is not None for r in own):
+            part["imagination"] = imagination_summary(own)
+            part["imagination_by_variant"] = _grouped(
+                own, lambda r: r.variant, imagination_summary
+            )
+        out[task.value] = part
+    return out
+
+
+def mode_summary(records: Sequence[Record], mode: Mode, temperature: float) -> dict[str, Any]:
+    """Accuracy in all, balanced and by kind; unparsable share; calibration of what was read."""
+    read = [r for r in records if r.replies[mode].log_probabilities]
+    confidence = [max(r.replies[mode].probabilities(temperature)) for r in read]
+    plain = [max(r.replies[mode].probabilities()) for r in read]
+    flags = [r.right(mode) for r in read]
+
+    def accuracy(some: Sequence[Record]) -> dict[str, object]:
+        return share_of([r.right(mode) for r in some]).to_dict()
+
+    by_kind = _grouped(records, lambda r: r.subcategory, accuracy)
+    unparsable = [r.replies[mode].outcome is Outcome.UNPARSABLE for r in records]
+    return {
+        "accuracy": accuracy(records),
+        "balanced": _rounded([float(v["share"]) for v in by_kind.values()]),
+        "by_subcategory": by_kind,
+        "by_variant": _grouped(records, lambda r: r.variant, accuracy),
+        "unparsable": share_of(unparsable).to_dict(),
+        "ece": _finite(calibration_error(confidence, flags)),
+        "ece_uncalibrated": _finite(calibration_error(plain, flags)),
+        "mean_confidence": _rounded(confidence),
+    }
+
+
+def imagination_summary(records: Sequence[Record]) -> dict[str, Any]:
+    """Means over the drawn pictures; object shares with intervals; maps where there are any."""
+    pictures = [r.picture for r in records if r.picture is not None]
+    maps = [p.map for p in pictures if p.map is not None]
+    out: dict[str, Any] = {
+        "n": len(pictures),
+        "psnr_db": _rounded([min(p.psnr, 99.0) for p in pictures]),
+        "ssim": _rounded([p.ssim for p in pictures]),
+    }
+    for name in ("present", "side"):
+        flags = [flag for p in pictures for flag in getattr(p, name)]
+        if flags:
+            out[f"object_{name}"] = share_of(flags).to_dict()
+    for name in ("drawn", "inpainted", "unknown") if maps else ():
+        values = [getattr(m, name) for m in maps]
+        out[f"map_{name}"] = {
+            "iou": _rounded([iou for iou, _ in values]),
+            "brier": _rounded([brier for _, brier in values]),
+        }
+    return out
+
+
+def _grouped(
+    records: Iterable[Record],
+    key: Callable[[Record], str],
+    value: Callable[[Sequence[Record]], dict[str, Any]],
+) -> dict[str, dict[str, Any]]:
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(key(record), []).append(record)
+    return {name: value(some) for name, some in sorted(groups.items())}
+
+
+def _rounded(values: Sequence[float]) -> float | None:
+    return round(float(np.mean(values)), 4) if len(values) else None
+
+
+def _finite(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 4)

@@ -1,0 +1,1 @@
+"""Training the model: sequences, losses, optimiser, checkpoints and the loop that joins them."""

@@ -1,0 +1,187 @@
+"""Training the small VAE whose latents a fresh model reads and draws, before anything else.
+
+Pictures of a dataset in, a folder with `ae.safetensors` and a configuration out. The last thing
+that training finds are shift and scale, so that latents have mean 0 and deviation 1 over the data:
+what the flow expects.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ipt_model.checkpoint import save_folder
+from ipt_model.config import BagelConfig
+from ipt_model.model import BagelModel
+from ipt_model.recipe import Recipe
+from ipt_model.vae import LatentCodec
+from ipt_training.datasets.parquet import Dataset
+from ipt_training.datasets.schema import decode_image
+
+
+@dataclass(frozen=True)
+class VaeSettings:
+    """steps of `batch` square cut-outs of `crop` pixels. gradient: weight of the differences
+    between neighbouring pixels, which keep edges sharp; kl: of the divergence from a unit normal,
+    only so much that the latents stay bounded."""
+
+    steps: int = 2000
+    batch: int = 32
+    crop: int = 64
+    rate: float = 2e-3
+    warmup: int = 50
+    gradient: float = 1.0
+    kl: float = 1e-4
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class VaeReport:
+    """Losses of one step, per pixel and channel in [-1, 1], and the mean PSNR in dB."""
+
+    step: int
+    l1: float
+    gradient: float
+    kl: float
+    psnr: float
+
+
+class PictureSource:
+    """Random pictures of a dataset as [n, 3, crop, crop] float32 in [-1, 1]; a few hundred rows
+    are kept decoded and replaced one by one."""
+
+    def __init__(self, dataset: Dataset, recipe: Recipe, seed: int, kept_rows: int = 2048) -> None:
+        self.dataset, self.recipe = dataset, recipe
+        self.chance = np.random.default_rng([seed, 0xAE])
+        self.pictures: list[np.ndarray] = []
+        order = self.chance.permutation(len(dataset))[:kept_rows]
+        for row in np.sort(order).tolist():
+            for data in dataset[row].images:
+                self.pictures.append(recipe.image_sizes.vae_picture(decode_image(data)))
+
+    def batch(self, count: int, crop: int) -> Tensor:
+        """Cut-outs at random places, half of them mirrored."""
+        out = np.empty((count, crop, crop, 3), np.uint8)
+        for k in range(count):
+            picture = self.pictures[int(self.chance.integers(len(self.pictures)))]
+            if min(picture.shape[:2]) < crop:
+                raise ValueError(
+                    f"crop: pictures have {picture.shape[0]} x {picture.shape[1]} pixels, "
+                    f"no cut-out of {crop} fits"
+                )
+            row, column = (int(self.chance.integers(n - crop + 1)) for n in picture.shape[:2])
+            cut = picture[row : row + crop, column : column + crop]
+            out[k] = cut[:, ::-1] if self.chance.random() < 0.5 else cut
+        return (torch.from_numpy(out).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5
+
+
+def reconstruction_losses(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean absolute error of pixels and of differences between neighbours, at two scales."""
+    l1 = (x - y).abs().mean()
+    edges = torch.zeros((), device=x.device)
+    for _ in range(2):
+        for axis in (2, 3):
+            edges = edges + (x.diff(dim=axis) - y.diff(dim=axis)).abs().mean()
+        x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
+    return l1, edges / 4
+
+
+def train_autoencoder(
+    codec: LatentCodec,
+    pictures: PictureSource,
+    settings: VaeSettings,
+    device: torch.device | str = "cpu",
+    on_step: Callable[[VaeReport], None] | None = None,
+) -> LatentCodec:
+    """Train in place; returned in evaluation mode with the average of the last weights."""
+    torch.manual_seed(settings.seed)
+    vae = codec.autoencoder.to(device).train()
+    parameters = list(vae.parameters())
+    average = [p.detach().clone() for p in parameters]
+    optimiser = torch.optim.AdamW(parameters, lr=settings.rate, betas=(0.9, 0.95), weight_decay=0)
+    for step in range(settings.steps):
+        up = min(1.0, (step + 1) / max(1, settings.warmup))
+        down = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+        for group in optimiser.param_groups:
+            group["lr"] = settings.rate * up * down
+        x = pictures.batch(settings.batch, settings.crop).to(device)
+        posterior = vae.encode(x).latent_dist
+        y = vae.decode(posterior.sample()).sample
+        l1, edges = reconstruction_losses(x, y)
+        kl = posterior.kl().mean() / posterior.mean[0].numel()
+        (l1 + settings.gradient * edges + settings.kl * kl).backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        with torch.no_grad():
+            decay = min(0.99, (1 + step) / (10 + step))
+            torch._foreach_lerp_(average, parameters, 1 - decay)
+        if on_step is not None:
+            error = ((x - y.detach()).clamp(-2, 2) / 2).square().mean((1, 2, 3))
+            psnr = float((-10 * error.log10()).mean())
+            on_step(VaeReport(step + 1, l1.item(), edges.item(), kl.item(), psnr))
+    with torch.no_grad():
+        for p, mean in zip(parameters, average, strict=True):
+            p.copy_(mean)
+    return codec.eval()
+
+
+@torch.no_grad()
+def latent_moments(
+    codec: LatentCodec, pictures: PictureSource, count: int = 512
+) -> tuple[float, float]:
+    """Mean and deviation of the unscaled latents over some pictures."""
+    raw = []
+    for _ in range(0, count, 32):
+        x = pictures.batch(32, min(p for p in pictures.pictures[0].shape[:2])).to(codec.device)
+        raw.append(codec.autoencoder.encode(x).latent_dist.mode().float())
+    every = torch.cat(raw)
+    return float(every.mean()), float(every.std())
+
+
+@torch.no_grad()
+def reconstruction_psnr(codec: LatentCodec, pictures: PictureSource, count: int = 256) -> float:
+    """Mean PSNR in dB between whole pictures and their 8-bit reconstructions."""
+    size = min(p for p in pictures.pictures[0].shape[:2])
+    out = []
+    for _ in range(0, count, 32):
+        x = pictures.batch(32, size)
+        u8 = ((x * 0.5 + 0.5) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+        decoded = codec.decode(codec.encode(u8)).cpu().clamp(-1, 1)
+        error = ((x - decoded) / 2).square().mean((1, 2, 3))
+        out.append(-10 * error.log10())
+    return float(torch.cat(out).mean())
+
+
+def save_autoencoder(
+    folder: Path, codec: LatentCodec, config: BagelConfig, mean: float, deviation: float
+) -> BagelConfig:
+    """Write the folder that `model.vae` of a training recipe names: configuration and
+    `ae.safetensors`, nothing of the model. Returns the configuration with shift and scale."""
+    config = copy.deepcopy(config)
+    config.vae_config.update(shift_factor=mean, scale_factor=1 / deviation)
+    codec.shape = config.vae
+    with torch.device("meta"):
+        model = BagelModel(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_folder(folder, _Nothing(model), codec)  # type: ignore[arg-type]
+    (folder / "ema.safetensors").unlink()
+    return config
+
+
+class _Nothing:
+    """Stands in for a model of this configuration without weights."""
+
+    def __init__(self, model: BagelModel) -> None:
+        self.config = model.config
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {}

@@ -1,0 +1,67 @@
+"""A head for training only: from what the model knows before it answers to where things are.
+
+The numbers come from an example's facts (the asked object before and after the motion; how many
+counted things each frame shows). It reads the last token of the prompt, so whatever it teaches has
+to be there before the first word of an answer. It is never part of the shipped weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ipt_model.question import Task
+from ipt_training.example import Example
+
+#: Columns of the targets: perspective x, z before and after (m, optical frame), the change of
+#: distance; counting per frame and in all.
+PERSPECTIVE, COUNTING = slice(0, 5), slice(5, 10)
+NUMBERS = 10
+#: Divides metres and counts, so that all columns are about 1.
+SCALE_M, SCALE_COUNT = 3.0, 2.0
+
+
+def auxiliary_targets(example: Example | None) -> np.ndarray:
+    """[NUMBERS] float32, NaN where the example's facts do not say."""
+    targets = np.full(NUMBERS, np.nan, np.float32)
+    if example is None:
+        return targets
+    facts: Mapping[str, Any] = example.facts
+    if example.question.task is Task.PERSPECTIVE and "object_after_m" in facts:
+        before, after = facts["object_before_m"], facts["object_after_m"]
+        change = _ground(after) - _ground(before)
+        metres = (before[0], before[2], after[0], after[2], change)
+        targets[PERSPECTIVE] = np.array(metres, np.float32) / SCALE_M
+    if example.question.task is Task.COUNTING and len(facts.get("per_frame", ())) == 4:
+        counts = (*facts["per_frame"], facts["count"])
+        targets[COUNTING] = np.array(counts, np.float32) / SCALE_COUNT
+    return targets
+
+
+def _ground(point: Sequence[float]) -> float:
+    return float(np.hypot(point[0], point[2]))
+
+
+class AuxiliaryHead(nn.Module):
+    """Hidden states [n, hidden] -> numbers [n, NUMBERS], through one hidden layer."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, NUMBERS)
+        )
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.layers(hidden)
+
+    def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """Sum of the smooth absolute errors over all known numbers, a scalar."""
+        known = ~targets.isnan()
+        said = self(hidden.float())
+        errors = F.smooth_l1_loss(said, torch.where(known, targets, said), reduction="none")
+        return (errors * known).sum()

@@ -1,0 +1,191 @@
+"""The model, VAE, tokenizer and `ipt.json` that a recipe starts from, and the folder it ends in.
+
+A fresh model has the architecture of a preset with the recipe's changes; anything else is a
+checkpoint folder. What no loss can reach is frozen, so that neither memory nor time is spent on
+it.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ipt_model.checkpoint import is_drawing, load_codec, load_model, save_folder
+from ipt_model.config import BagelConfig
+from ipt_model.loading import check, find_folder, sizes_of_tables
+from ipt_model.model import BagelModel
+from ipt_model.presets import preset_folder
+from ipt_model.recipe import FILE_NAME, InputEncodings, Recipe
+from ipt_model.tokenizer import Tokenizer
+from ipt_model.vae import LatentCodec
+from ipt_training.finetune.settings import ModelSettings, Settings, SettingsError
+
+PRESET = "preset:"
+
+
+@dataclass(frozen=True)
+class Start:
+    """Everything training begins with; the codec is frozen and in evaluation mode."""
+
+    model: BagelModel
+    codec: LatentCodec
+    tokenizer: Tokenizer
+    recipe: Recipe
+
+    @property
+    def config(self) -> BagelConfig:
+        return self.model.config
+
+
+def build(settings: Settings, device: torch.device | str = "cpu") -> Start:
+    """Load or make what the recipe's `model` section names, ready for its variant."""
+    wanted = settings.model
+    if wanted.init.startswith(PRESET):
+        folder = preset_folder(wanted.init.removeprefix(PRESET))
+        config = preset_config(wanted, folder)
+        if not wanted.vae:
+            raise SettingsError(
+                "model.vae: a fresh model needs a trained VAE, whose latents it learns to draw; "
+                "give the folder that ipt-train-vae wrote"
+            )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            model = BagelModel(config)
+    else:
+        folder = find_folder(wanted.init)
+        model = load_model(folder, device, getattr(torch, wanted.dtype))
+        config = model.config
+    codec_folder = Path(wanted.vae) if wanted.vae else folder
+    if wanted.vae:
+        config.vae_config = BagelConfig.from_folder(codec_folder).vae_config
+    codec = load_codec(codec_folder, config, device, torch.float32)
+    codec.requires_grad_(False)
+    recipe = trained_recipe(settings, folder, config)
+    tokenizer = Tokenizer.load(folder)
+    check(config, tokenizer, recipe, "all", str(folder))
+    if settings.lora.rank:
+        add_adapters(model, settings)
+    elif settings.variant in ("label", "text_cot"):
+        for name, parameter in model.named_parameters():
+            if is_drawing(name):
+                parameter.requires_grad_(False)
+    return Start(model.to(device), codec.to(device).eval(), tokenizer, recipe)  # type: ignore[arg-type]
+
+
+def preset_config(wanted: ModelSettings, folder: Path) -> BagelConfig:
+    """A preset's configuration with the recipe's entries in place of its own."""
+    config = BagelConfig.from_folder(folder)
+    parts = {name: getattr(config, name) for name in ("llm_config", "vit_config", "vae_config")}
+    changed = {name: {**part, **getattr(wanted, name)} for name, part in parts.items()}
+    others = {
+        name: getattr(config, name)
+        for name in (
+            "special_tokens",
+            "latent_patch_size",
+            "max_latent_size",
+            "vit_max_num_patch_per_side",
+            "connector_act",
+        )
+    }
+    return BagelConfig(**{**others, **changed, **wanted.config})
+
+
+def trained_recipe(settings: Settings, folder: Path, config: BagelConfig) -> Recipe:
+    """`ipt.json` of the model to be: that of `init`, the recipe's changes, and what follows from
+    the variant: which encodings its inputs have and which prompt it knows."""
+    recipe = Recipe.load(folder)
+    if not (folder / FILE_NAME).is_file():
+        recipe = dataclasses.replace(recipe, image_sizes=sizes_of_tables(config))
+    if settings.model.recipe:
+        recipe = Recipe.from_dict(_merged(recipe.to_dict(), settings.model.recipe))
+    inputs = recipe.inputs
+    if settings.variant in ("label", "text_cot"):
+        inputs = InputEncodings(answer=("vit",), imagine=("vit",), given=("vit",))
+    prompt = recipe.prompt
+    if settings.variant == "text_cot":  # knows the thinking prompt alone
+        prompt = dataclasses.replace(prompt, answer_mode_prompt="think")
+    return dataclasses.replace(
+        recipe,
+        model_id=settings.name.replace("_", "-"),
+        inputs=inputs,
+        prompt=prompt,
+        temperature={},
+    )
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    out = dict(below)
+    for name, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(out.get(name), Mapping)
+        out[name] = _merged(out[name], value) if both else value
+    return out
+
+
+# -- adapters
+def add_adapters(model: BagelModel, settings: Settings) -> None:
+    """Freeze the model and put LoRA on the decoder's linear layers, in place."""
+    from peft import LoraConfig, inject_adapter_in_model
+
+    lora = settings.lora
+    suffixes = ("", "_moe_gen") if lora.drawing else ("",)
+    names = "|".join(f"{t}{s}" for t in lora.targets for s in suffixes)
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]
+        lora_dropout=lora.dropout,
+        target_modules=rf"language_model\.model\.layers\.\d+\..*\.({names})",
+        bias="none",
+    )
+    try:
+        inject_adapter_in_model(config, model)
+    except ValueError as error:
+        raise SettingsError(f"lora.targets: {error}") from error
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("lora_" in name)
+        if "lora_" in name:
+            parameter.data = parameter.data.float()
+
+
+@torch.no_grad()
+def merged_weights(model: BagelModel) -> dict[str, Tensor]:
+    """The model's tensors under their own names, adapters added in."""
+    from peft.tuners.lora import LoraLayer
+
+    layers: dict[str, Any] = {
+        name: m for name, m in model.named_modules() if isinstance(m, LoraLayer)
+    }
+    out = {}
+    for name, value in model.state_dict().items():
+        if "lora_" in name:
+            continue
+        owner, _, rest = name.partition(".base_layer")
+        if rest == ".weight" and owner in layers:
+            value = value + layers[owner].get_delta_weight("default").to(value.dtype)
+        out[owner + rest if rest else name] = value
+    return out
+
+
+def export(
+    folder: Path,
+    start: Start,
+    weights: Mapping[str, Tensor],
+    facts: Mapping[str, Any],
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write a folder that `Imaginer.from_pretrained` loads: these weights of the model, VAE,
+    tokenizer and `ipt.json` with `facts` on the training."""
+    with torch.device("meta"):
+        plain = BagelModel(start.config)
+    plain.load_state_dict({k: v.detach().to(dtype=dtype) for k, v in weights.items()}, assign=True)
+    codec = start.codec if dtype is None else copy.deepcopy(start.codec).to(dtype)
+    save_folder(folder, plain, codec, position_tables=False)
+    start.tokenizer.save(folder)
+    recipe = dataclasses.replace(start.recipe, training={**start.recipe.training, **facts})
+    recipe.save(folder)

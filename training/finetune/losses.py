@@ -1,0 +1,127 @@
+"""The model with its losses as one module: a packed batch in, sums of losses out.
+
+Sums, not means: a step's batches differ in size between processes and passes, so whoever adds them
+up divides once, by the counts of the whole step. The means are then those of one process that had
+seen everything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ipt_model.config import BagelConfig
+from ipt_model.model import BagelModel
+from ipt_model.packing import PackedBatch, pack
+from ipt_training.finetune.auxiliary import AuxiliaryHead
+from ipt_training.finetune.sequences import TrainingSequence
+
+#: The parts of a loss, in the order of every tensor of three here.
+PARTS = ("ce", "mse", "auxiliary")
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """Sequences laid out together. ce_weights: per predicted word; mse_weights: per noised token;
+    both 0 for fillers.
+
+    aux_positions: per sequence, the place of its last prompt token in the concatenation.
+    aux_targets: [sequences, numbers], NaN where unknown.
+    """
+
+    packed: PackedBatch
+    ce_weights: Tensor | None
+    mse_weights: Tensor | None
+    aux_positions: Tensor
+    aux_targets: Tensor
+
+    def to(self, device: torch.device | str) -> TrainingBatch:
+        """The same batch on another device."""
+        changes: dict[str, Any] = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            changes[f.name] = None if value is None else value.to(device, non_blocking=True)
+        return replace(self, **changes)
+
+    def counts(self) -> Tensor:
+        """What the summed losses of this batch are divided by: [3] float64."""
+        parts = [torch.zeros(()) if w is None else w for w in (self.ce_weights, self.mse_weights)]
+        parts.append(~self.aux_targets.isnan())
+        return torch.stack([w.double().sum() for w in parts])
+
+
+def make_batch(
+    sequences: list[TrainingSequence],
+    config: BagelConfig,
+    weighting: Literal["token", "sqrt"] = "token",
+    fillers: int = 0,
+) -> TrainingBatch:
+    """Lay sequences out; the last `fillers` of them count nothing."""
+    packed = pack([s.segments for s in sequences], config)
+    starts = np.concatenate([[0], np.cumsum(packed.lengths)])
+    real = starts[len(sequences) - fillers]
+    ce = mse = None
+    if packed.ce_positions is not None:
+        ce = (packed.ce_positions < real).float()
+        if weighting == "sqrt":
+            ce = ce * _per_text(packed.ce_positions).rsqrt()
+    if packed.mse_positions is not None:
+        mse = (packed.mse_positions < real).float()
+    read = np.array([s.read_until for s in sequences])
+    targets = np.stack([s.targets for s in sequences])
+    return TrainingBatch(
+        packed,
+        ce,
+        mse,
+        torch.from_numpy(starts[:-1] + np.maximum(read, 1) - 1),
+        torch.from_numpy(targets),
+    )
+
+
+def _per_text(positions: Tensor) -> Tensor:
+    """For every predicted word how many its text has: texts are runs of neighbouring positions."""
+    breaks = torch.diff(positions, prepend=positions[:1] - 2) != 1
+    text = breaks.cumsum(0) - 1
+    return torch.bincount(text)[text].float()
+
+
+def micro_batches(
+    sequences: list[TrainingSequence], most_tokens: int
+) -> list[list[TrainingSequence]]:
+    """Groups of similar layout that, padded, hold at most `most_tokens` each (or one sequence)."""
+    groups: list[list[TrainingSequence]] = []
+    und = gen = 0
+    for sequence in sorted(sequences, key=lambda s: (s.gen, s.und)):
+        wide, high = max(und, sequence.und), max(gen, sequence.gen)
+        if groups and (len(groups[-1]) + 1) * (wide + high) <= most_tokens:
+            groups[-1].append(sequence)
+            und, gen = wide, high
+        else:
+            groups.append([sequence])
+            und, gen = sequence.und, sequence.gen
+    return groups
+
+
+class LossModule(nn.Module):
+    """What is trained: the model and, where its loss counts, the auxiliary head."""
+
+    def __init__(self, model: BagelModel, auxiliary: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.auxiliary = AuxiliaryHead(model.config.llm.hidden) if auxiliary else None
+
+    def forward(self, batch: TrainingBatch) -> Tensor:
+        """Weighted sums over the batch, [3]."""
+        out = self.model(batch.packed, hidden=self.auxiliary is not None)
+        ce = mse = aux = torch.zeros((), device=batch.aux_targets.device)
+        if out.ce is not None and batch.ce_weights is not None:
+            ce = (out.ce * batch.ce_weights).sum()
+        if out.mse is not None and batch.mse_weights is not None:
+            mse = (out.mse.mean(-1) * batch.mse_weights).sum()
+        if self.auxiliary is not None and out.last_hidden is not None:
+            aux = self.auxiliary.loss(out.last_hidden[batch.aux_positions], batch.aux_targets)
+        return torch.stack([ce, mse, aux])

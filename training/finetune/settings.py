@@ -1,0 +1,312 @@
+"""A training recipe as data: one YAML file, checked before anything is loaded.
+
+`Settings.load(path, overrides)` is the only way in. Every section is a frozen dataclass, so an
+unknown name or a value out of range is refused with the place it stands in. Nothing here knows
+torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from ipt_training.datasets.supervision import VARIANTS, Variant
+
+
+class SettingsError(ValueError):
+    """A recipe that cannot be trained; the message names the entry and what was expected."""
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Where the model comes from.
+
+    init: a checkpoint folder, or `preset:NAME` for a fresh model of a preset's architecture. vae:
+        the folder whose frozen `ae.safetensors` is used; empty takes `init`'s own.
+    llm_config, vit_config, vae_config, config: entries that replace the preset's. recipe: entries
+        of `ipt.json` that replace those of `init`. dtype: of the stored weights; training itself
+        wants float32 unless the frozen part is large.
+    """
+
+    init: str = "preset:ipt_tiny"
+    vae: str = ""
+    llm_config: dict[str, Any] = field(default_factory=dict)
+    vit_config: dict[str, Any] = field(default_factory=dict)
+    vae_config: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What is learned from.
+
+    train, validation: dataset folders; a training folder may be left out for `fresh`, a plan for
+        examples made on the fly (entries of `datasets.plan.Plan`) by `workers` processes.
+    tasks: kept tasks, empty for all. memory: keep the encoded rows in memory after first reading.
+    """
+
+    train: str = ""
+    validation: str = ""
+    fresh: dict[str, Any] = field(default_factory=dict)
+    tasks: tuple[str, ...] = ()
+    memory: bool = False
+    workers: int = 2
+
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """examples: per optimiser step, over all processes. tokens: most padded tokens run at once in
+    one process."""
+
+    examples: int = 128
+    tokens: int = 16384
+
+
+@dataclass(frozen=True)
+class FlowSettings:
+    """draws: noise draws of each drawn picture, which share its context. shift: of the training
+    times, 1 as published."""
+
+    draws: int = 1
+    shift: float = 1.0
+
+
+@dataclass(frozen=True)
+class DropoutSettings:
+    """Probabilities that a condition is left out: question texts, and the clean VAE and ViT copy
+    of a drawn picture. Input pictures and predicted texts always stay."""
+
+    text: float = 0.1
+    vae: float = 0.3
+    vit: float = 0.3
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """Weights of the parts. weighting: `token` counts every word alike, `sqrt` gives a text of n
+    words the weight of sqrt(n). auxiliary: of the training-only head, 0 leaves it out."""
+
+    ce: float = 1.0
+    mse: float = 1.0
+    auxiliary: float = 0.0
+    weighting: Literal["token", "sqrt"] = "token"
+    letter_exercises: int = 0
+
+
+@dataclass(frozen=True)
+class OptimiserSettings:
+    """AdamW, linear warm-up, constant, and over the last `decay` share of all steps down to
+    `final` of the rate."""
+
+    rate: float = 1e-5
+    betas: tuple[float, float] = (0.9, 0.95)
+    eps: float = 1e-15
+    weight_decay: float = 0.0
+    warmup: int = 2000
+    decay: float = 0.0
+    final: float = 0.05
+    clip: float = 1.0
+    average: float = 0.9999
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    """Low-rank adapters on the decoder's linear layers; rank 0 trains the model itself."""
+
+    rank: int = 0
+    alpha: float = 32.0
+    dropout: float = 0.0
+    targets: tuple[str, ...] = (
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+    )
+    drawing: bool = True
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Bookkeeping. precision: of the computation. shard: spread weights over processes (FSDP2).
+
+    save, log, validate: every so many steps; 0 is never (the last step is always saved).
+    validation_examples: per look at the validation split. keep: checkpoints that stay.
+    """
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    checkpointing: bool = False
+    shard: bool = False
+    save: int = 500
+    log: int = 10
+    validate: int = 0
+    validation_examples: int = 256
+    keep: int = 2
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One training run. examples: shown in all, counted over processes, every showing once."""
+
+    name: str
+    variant: Variant
+    examples: int
+    seed: int = 0
+    model: ModelSettings = field(default_factory=ModelSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    batch: BatchSettings = field(default_factory=BatchSettings)
+    flow: FlowSettings = field(default_factory=FlowSettings)
+    dropout: DropoutSettings = field(default_factory=DropoutSettings)
+    loss: LossSettings = field(default_factory=LossSettings)
+    optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    run: RunSettings = field(default_factory=RunSettings)
+
+    def __post_init__(self) -> None:
+        checks = (
+            ("variant", self.variant in VARIANTS, f"one of {', '.join(VARIANTS)}"),
+            ("examples", self.examples >= 1, "at least 1"),
+            ("batch.examples", self.batch.examples >= 1, "at least 1"),
+            ("batch.tokens", self.batch.tokens >= 64, "at least 64"),
+            ("flow.draws", self.flow.draws >= 1, "at least 1"),
+            ("flow.shift", self.flow.shift > 0, "a positive number"),
+            ("optimiser.rate", self.optimiser.rate > 0, "a positive number"),
+            ("optimiser.decay", 0 <= self.optimiser.decay <= 1, "0 to 1"),
+            ("optimiser.average", 0 <= self.optimiser.average < 1, "0 up to below 1"),
+            ("run.keep", self.run.keep >= 1, "at least 1"),
+            *(
+                (f"dropout.{name}", 0 <= getattr(self.dropout, name) < 1, "0 up to below 1")
+                for name in ("text", "vae", "vit")
+            ),
+        )
+        for name, holds, expected in checks:
+            if not holds:
+                given = self
+                for part in name.split("."):
+                    given = getattr(given, part)
+                raise SettingsError(f"{name}: expected {expected}, got {given!r}")
+        if bool(self.data.train) == bool(self.data.fresh):
+            raise SettingsError(
+                "data: expected either `train` (a dataset folder) or `fresh` (a plan), "
+                f"got {'both' if self.data.train else 'neither'}"
+            )
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return max(1, self.examples // self.batch.examples)
+
+    @property
+    def draws_pictures(self) -> bool:
+        """Whether any sequence has a picture under the flow loss."""
+        return self.variant in ("ipt", "mixed", "ipt_wrong")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as YAML and JSON hold them."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    def digest(self) -> str:
+        """A name for everything that decides the losses; where results are written does not."""
+        data = self.to_dict()
+        for name in ("save", "log", "keep", "validate", "validation_examples"):
+            del data["run"][name]
+        text = json.dumps(data, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @staticmethod
+    def load(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
+        """Read a recipe; overrides are `section.name=value`, the value in YAML."""
+        try:
+            data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError) as error:
+            raise SettingsError(f"{path}: cannot be read as YAML: {error}") from error
+        if not isinstance(data, dict):
+            raise SettingsError(f"{path}: expected a mapping, found {type(data).__name__}")
+        for override in overrides:
+            _override(data, override)
+        try:
+            return Settings.from_dict(data)
+        except SettingsError as error:
+            raise SettingsError(f"{path}: {error}") from error
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> Settings:
+        """Check and convert plain values."""
+        settings = _build(Settings, data, "")
+        assert isinstance(settings, Settings)
+        return settings
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    name, equals, value = override.partition("=")
+    if not equals:
+        raise SettingsError(f"override {override!r}: expected section.name=value")
+    *sections, last = name.strip().split(".")
+    for section in sections:
+        inner = data.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise SettingsError(f"override {override!r}: {section} is no section")
+        data = inner
+    data[last] = yaml.safe_load(value)
+
+
+def _build(kind: type, data: Any, where: str) -> Any:
+    """A dataclass from a mapping, recursively, with errors that name the entry."""
+    if not isinstance(data, dict):
+        raise SettingsError(f"{where or 'recipe'}: expected a mapping, got {data!r}")
+    hints = typing.get_type_hints(kind)
+    known = {f.name: f for f in dataclasses.fields(kind)}
+    if unknown := sorted(set(data) - set(known)):
+        raise SettingsError(f"{where or 'recipe'}: unknown {unknown}, known are {sorted(known)}")
+    required = [
+        n
+        for n, f in known.items()
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
+    if missing := [n for n in required if n not in data]:
+        raise SettingsError(f"{where or 'recipe'}: lacks {missing}")
+    prefix = f"{where}." if where else ""
+    return kind(**{n: _convert(hints[n], v, prefix + n) for n, v in data.items()})
+
+
+def _convert(kind: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(kind):
+        return _build(typing.cast(type, kind), value, where)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        if value not in arguments:
+            raise SettingsError(f"{where}: expected one of {list(arguments)}, got {value!r}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise SettingsError(f"{where}: expected a list, got {value!r}")
+        if arguments[-1] is not Ellipsis and len(value) != len(arguments):
+            raise SettingsError(f"{where}: expected {len(arguments)} entries, got {value!r}")
+        return tuple(_convert(arguments[0], v, where) for v in value)
+    plain = origin if isinstance(origin, type) else kind
+    if plain is float and isinstance(value, str):  # YAML 1.1 takes 1e-5 for a word
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if plain is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    fits = isinstance(value, plain) and (plain is bool or not isinstance(value, bool))
+    if isinstance(kind, types.UnionType) or not fits:
+        raise SettingsError(
+            f"{where}: expected {getattr(plain, '__name__', plain)}, got {value!r}"
+        )
+    return value

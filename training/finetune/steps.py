@@ -1,0 +1,88 @@
+"""What one optimiser step needs, prepared ahead: this process's share of the step's showings as
+packed batches.
+
+A step's content depends on its number, the number of processes and nothing else, so a data loader
+may prepare steps in any process and in any order, and a resumed run asks for the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from ipt_model.config import BagelConfig
+from ipt_training.finetune.losses import TrainingBatch, make_batch, micro_batches
+from ipt_training.finetune.sequences import SequenceMaker
+from ipt_training.finetune.settings import Settings
+from ipt_training.finetune.sources import Source
+
+#: Room below the seeds of training for those of validation and exercises.
+EXERCISE_NUMBERS = 1 << 40
+
+
+class StepMaker(Dataset[list[TrainingBatch]]):
+    """`maker[step]` is the list of batches that this process runs in that step."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        config: BagelConfig,
+        source: Source,
+        maker: SequenceMaker,
+        rank: int = 0,
+        world_size: int = 1,
+        words: tuple[str, ...] = (),
+    ) -> None:
+        self.settings, self.config, self.source, self.maker = settings, config, source, maker
+        self.rank, self.world_size, self.words = rank, world_size, words
+
+    def __len__(self) -> int:
+        return self.settings.steps
+
+    def __getitem__(self, step: int) -> list[TrainingBatch]:
+        examples = self.settings.batch.examples
+        numbers = range(step * examples, (step + 1) * examples)[self.rank :: self.world_size]
+        sequences = [self.maker.sequence(self.source.show(n)) for n in numbers]
+        exercises = self.settings.loss.letter_exercises
+        first = EXERCISE_NUMBERS + step * exercises
+        sequences += [
+            self.maker.letter_exercise(n, self.words)
+            for n in range(first, first + exercises)[self.rank :: self.world_size]
+        ]
+        batches = []
+        for group in micro_batches(sequences, self.settings.batch.tokens):
+            fillers = int(self.world_size > 1 and self.settings.draws_pictures)
+            group = group + [self.maker.filler()] * fillers
+            batches.append(make_batch(group, self.config, self.settings.loss.weighting, fillers))
+        return batches
+
+    def filler(self) -> TrainingBatch:
+        """A batch that touches every weight and counts nothing."""
+        return make_batch([self.maker.filler()], self.config, fillers=1)
+
+
+def loader(
+    steps: StepMaker, first: int, workers: int, on_start: Callable[[int], None] | None = None
+) -> Iterator[list[TrainingBatch]]:
+    """Steps from `first` on, prepared by `workers` processes (0: by this one, when asked for)."""
+    more: dict[str, Any] = {}
+    if workers:
+        # spawned: a forked open3d or tokenizer pool hangs
+        more = {"multiprocessing_context": "spawn", "prefetch_factor": 2}
+    return iter(
+        DataLoader(
+            steps,
+            batch_size=None,
+            sampler=range(first, len(steps)),
+            num_workers=workers,
+            worker_init_fn=on_start or _one_thread,
+            **more,
+        )
+    )
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)
