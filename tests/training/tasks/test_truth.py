@@ -1,4 +1,4 @@
-"""The geometry behind every answer, on more than a thousand scenes, checked without the sampler."""
+"""The geometry behind every answer, on more than a thousand scenes, without the sampler."""
 
 from __future__ import annotations
 
@@ -219,9 +219,7 @@ def test_clearance_agrees_with_the_occupancy_of_the_world(examples: Examples) ->
         facts = example.facts
         truth, seen = grids_of(facts)
         path = np.array(facts["path_m"])
-        dense = np.concatenate(
-            [np.linspace(a, b, 12) for a, b in itertools.pairwise(path)]
-        )
+        dense = np.concatenate([np.linspace(a, b, 12) for a, b in itertools.pairwise(path)])
         values = truth.values(dense)
         assert (example.answer == "yes") == bool((values == 0).all())
         assert (example.answer == "yes") == (example.subcategory == "clear")
