@@ -140,7 +140,7 @@ IPT_PARAMETERS = (
     Parameter(
         "pose_timeout_s",
         0.1,
-        "With pose_source tf: how long to wait for the transform at the image's stamp, s.",
+        "How long to wait for the pose at an image's stamp that has not come yet, s.",
         minimum=0.0,
         maximum=2.0,
     ),

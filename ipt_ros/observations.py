@@ -12,8 +12,7 @@ import numpy as np
 
 from ipt_ros.conversions import Intrinsics, camera_info_to_intrinsics
 from ipt_ros.errors import ErrorCode, GoalError
-from ipt_ros.images import depth_to_metres, image_to_rgb
-from ipt_ros.pose_source import PoseSource
+from ipt_ros.images import compressed_to_rgb, depth_to_metres, image_to_rgb
 from ipt_ros.view_memory import Frame
 
 
@@ -33,10 +32,11 @@ class Observation:
     world_from_camera: np.ndarray
 
 
-def observe(frame: Frame, poses: PoseSource, rectified: bool = False) -> Observation:
+def observe(frame: Frame, world_from_camera: np.ndarray, rectified: bool = False) -> Observation:
     """Decode a frame; what is wrong with it becomes an error that names the camera."""
     try:
-        rgb = image_to_rgb(frame.image)
+        compressed = hasattr(frame.image, "format")  # CompressedImage has no encoding
+        rgb = compressed_to_rgb(frame.image) if compressed else image_to_rgb(frame.image)
         size = (rgb.shape[1], rgb.shape[0])
         intrinsics = camera_info_to_intrinsics(frame.info, size, rectified)
         depth = None if frame.depth is None else depth_to_metres(frame.depth)
@@ -48,5 +48,4 @@ def observe(frame: Frame, poses: PoseSource, rectified: bool = False) -> Observa
             f"{frame.camera}: depth is {depth.shape[1]}x{depth.shape[0]}, the image is "
             f"{rgb.shape[1]}x{rgb.shape[0]}; depth must be registered to the colour camera",
         )
-    pose = poses.camera(frame.camera, frame.frame_id, frame.stamp_ns)
-    return Observation(frame.stamp_ns, frame.frame_id, rgb, depth, intrinsics, pose)
+    return Observation(frame.stamp_ns, frame.frame_id, rgb, depth, intrinsics, world_from_camera)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,8 +28,10 @@ BODY_FROM_OPTICAL = np.array(
 class PoseSource(Protocol):
     fixed_frame: str
 
-    def camera(self, camera: str, frame_id: str, stamp_ns: int) -> np.ndarray:
-        """Fixed frame from optical camera at the stamp, 4 x 4."""
+    def camera(self, camera: str, frame_id: str, stamp_ns: int, wait: bool = False) -> np.ndarray:
+        """Fixed frame from optical camera at the stamp, 4 x 4. wait: up to pose_timeout_s for what
+        is still on its way; never on the thread that receives it.
+        """
 
     def frame(self, frame_id: str, stamp_ns: int) -> np.ndarray:
         """Fixed frame from any frame that a goal may name, 4 x 4."""
@@ -46,6 +49,7 @@ class OdometryPose:
 
         self.fixed_frame = values.fixed_frame
         self._base_frame = values.base_frame
+        self._timeout_s = values.pose_timeout_s
         self._history = PoseHistory()
         self._frame_seen: str | None = None
         self._error: GoalError | None = None
@@ -67,7 +71,18 @@ class OdometryPose:
         self._error = None
         self._history.put(stamp_to_ns(message.header.stamp), pose)
 
-    def _base(self, stamp_ns: int) -> np.ndarray:
+    def _base(self, stamp_ns: int, wait: bool = False) -> np.ndarray:
+        # the pose of the newest image may be the next message to be read
+        deadline = time.monotonic() + (self._timeout_s if wait else 0.0)
+        while True:
+            try:
+                return self._base_now(stamp_ns)
+            except GoalError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.005)
+
+    def _base_now(self, stamp_ns: int) -> np.ndarray:
         if self._error is not None:
             raise self._error
         if self._frame_seen not in (None, self.fixed_frame):
@@ -78,9 +93,9 @@ class OdometryPose:
             )
         return self._history.at(stamp_ns)
 
-    def camera(self, camera: str, frame_id: str, stamp_ns: int) -> np.ndarray:
+    def camera(self, camera: str, frame_id: str, stamp_ns: int, wait: bool = False) -> np.ndarray:
         self._optical_frames[frame_id] = camera
-        return self._base(stamp_ns) @ self._mounts[camera]
+        return self._base(stamp_ns, wait) @ self._mounts[camera]
 
     def frame(self, frame_id: str, stamp_ns: int) -> np.ndarray:
         if frame_id == self.fixed_frame:
@@ -122,6 +137,7 @@ class TfPose:
         self.fixed_frame = values.fixed_frame
         self._time = Time
         self._timeout = Duration(seconds=values.pose_timeout_s)
+        self._no_time = Duration()
         self._errors = tf2_ros.TransformException
         self._buffer = tf2_ros.Buffer(node=node)
         # A node and a thread of its own: a look-up waits for transforms that the cameras' executor
@@ -152,14 +168,15 @@ class TfPose:
         with contextlib.suppress(ExternalShutdownException):
             self._executor.spin()
 
-    def _lookup(self, frame_id: str, stamp_ns: int) -> np.ndarray:
+    def _lookup(self, frame_id: str, stamp_ns: int, wait: bool) -> np.ndarray:
         stamp = self._time(nanoseconds=stamp_ns)
-        transform = self._buffer.lookup_transform(self.fixed_frame, frame_id, stamp, self._timeout)
+        timeout = self._timeout if wait else self._no_time
+        transform = self._buffer.lookup_transform(self.fixed_frame, frame_id, stamp, timeout)
         return transform_to_matrix(transform.transform)
 
-    def camera(self, camera: str, frame_id: str, stamp_ns: int) -> np.ndarray:
+    def camera(self, camera: str, frame_id: str, stamp_ns: int, wait: bool = False) -> np.ndarray:
         try:
-            return self._lookup(frame_id, stamp_ns)
+            return self._lookup(frame_id, stamp_ns, wait)
         except self._errors as error:
             raise GoalError(
                 ErrorCode.NO_POSE,
@@ -170,7 +187,7 @@ class TfPose:
         if frame_id == self.fixed_frame:
             return np.eye(4)
         try:
-            return self._lookup(frame_id, stamp_ns)
+            return self._lookup(frame_id, stamp_ns, wait=True)
         except self._errors as error:
             raise GoalError(
                 ErrorCode.UNKNOWN_FRAME,

@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ipt_ros.camera_input import CameraInput, sensor_qos
 from ipt_ros.diagnostics import Rate
 from ipt_ros.errors import ErrorCode, GoalError
@@ -95,8 +97,8 @@ class Senses:
                 with contextlib.suppress(GoalError):
                     self.keyframes.offer(frame, self._pose_of)
 
-    def _pose_of(self, frame: Frame) -> Any:
-        return self.poses.camera(frame.camera, frame.frame_id, frame.stamp_ns)
+    def _pose_of(self, frame: Frame, wait: bool = False) -> np.ndarray:
+        return self.poses.camera(frame.camera, frame.frame_id, frame.stamp_ns, wait)
 
     # -- what is known ----------------------------------------------------------------------------
 
@@ -107,7 +109,8 @@ class Senses:
     def newest_view(self) -> Observation:
         """The newest complete view of the first camera."""
         values = self._live.values
-        return observe(self._newest(values.cameras[0]), self.poses, values.rectified)
+        frame = self._newest(values.cameras[0])
+        return observe(frame, self._pose_of(frame, wait=True), values.rectified)
 
     def check_view(self) -> None:
         """Raises when the newest view is stale or its pose is not known; decodes nothing."""
@@ -119,9 +122,9 @@ class Senses:
         return frame.stamp_ns, self._pose_of(frame)
 
     def remembered_views(self) -> list[Observation]:
-        """The keyframes, oldest first."""
+        """The keyframes, oldest first, from where they were taken."""
         rectified = self._live.values.rectified
-        return [observe(k.frame, self.poses, rectified) for k in self.keyframes.all()]
+        return [observe(k.frame, k.world_from_camera, rectified) for k in self.keyframes.all()]
 
     def latest_map(self) -> Any:
         if self._map is None:

@@ -190,6 +190,24 @@ def test_the_same_seed_draws_the_same_bytes_of_the_same_view(tester, clients, ro
     assert pictures[0] == pictures[1]
 
 
+def test_a_count_uses_keyframes_older_than_the_odometry_that_is_kept(tester, clients, robot):
+    """Views in two directions, the first taken so long ago that its odometry is gone."""
+    first = robot.sent[-1]
+
+    def elsewhere(messages):
+        messages["odometry"].pose.pose.orientation.z = 0.7
+        messages["odometry"].pose.pose.orientation.w = 0.7
+        return messages
+
+    robot.wrong = elsewhere
+    # the history holds 400 poses, 20 s of this robot
+    until(lambda: len(robot.sent) > 450 + robot.sent.index(first), "time passes", 60)
+    _, result = ask(tester, clients, CountObjects.Goal(category="chair", mode="answer"))
+    assert result.error_code == 0, result.error_msg
+    stamps = [stamp_to_ns(s) for s in result.answer.provenance.source_stamps]
+    assert len(stamps) == 2 and stamps[0] <= first + 10**9
+
+
 def test_answer_mode_draws_nothing(tester, clients):
     _, result = ask(tester, clients, question())
     assert result.imagined_view.image.height == 0
