@@ -8,7 +8,7 @@ it stopped by counting on.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor
@@ -58,6 +58,17 @@ class RowSource:
         self._coin = np.random.default_rng([seed, 0xD]).integers(0, 2, len(dataset))
         self._epoch = -1
         self._order = np.empty(0, np.int64)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Open files stay behind when a loading process takes the source over."""
+        state = dict(self.__dict__)
+        state["dataset"] = self.dataset.path
+        state["_memory"] = None if self._memory is None else {}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.dataset = Dataset(state["dataset"], ignore_unknown=True)
 
     def show(self, number: int) -> Showing:
         epoch, place = divmod(number, self.rows_per_epoch)

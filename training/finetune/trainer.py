@@ -56,7 +56,9 @@ class Trainer:
         self, settings: Settings, start: Start, out: Path, accelerator: Accelerator
     ) -> None:
         self.settings, self.start, self.out, self.accelerator = settings, start, out, accelerator
-        module = LossModule(start.model, settings.loss.auxiliary > 0)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            module = LossModule(start.model, settings.loss.auxiliary > 0)
         if settings.run.checkpointing:
             start.model.gradient_checkpointing_enable({"use_reentrant": False})
         module.train().to(accelerator.device)
@@ -222,7 +224,10 @@ def _countable(accelerator: Accelerator) -> dict[str, Any]:
 def make_accelerator(settings: Settings) -> Accelerator:
     """The accelerator of a recipe: one process, or as many as torchrun started."""
     from accelerate import DistributedDataParallelKwargs, FullyShardedDataParallelPlugin
+    from accelerate.state import AcceleratorState
 
+    # one process may make several runs, one after the other; the process group stays
+    AcceleratorState._reset_state()
     plugin = None
     if settings.run.shard:
         plugin = FullyShardedDataParallelPlugin(

@@ -51,14 +51,14 @@ def write_small_vae(folder: Path) -> Path:
     return folder
 
 
-def small_settings(data: Path, vae: Path, **changes: Any) -> Settings:
+def small_settings(train: Path, vae: Path, **changes: Any) -> Settings:
     """A recipe of a few steps; `changes` replace whole entries or parts of sections."""
     recipe: dict[str, Any] = {
         "name": "small",
         "variant": "mixed",
         "examples": 24,
         "model": {"vae": str(vae), **SMALL_MODEL},
-        "data": {"train": str(data), "workers": 0},
+        "data": {"train": str(train), "workers": 0},
         "batch": {"examples": 8, "tokens": 4096},
         "dropout": {"text": 0.0, "vae": 0.2, "vit": 0.2},
         "loss": {"auxiliary": 0.5},

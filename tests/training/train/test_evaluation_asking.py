@@ -1,0 +1,116 @@
+"""Asking in batches gives what `Imaginer.ask` gives one by one, in every mode."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_runs import small_settings
+
+from ipt_model.imaginer import Imaginer
+from ipt_model.loading import LoadedModel, load
+from ipt_model.question import Mode, Outcome
+from ipt_model.recipe import Recipe
+from ipt_training.datasets.parquet import Dataset
+from ipt_training.datasets.schema import example_from_row
+from ipt_training.evaluation.asking import MODES, BatchAsker, by_place
+from ipt_training.train import train
+
+
+@pytest.fixture(scope="module")
+def trained(data, vae, tmp_path_factory) -> Path:
+    """A model that has learned how replies look, if not what is true."""
+    settings = small_settings(
+        data,
+        vae,
+        examples=60 * 8,
+        optimiser={"rate": 5e-3, "warmup": 5, "average": 0.5},
+        flow={"draws": 1},
+        loss={"auxiliary": 0.0},
+    )
+    out = tmp_path_factory.mktemp("trained")
+    assert train(settings, out).finished
+    return out / "final"
+
+
+def compare(loaded: LoadedModel, data: Path, modes=MODES, flow_steps: int = 3) -> list[dict]:
+    """Ask everything both ways; returns the batched replies."""
+    examples = [example_from_row(row) for row in Dataset(data)]
+    asker = BatchAsker(loaded, batch=5, flow_steps=flow_steps, seed=11)
+    replies = by_place(asker.ask(examples, modes), len(examples))
+    imaginer = Imaginer(loaded)
+    for number, (example, own) in enumerate(zip(examples, replies, strict=True)):
+        question = replace(example.question, given_view=example.imagination)
+        for mode in modes:
+            answer = imaginer.ask(question, mode, seed=11 + number, flow_steps=flow_steps)
+            reply = own[mode]
+            assert reply.outcome is answer.outcome and reply.text == answer.reply
+            temperature = loaded.recipe.temperature.get(question.task, 1.0)
+            assert reply.probabilities(temperature) == pytest.approx(
+                answer.option_probabilities, abs=2e-4
+            )
+            assert reply.mass == pytest.approx(answer.option_mass, abs=2e-4)
+            if mode is Mode.IMAGINE:
+                off = reply.imagined.astype(int) - answer.imagined[0].astype(int)
+                assert np.abs(off).max() <= 1 and (off != 0).mean() < 0.01
+            if answer.outcome is Outcome.ANSWERED:
+                assert question.options[reply.index] == answer.text
+    return replies
+
+
+def test_batches_answer_as_single_questions_do(trained, data) -> None:
+    loaded = load(trained, "cpu")
+    replies = compare(loaded, data)
+    outcomes = {r.outcome for own in replies for r in own.values()}
+    assert Outcome.ANSWERED in outcomes  # not only failures were compared
+
+
+def test_guided_drawing_and_split_encodings_agree_too(trained, data) -> None:
+    loaded = load(trained, "cpu")
+    recipe = loaded.recipe
+    flow = replace(recipe.flow, text_scale=2.0, image_scale=1.5, renorm="text_channel")
+    inputs = replace(recipe.inputs, answer=("vit",))
+    prompt = replace(recipe.prompt, order="system_first")
+    guided = replace(loaded, recipe=replace(recipe, flow=flow, inputs=inputs, prompt=prompt))
+    compare(guided, data, modes=(Mode.ANSWER, Mode.IMAGINE), flow_steps=2)
+
+
+def test_letters_and_temperatures_agree_too(trained, data) -> None:
+    loaded = load(trained, "cpu")
+    recipe: Recipe = loaded.recipe
+    temperature = {example_from_row(Dataset(data)[0]).question.task: 2.5}
+    letters = replace(
+        recipe, prompt=replace(recipe.prompt, answer_style="letter"), temperature=temperature
+    )
+    compare(replace(loaded, recipe=letters), data, modes=(Mode.ANSWER,))
+
+
+def test_a_model_that_says_nothing_useful_is_unparsable_both_ways(trained, data) -> None:
+    loaded = load(trained, "cpu")
+    torch.manual_seed(0)
+    with torch.no_grad():
+        loaded.model.get_output_embeddings().weight.normal_()
+    short = replace(loaded.recipe, max_answer_tokens=6, max_think_tokens=6)
+    replies = compare(replace(loaded, recipe=short), data, modes=(Mode.ANSWER, Mode.IMAGINE))
+    assert all(r.outcome is Outcome.UNPARSABLE for own in replies for r in own.values())
+
+
+def test_a_thought_of_its_own_is_kept(trained, data) -> None:
+    """Where the model would think something else before drawing, it is asked alone."""
+    loaded = load(trained, "cpu")
+    asker = BatchAsker(loaded, flow_steps=2)
+    example = example_from_row(Dataset(data)[0])
+    own = asker._own_thoughts
+    calls = []
+
+    def another(entries, main, draft):
+        calls.append(own(entries, main, draft))
+        return {0: ("<think>Hm.</think><image_start>", True)}
+
+    asker._own_thoughts = another  # type: ignore[method-assign]
+    ((_, replies),) = asker.ask([example], (Mode.IMAGINE,))
+    expected = Imaginer(loaded).ask(example.question, Mode.IMAGINE, seed=0, flow_steps=2)
+    assert asker.asked_alone == 1 and replies[Mode.IMAGINE].text == expected.reply and calls
