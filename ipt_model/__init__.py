@@ -1,1 +1,1 @@
-"""The model that understands and draws, and how to ask it. torch only: no ROS, no training code."""
+"""The model that understands and draws, and how to ask it. torch only: no ROS, no training."""

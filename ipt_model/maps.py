@@ -27,7 +27,7 @@ GOAL_RED_BLUE = (255, 255)
 
 
 class MapError(ValueError):
-    """A map that cannot be drawn or read; the message says what was given and what was expected."""
+    """A map that cannot be drawn or read: what was given and what was expected."""
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def templates() -> dict[str, tuple[str, ...]]:
 
 
 def round_motion(motion: Motion) -> Motion:
-    """The motion that `motion_in_words` speaks of: steps of 0.1 m and 5 degrees, turn within 180."""
+    """The motion that `motion_in_words` speaks of: steps of 0.1 m and 5 degrees, within 180."""
     values = (motion.forward_m, motion.left_m, motion.turn_rad)
     if not all(math.isfinite(v) for v in values):
         raise PhrasingError(f"motion: expected finite numbers, got {motion}")

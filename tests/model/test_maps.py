@@ -1,4 +1,4 @@
-"""Map pictures: what is drawn can be read back, marks do not hide cells, pixels and metres agree."""
+"""Map pictures: what is drawn can be read back, marks hide no cells, pixels and metres agree."""
 
 from __future__ import annotations
 
