@@ -1,4 +1,4 @@
-"""The plan of the house holds: imports point one way, files stay readable, links lead somewhere."""
+"""The plan of the house holds: imports point one way, files stay readable, links lead home."""
 
 from __future__ import annotations
 
