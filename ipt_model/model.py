@@ -33,7 +33,8 @@ class TrainingOutput(ModelOutput):
     ce [n]: cross-entropy in nats; ce_labels [n]; ce_positions [n]: index of the predicting token
     in the concatenation of the samples. mse [m, latent numbers]: squared velocity error;
     mse_positions [m].
-    last_hidden [tokens, hidden]: decoder output of all tokens, concatenated; only when asked for.
+    last_hidden [tokens, hidden]: decoder output of all tokens, concatenated; read [r, hidden]:
+    of chosen reading tokens; only when asked for.
     """
 
     ce: Tensor | None = None
@@ -42,6 +43,7 @@ class TrainingOutput(ModelOutput):
     mse: Tensor | None = None
     mse_positions: Tensor | None = None
     last_hidden: Tensor | None = None
+    read: Tensor | None = None
 
 
 class BagelModel(PreTrainedModel):
@@ -171,8 +173,11 @@ class BagelModel(PreTrainedModel):
             )
 
     # -- training
-    def forward(self, batch: PackedBatch, *, hidden: bool = False) -> TrainingOutput:
-        """Losses of a packed batch; `hidden` adds the decoder output of all tokens."""
+    def forward(
+        self, batch: PackedBatch, *, hidden: bool = False, read: Tensor | None = None
+    ) -> TrainingOutput:
+        """Losses of a packed batch. hidden: adds the decoder output of all tokens. read: slots
+        [r] of reading tokens (into B * U) whose decoder output is wanted, which costs less."""
         und, gen = self._embed(batch)
         cos, sin = self.rotary(batch.rope)
         mask = batch.mask()
@@ -182,6 +187,9 @@ class BagelModel(PreTrainedModel):
 
         out = TrainingOutput()
         rows = batch.ce_slots, batch.mse_slots
+        if read is not None:
+            both = [read] if batch.ce_slots is None else [batch.ce_slots, read]
+            rows = torch.cat(both), batch.mse_slots
         if hidden:
             und, gen = self.decoder(und, gen, cos, sin, attend)
             out["last_hidden"] = batch.concatenate(und, gen)
@@ -189,7 +197,9 @@ class BagelModel(PreTrainedModel):
             gen = None if gen is None or rows[1] is None else gen.flatten(0, 1)[rows[1]]
         else:
             und, gen = self.decoder(und, gen, cos, sin, attend, *rows)
-        if und is not None and rows[0] is not None and batch.ce_labels is not None:
+        if und is not None and read is not None:
+            und, out["read"] = und.split([len(und) - len(read), len(read)])
+        if und is not None and batch.ce_slots is not None and batch.ce_labels is not None:
             scores = self.logits(und).float()
             out["ce"] = F.cross_entropy(scores, batch.ce_labels, reduction="none")
             out["ce_labels"] = batch.ce_labels

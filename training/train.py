@@ -95,7 +95,8 @@ def train(
     """Run or go on with a recipe in folder `out`."""
     began = time.perf_counter()
     accelerator = make_accelerator(settings)
-    start = build(settings, accelerator.device)
+    alone = accelerator.is_main_process or not settings.run.shard
+    start = build(settings, accelerator.device, weights=alone)
     out.mkdir(parents=True, exist_ok=True)
     main_process = accelerator.is_main_process
     if main_process:
@@ -114,6 +115,8 @@ def train(
     )
     trainer = Trainer(settings, start, out, accelerator)
     trainer.facts = facts
+    if trainer.sharded and main_process:
+        print(f"{out}: weights are spread over {accelerator.num_processes} processes")
     resumed = trainer.resume()
     log = RunLog(out, trainer.step, main_process)
     judge = Judge(settings, start, trainer, log)

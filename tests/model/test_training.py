@@ -280,3 +280,18 @@ def test_untrained_model_starts_as_the_recipe_says():
     assert abs(out.ce.mean().item() - uniform.item()) < 0.2
     trainable = {n for n, p in model.named_parameters() if p.requires_grad}
     assert len(trainable) == 109
+
+
+def test_chosen_tokens_are_read_without_finishing_the_rest(model):
+    """Their outputs are those of the whole pass, and the losses stay."""
+    samples = [interleaved(model.config), interleaved(model.config, 3)[:4]]
+    batch = pack(samples, model.config)
+    slots = torch.tensor([7, 3, 7 + batch.und_ids.shape[1]])
+    whole, some = model(batch, hidden=True), model(batch, read=slots)
+    width = batch.und_ids.shape[1]
+    places = batch.position[:, :width].flatten()[slots]
+    assert relative_error(some.read.detach(), whole.last_hidden[places].detach()) < 2e-6
+    assert relative_error(some.ce.detach(), whole.ce.detach()) < 2e-6
+    assert relative_error(some.mse.detach(), whole.mse.detach()) < 2e-6
+    texts = pack([[TextSegment([1, 2, 3])]], model.config)
+    assert model(texts, read=torch.tensor([2])).read.shape == (1, model.config.llm.hidden)

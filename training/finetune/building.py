@@ -17,7 +17,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ipt_model.checkpoint import is_drawing, load_codec, load_model, save_folder
+from ipt_model.checkpoint import (
+    is_drawing,
+    load_codec,
+    load_model,
+    model_entries,
+    read_config,
+    save_folder,
+)
 from ipt_model.config import BagelConfig
 from ipt_model.loading import check, find_folder, sizes_of_tables
 from ipt_model.model import BagelModel
@@ -44,9 +51,14 @@ class Start:
         return self.model.config
 
 
-def build(settings: Settings, device: torch.device | str = "cpu") -> Start:
-    """Load or make what the recipe's `model` section names, ready for its variant."""
+def build(settings: Settings, device: torch.device | str = "cpu", weights: bool = True) -> Start:
+    """Load or make what the recipe's `model` section names, ready for its variant.
+
+    weights: False leaves the model without storage, for processes that receive their part of it
+    from another. A model to be sharded stays in host memory.
+    """
     wanted = settings.model
+    home = "meta" if not weights else "cpu" if settings.run.shard else device
     if wanted.init.startswith(PRESET):
         folder = preset_folder(wanted.init.removeprefix(PRESET))
         config = preset_config(wanted, folder)
@@ -55,12 +67,16 @@ def build(settings: Settings, device: torch.device | str = "cpu") -> Start:
                 "model.vae: a fresh model needs a trained VAE, whose latents it learns to draw; "
                 "give the folder that ipt-train-vae wrote"
             )
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), torch.device("meta" if not weights else "cpu"):
             torch.manual_seed(settings.seed)
             model = BagelModel(config)
     else:
         folder = find_folder(wanted.init)
-        model = load_model(folder, device, getattr(torch, wanted.dtype))
+        if weights:
+            model = load_model(folder, home, getattr(torch, wanted.dtype))
+        else:
+            with torch.device("meta"):
+                model = BagelModel(read_config(folder, model_entries(folder)))
         config = model.config
     codec_folder = Path(wanted.vae) if wanted.vae else folder
     if wanted.vae:
@@ -76,7 +92,7 @@ def build(settings: Settings, device: torch.device | str = "cpu") -> Start:
         for name, parameter in model.named_parameters():
             if is_drawing(name):
                 parameter.requires_grad_(False)
-    return Start(model.to(device), codec.to(device).eval(), tokenizer, recipe)  # type: ignore[arg-type]
+    return Start(model.to(home), codec.eval(), tokenizer, recipe)  # type: ignore[arg-type]
 
 
 def preset_config(wanted: ModelSettings, folder: Path) -> BagelConfig:

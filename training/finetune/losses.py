@@ -29,14 +29,14 @@ class TrainingBatch:
     """Sequences laid out together. ce_weights: per predicted word; mse_weights: per noised token;
     both 0 for fillers.
 
-    aux_positions: per sequence, the place of its last prompt token in the concatenation.
+    aux_slots: per sequence, the slot of its last prompt token among the reading tokens.
     aux_targets: [sequences, numbers], NaN where unknown.
     """
 
     packed: PackedBatch
     ce_weights: Tensor | None
     mse_weights: Tensor | None
-    aux_positions: Tensor
+    aux_slots: Tensor
     aux_targets: Tensor
 
     def to(self, device: torch.device | str) -> TrainingBatch:
@@ -71,13 +71,16 @@ def make_batch(
             ce = ce * _per_text(packed.ce_positions).rsqrt()
     if packed.mse_positions is not None:
         mse = (packed.mse_positions < real).float()
-    read = np.array([s.read_until for s in sequences])
+    last = torch.tensor([max(1, s.read_until) - 1 for s in sequences])
+    und = 0 if packed.und_ids is None else packed.und_ids.shape[1]
+    order = packed.order.masked_fill(packed.segment < 0, -1)[:, :und]
+    within = (order == last[:, None]).int().argmax(1)
     targets = np.stack([s.targets for s in sequences])
     return TrainingBatch(
         packed,
         ce,
         mse,
-        torch.from_numpy(starts[:-1] + np.maximum(read, 1) - 1),
+        within + und * torch.arange(len(sequences)),
         torch.from_numpy(targets),
     )
 
@@ -116,12 +119,13 @@ class LossModule(nn.Module):
 
     def forward(self, batch: TrainingBatch) -> Tensor:
         """Weighted sums over the batch, [3]."""
-        out = self.model(batch.packed, hidden=self.auxiliary is not None)
+        read = None if self.auxiliary is None else batch.aux_slots
+        out = self.model(batch.packed, read=read)
         ce = mse = aux = torch.zeros((), device=batch.aux_targets.device)
         if out.ce is not None and batch.ce_weights is not None:
             ce = (out.ce * batch.ce_weights).sum()
         if out.mse is not None and batch.mse_weights is not None:
             mse = (out.mse.mean(-1) * batch.mse_weights).sum()
-        if self.auxiliary is not None and out.last_hidden is not None:
-            aux = self.auxiliary.loss(out.last_hidden[batch.aux_positions], batch.aux_targets)
+        if self.auxiliary is not None and out.read is not None:
+            aux = self.auxiliary.loss(out.read, batch.aux_targets)
         return torch.stack([ce, mse, aux])

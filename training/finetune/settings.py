@@ -198,6 +198,8 @@ class Settings:
                 for part in name.split("."):
                     given = getattr(given, part)
                 raise SettingsError(f"{name}: expected {expected}, got {given!r}")
+        if self.lora.rank and self.run.shard:
+            raise SettingsError("run.shard: adapters are small, train them without sharding")
         if bool(self.data.train) == bool(self.data.fresh):
             raise SettingsError(
                 "data: expected either `train` (a dataset folder) or `fresh` (a plan), "
@@ -221,7 +223,7 @@ class Settings:
     def digest(self) -> str:
         """A name for everything that decides the losses; where results are written does not."""
         data = self.to_dict()
-        for name in ("save", "log", "keep", "validate", "validation_examples"):
+        for name in ("save", "log", "keep", "validate", "validation_examples", "shard"):
             del data["run"][name]
         text = json.dumps(data, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -28,6 +28,7 @@ from ipt_training.finetune.checkpoints import (
 from ipt_training.finetune.losses import PARTS, LossModule, TrainingBatch
 from ipt_training.finetune.optimise import RunningAverage, make_optimiser, rate_factor
 from ipt_training.finetune.settings import Settings
+from ipt_training.finetune.sharding import shard, synchronise
 from ipt_training.finetune.steps import StepMaker, loader
 
 
@@ -61,10 +62,16 @@ class Trainer:
             module = LossModule(start.model, settings.loss.auxiliary > 0)
         if settings.run.checkpointing:
             start.model.gradient_checkpointing_enable({"use_reentrant": False})
-        module.train().to(accelerator.device)
-        self.module = module
-        optimiser = make_optimiser(module, settings.optimiser)
-        self.wrapped, self.optimiser = accelerator.prepare(module, optimiser)
+        module.train()
+        self.module = self.wrapped = module
+        self.sharded = settings.run.shard and accelerator.num_processes > 1
+        if self.sharded:
+            main, narrow = accelerator.is_main_process, settings.run.precision == "bfloat16"
+            shard(module, accelerator.device, main, narrow)
+        else:
+            module.to(accelerator.device)
+            self.wrapped = accelerator.prepare(module)
+        self.optimiser = accelerator.prepare(make_optimiser(module, settings.optimiser))
         self.average = RunningAverage(module, settings.optimiser.average)
         self.step = 0
         self.filler: TrainingBatch | None = None
@@ -134,7 +141,7 @@ class Trainer:
         factor = rate_factor(self.step, settings.steps, settings.optimiser)
         for group in self.optimiser.param_groups:
             group["lr"] = settings.optimiser.rate * factor
-        if settings.run.shard:
+        if self.sharded:
             batches = self._as_many(batches)
         counts = torch.stack([b.counts() for b in batches]).sum(0)
         counts = accelerator.reduce(counts.to(**_countable(accelerator)), "sum")
@@ -161,7 +168,7 @@ class Trainer:
             examples=self.step * settings.batch.examples,
             losses=dict(zip(PARTS, means, strict=True)),
             rate=settings.optimiser.rate * factor,
-            norm=float(norm) if norm is not None else float("nan"),
+            norm=_number(norm),
             tokens=sum(b.packed.tokens for b in batches),
             seconds=time.perf_counter() - began,
         )
@@ -176,7 +183,10 @@ class Trainer:
     @contextlib.contextmanager
     def _last(self, last: bool) -> Iterator[None]:
         """Gradients go round once a step, with the last batch."""
-        if last:
+        if self.sharded:
+            synchronise(self.module, last)
+            yield
+        elif last:
             yield
         else:
             with self.accelerator.no_sync(self.wrapped):
@@ -208,7 +218,7 @@ class Trainer:
 
     def _weights(self) -> dict[str, torch.Tensor]:
         """The model's tensors in full, as they are now; all processes must call it."""
-        if not self.settings.run.shard:
+        if not self.sharded:
             return merged_weights(self.start.model)
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)
         full: dict[str, Any] = get_model_state_dict(self.start.model, options=options)
@@ -221,26 +231,23 @@ def _countable(accelerator: Accelerator) -> dict[str, Any]:
     return {"device": accelerator.device, "dtype": kind}
 
 
+def _number(value: Any) -> float:
+    """A norm as a number, also where every process holds a part of it."""
+    full = getattr(value, "full_tensor", None)
+    return float("nan") if value is None else float(full() if full is not None else value)
+
+
 def make_accelerator(settings: Settings) -> Accelerator:
     """The accelerator of a recipe: one process, or as many as torchrun started."""
-    from accelerate import DistributedDataParallelKwargs, FullyShardedDataParallelPlugin
+    from accelerate import DistributedDataParallelKwargs
     from accelerate.state import AcceleratorState
 
     # one process may make several runs, one after the other; the process group stays
     AcceleratorState._reset_state()
-    plugin = None
-    if settings.run.shard:
-        plugin = FullyShardedDataParallelPlugin(
-            fsdp_version=2,
-            auto_wrap_policy="transformer_based_wrap",
-            transformer_cls_names_to_wrap=["MotLayer", "VitLayer"],
-            reshard_after_forward=True,
-            state_dict_type="FULL_STATE_DICT",
-        )
-    precision = "bf16" if settings.run.precision == "bfloat16" else "no"
+    # sharded weights are narrowed layer by layer as they are gathered, without autocast
+    narrow = settings.run.precision == "bfloat16" and not settings.run.shard
     return Accelerator(
-        mixed_precision=precision,
+        mixed_precision="bf16" if narrow else "no",
         cpu=not torch.cuda.is_available(),
-        fsdp_plugin=plugin,
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )

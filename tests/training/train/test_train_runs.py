@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -182,7 +183,7 @@ def test_the_rate_rises_stays_and_falls() -> None:
     factors = [rate_factor(step, 100, settings) for step in range(100)]
     assert factors[:3] == pytest.approx([0.1, 0.2, 0.3])
     assert factors[10:60] == [1.0] * 50
-    assert all(a > b for a, b in zip(factors[60:], factors[61:], strict=False))
+    assert all(a > b for a, b in pairwise(factors[60:]))
     assert 0.1 < factors[-1] < 0.11
     assert rate_factor(99, 100, OptimiserSettings(warmup=0)) == 1.0
 
@@ -223,9 +224,13 @@ def test_adapters_alone_are_trained_and_merge_into_the_weights(data, vae, tmp_pa
         data,
         vae,
         examples=16,
-        model={"init": str(base / "final"), "vae": "", **{k: {} for k in ("llm_config", "vit_config", "config", "recipe")}},
+        model={
+            "init": str(base / "final"),
+            "vae": "",
+            **{key: {} for key in ("llm_config", "vit_config", "config", "recipe")},
+        },
         lora={"rank": 2, "alpha": 4},
-    )  # fmt: skip
+    )
     start, steps = parts_of(settings, tmp_path / "lora")
     before = {k: v.clone() for k, v in merged_weights(start.model).items()}
     trained = [n for n, p in start.model.named_parameters() if p.requires_grad]

@@ -43,7 +43,9 @@ def test_tasks_may_be_left_out(data, vae) -> None:
     source = RowSource(
         Dataset(data), "label", start.recipe.prompt, 0, store, tasks=("path", "counting")
     )
-    shown = [source.show(n).sample.example.question.task.value for n in range(source.rows_per_epoch)]
+    shown = [
+        source.show(n).sample.example.question.task.value for n in range(source.rows_per_epoch)
+    ]
     assert Counter(shown) == {"path": 6, "counting": 6}
     with pytest.raises(ValueError, match="no row of the tasks"):
         RowSource(Dataset(data), "label", start.recipe.prompt, 0, store, tasks=("cooking",))
@@ -112,9 +114,7 @@ def test_a_source_moves_to_another_process_without_its_files(data, vae) -> None:
 
 
 def test_fresh_examples_come_from_training_houses_and_repeat_by_number(vae) -> None:
-    settings = small_settings(
-        Path(), vae, data={"train": "", "fresh": {"size_px": 64}}
-    )
+    settings = small_settings(Path(), vae, data={"train": "", "fresh": {"size_px": 64}})
     start = build(settings)
     plan = Plan(16, size_px=64)
     make = partial(load_codec, vae, start.config, "cpu", torch.float32)
