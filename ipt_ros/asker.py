@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,7 +41,7 @@ class Asked:
 class Asker:
     def __init__(self, target: str = "ipt_node", context: Any = None, name: str = "asker") -> None:
         self.node = Node(name, context=context)
-        self._target = target
+        self.target = target
         self._clients: dict[str, ActionClient] = {}
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(self.node)
@@ -75,6 +75,17 @@ class Asker:
             raise AskTimeout(f"{what}: no reply within {timeout_s:.0f} s")
         return future.result()
 
+    def call(self, kind: Any, service: str, request: Any, timeout_s: float = 10.0) -> Any:
+        """The reply of any service."""
+        client = self.node.create_client(kind, service)
+        try:
+            if not client.wait_for_service(timeout_s):
+                raise AskTimeout(f"no service {service} within {timeout_s:.0f} s")
+            sent = self._there(lambda: client.call_async(request), timeout_s, service)
+            return self.wait(sent, timeout_s, service)
+        finally:
+            self.node.destroy_client(client)
+
     def start(
         self,
         action: Any,
@@ -83,7 +94,7 @@ class Asker:
         on_feedback: Callable[[Any], None] | None = None,
     ) -> Asked:
         """Send a goal and return once it was accepted."""
-        topic = f"{self._target}/{SERVERS[action.__name__]}"
+        topic = f"{self.target}/{SERVERS[action.__name__]}"
         client = self._clients.get(topic)
         if client is None:
             client = self._clients[topic] = ActionClient(self.node, action, topic)
@@ -115,3 +126,14 @@ class Asker:
     def ask(self, action: Any, goal: Any, timeout_s: float = 60.0) -> Any:
         """Start and finish: the result's fields."""
         return self.finish(self.start(action, goal), timeout_s).result
+
+
+def read_parameters(asker: Asker, names: Sequence[str], timeout_s: float = 10.0) -> dict[str, Any]:
+    """Parameters of the node that is asked; AskTimeout where it is not there."""
+    from rcl_interfaces.srv import GetParameters
+    from rclpy.parameter import parameter_value_to_python
+
+    service = f"{asker.target}/get_parameters"
+    request = GetParameters.Request(names=list(names))
+    values = asker.call(GetParameters, service, request, timeout_s).values
+    return {n: parameter_value_to_python(v) for n, v in zip(names, values, strict=True)}

@@ -1,0 +1,7 @@
+"""`python -m ipt_ros.cli`, where the `ipt` executable is not on the path."""
+
+import sys
+
+from ipt_ros.cli import main
+
+sys.exit(main())
