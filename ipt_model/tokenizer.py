@@ -81,12 +81,15 @@ class Tokenizer:
         )
 
     @staticmethod
-    def train(corpus: Iterable[str], vocab_size: int = 1024) -> Tokenizer:
+    def train(
+        corpus: Iterable[str], vocab_size: int = 1024, phrases: Sequence[str] = ()
+    ) -> Tokenizer:
         """A small vocabulary from the texts of a task: frequent words and every tag become single
         tokens.
 
-        vocab_size counts the 256 bytes, the controls and the tags; the result may be smaller. Same
-        corpus in the same order, same vocabulary.
+        phrases: become single tokens wherever they occur, spaces included; the longest that begins
+        at a place wins. vocab_size counts the 256 bytes, the controls, the tags and the phrases;
+        the result may be smaller. Same corpus in the same order, same vocabulary.
         """
         import tokenizers
         from tokenizers import decoders, models, pre_tokenizers, trainers
@@ -97,13 +100,14 @@ class Tokenizer:
         backend.train_from_iterator(
             corpus,
             trainers.BpeTrainer(
-                vocab_size=vocab_size - len(TAGS),
+                vocab_size=vocab_size - len(TAGS) - len(phrases),
                 special_tokens=list(CONTROLS),
                 initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
                 show_progress=False,
             ),
         )
-        backend.add_tokens([tokenizers.AddedToken(tag, normalized=False) for tag in TAGS])
+        whole = [*TAGS, *phrases]
+        backend.add_tokens([tokenizers.AddedToken(text, normalized=False) for text in whole])
         return Tokenizer(backend)
 
     def __len__(self) -> int:

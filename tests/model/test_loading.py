@@ -15,6 +15,12 @@ from ipt_model import loading
 from ipt_model.config import BagelConfig
 from ipt_model.imaginer import Imaginer
 from ipt_model.loading import ModelNotFoundError, hash_folder, pick_dtype, sizes_of_tables
+from ipt_model.phrasing import (
+    Motion,
+    clearance_question,
+    counting_question,
+    perspective_question,
+)
 from ipt_model.presets import make_tokenizer, preset_folder
 from ipt_model.question import Mode, Question, Task
 from ipt_model.recipe import Recipe, RecipeError
@@ -74,6 +80,13 @@ def test_the_presets_tokenizer_is_made_by_its_script() -> None:
     assert len(made) <= config.llm.vocab and vars(made.special) == vars(config.tokens)
     for word in (" left", "left", " crates", "closer", " degrees", "yes"):
         assert len(made.encode(word)) == 1, word
+    for text, most in (
+        (clearance_question(template=3).text, 1),
+        (perspective_question("side", "blue ball", Motion(1, 0, 1), marker=True).text, 6),
+        (perspective_question("distance", "red cone", Motion(-1.2, 0.4, 1.05)).text, 14),
+        (counting_question("crate", (1, 2, 3, 4), template=7).text, 3),
+    ):
+        assert len(made.encode(text)) <= most and made.decode(made.encode(text)) == text
     with pytest.raises(FileNotFoundError, match="ipt_tiny"):
         preset_folder("huge")
 

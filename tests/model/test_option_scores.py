@@ -60,7 +60,7 @@ def test_letters_are_scored_by_one_token(loaded: LoadedModel) -> None:
 
 def test_every_entry_of_a_batch_has_its_own(loaded: LoadedModel) -> None:
     context = Context(loaded.model, batch=2)
-    words = [loaded.tokenizer.encode(t) for t in ("Where is it?", "Count the red ball.")]
+    words = [loaded.tokenizer.encode(t) for t in ("Where is it?", "Where is one?")]
     assert len(words[0]) == len(words[1])
     context.add_text(torch.tensor(words))
     both = score_options(context, loaded.tokenizer, REPLIES, "word")

@@ -44,6 +44,17 @@ def test_tags_and_frequent_words_are_single_tokens(small: Tokenizer) -> None:
     assert len(small) <= 400
 
 
+def test_phrases_are_single_tokens_and_the_longest_wins() -> None:
+    phrases = ("turn left", "turn left 90 degrees", " way, then ")
+    tokenizer = Tokenizer.train(CORPUS, 400, phrases)
+    assert [len(tokenizer.encode(p)) for p in phrases] == [1, 1, 1] and len(tokenizer) <= 400
+    text = "Keep the way, then turn left 90 degrees; turn left 9."
+    ids = tokenizer.encode(text)
+    assert tokenizer.decode(ids) == text
+    assert [tokenizer.encode(p)[0] in ids for p in phrases] == [True, True, True]
+    assert tokenizer.encode("<answer>left</answer>")[1] == tokenizer.encode("left")[0]
+
+
 def test_a_caller_cannot_write_control_tokens(small: Tokenizer) -> None:
     for control in CONTROLS:
         assert len(small.encode(control)) > 1
