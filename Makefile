@@ -23,6 +23,10 @@ test: setup-test  ## every test, nodes as separate processes over DDS
 faults: setup-test  ## 200 faults in random order against one node
 	@$(RUN) IPT_FAULTS=200 python -m pytest -s tests/ros/test_faults.py
 
+dataset: setup-test  ## 20,000 examples of the four tasks, with contact sheet and audits, into dataset_out
+	@$(RUN) python -m ipt_training.datasets --count 20000 --size 128 --out dataset_out \
+		--workers $$(nproc) --look --audit $(DATASET_ARGS)
+
 lint: setup-test  ## ruff and mypy
 	@# mypy follows names on disk: show it training/ under the name that it is imported by
 	@mkdir -p build/typing && ln -sfn ../../training build/typing/ipt_training

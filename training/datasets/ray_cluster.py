@@ -6,6 +6,7 @@ the package must be installed on the workers too.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Sequence
 
 from ipt_training.datasets.generate import ShardResult, build_shard
@@ -31,13 +32,13 @@ def build_on_ray(
 
     started = not ray.is_initialized()
     if started:
+        _check_address(address)
         try:
-            ray.init(
-                address=None if address == "local" else address,
-                include_dashboard=False,
-                log_to_driver=False,
-            )
-        except (ConnectionError, ValueError) as error:
+            if address == "local":
+                ray.init(include_dashboard=False, log_to_driver=False)
+            else:
+                ray.init(address=address, log_to_driver=False)
+        except (ConnectionError, RuntimeError, ValueError) as error:
             raise ClusterError(f"{address}: no Ray cluster answers there ({error})") from error
     try:
         # one core each, as the processes of a single machine
@@ -50,3 +51,18 @@ def build_on_ray(
     finally:
         if started:
             ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Ray itself waits for minutes for a head that is not there."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if address in ("local", "auto"):
+        return
+    if not host or not port.isdigit():
+        raise ClusterError(
+            f"{address!r}: expected 'local', 'auto', host:port or ray://host:port of the head"
+        )
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError as error:
+        raise ClusterError(f"{address}: no Ray cluster answers there ({error})") from error

@@ -72,24 +72,25 @@ _WORDS = ("forward", "left", "turn")
 AGREE: dict[tuple[str, str], tuple[tuple[float, tuple[str, ...]], ...]] = {
     ("marker", "distance"): (
         (
-            0.65,
+            0.75,
             ("distance", "ahead", "aside, mirrored", "mark distance", "mark aside, mirrored"),
         ),
         (0.1, ("distance", "ahead", "aside", "mark distance")),
-        (0.25, ("distance", "ahead", "aside", "mark aside, mirrored")),
+        (0.15, ("distance", "ahead", "aside", "mark aside, mirrored")),
     ),
     ("marker", "side"): (
-        (0.5, ("distance", "ahead", "aside")),
-        (0.5, ("mark distance", "mark ahead", "mark aside, mirrored")),
+        (0.6, ("distance", "ahead", "aside")),
+        (0.4, ("mark distance", "mark ahead", "mark aside, mirrored")),
     ),
     ("pose", "distance"): (
-        (0.7, (*_WORDS, "distance", "aside, mirrored")),
-        (0.15, (*_WORDS, "distance")),
-        (0.15, (*_WORDS, "aside, mirrored")),
+        (0.8, (*_WORDS, "distance", "aside, mirrored")),
+        (0.12, (*_WORDS, "distance")),
+        (0.08, (*_WORDS, "aside, mirrored")),
     ),
     ("pose", "side"): (
-        (0.85, (*_WORDS, "aside")),
-        (0.15, (*_WORDS, "distance")),
+        (0.4, (*_WORDS, "aside")),
+        (0.5, (*_WORDS, "bearing")),
+        (0.1, (*_WORDS, "distance")),
     ),
 }
 
@@ -238,7 +239,8 @@ def _shortcuts(
     single number tells the answer over the dataset.
     """
     known = {
-        "distance": (np.hypot(before[:, 0], before[:, 1]), 0.25),
+        "distance": (np.hypot(before[:, 0], before[:, 1]), 0.2),
+        "bearing": (np.arctan2(before[:, 1], before[:, 0]), 0.06),
         "ahead": (before[:, 0], 0.25),
         "aside": (before[:, 1], 0.2),
         "aside, mirrored": (np.abs(before[:, 1]), 0.2),
