@@ -22,6 +22,8 @@ from ipt_training.finetune.sequences import TrainingSequence
 
 #: The parts of a loss, in the order of every tensor of three here.
 PARTS = ("ce", "mse", "auxiliary")
+#: Padded tokens for each real one above which a batch is closed.
+MOST_PADDING = 1.1
 
 
 @dataclass(frozen=True)
@@ -95,17 +97,23 @@ def _per_text(positions: Tensor) -> Tensor:
 def micro_batches(
     sequences: list[TrainingSequence], most_tokens: int
 ) -> list[list[TrainingSequence]]:
-    """Groups of similar layout that, padded, hold at most `most_tokens` each (or one sequence)."""
+    """Groups of similar layout that, padded, hold at most `most_tokens` each (or one sequence).
+
+    A group of some size is closed early where the next sequence would make it mostly padding.
+    """
     groups: list[list[TrainingSequence]] = []
-    und = gen = 0
+    und = gen = real = 0
     for sequence in sorted(sequences, key=lambda s: (s.gen, s.und)):
         wide, high = max(und, sequence.und), max(gen, sequence.gen)
-        if groups and (len(groups[-1]) + 1) * (wide + high) <= most_tokens:
+        size = sequence.und + sequence.gen
+        padded = (len(groups[-1]) + 1 if groups else 1) * (wide + high)
+        wasteful = real > most_tokens // 4 and padded > MOST_PADDING * (real + size)
+        if groups and padded <= most_tokens and not wasteful:
             groups[-1].append(sequence)
-            und, gen = wide, high
+            und, gen, real = wide, high, real + size
         else:
             groups.append([sequence])
-            und, gen = sequence.und, sequence.gen
+            und, gen, real = sequence.und, sequence.gen, size
     return groups
 
 
