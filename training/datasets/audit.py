@@ -31,6 +31,8 @@ BLIND_POINTS, SHORTCUT_POINTS = 3.0, 8.0
 MOST_PER_TASK = 2000
 #: With fewer examples a baseline is shown and not judged.
 MIN_JUDGED = 300
+#: With fewer still there is nothing to fit a baseline on.
+MIN_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,8 @@ def run_audit(
                     "in one frame only and one seen in two; expected at least 50 %"
                 )
         for group, items in groups.items():
+            if len(items) < MIN_SHOWN:
+                continue
             chance = 100 / len(items[0].options)
             if group == task:
                 for name, baseline in BLIND.items():

@@ -126,41 +126,37 @@ def _option_features(item: Item) -> list[list[int]]:
 def question_only(items: Sequence[Item], epochs: int = 12) -> np.ndarray:
     """Logistic model over the options, from the words of question and options alone."""
     import torch
+    from torch.nn.functional import cross_entropy, embedding_bag
+
+    features = [_option_features(item) for item in items]
+    answer = torch.tensor([item.answer_index for item in items])
+    choices = len(items[0].options)
+
+    def scores(weight: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
+        bags = [f for i in rows.tolist() for f in features[i]]
+        lengths = torch.tensor([len(f) for f in bags])
+        flat = torch.tensor([w for f in bags for w in f])
+        starts = torch.cumsum(lengths, 0) - lengths
+        total = embedding_bag(flat, weight, starts, mode="sum")[:, 0]
+        return (total / lengths.sqrt()).reshape(len(rows), choices)
 
     fold = folds_of(len(items))
-    features = [_option_features(item) for item in items]
     right = np.zeros(len(items), bool)
     for f in range(FOLDS):
         generator = torch.Generator().manual_seed(f)
-        weight = torch.zeros(_HASHES, requires_grad=True)
+        weight = torch.zeros(_HASHES, 1, requires_grad=True)
         optimiser = torch.optim.Adam([weight], lr=0.02, weight_decay=1e-3)
-        train = np.flatnonzero(fold != f)
+        train, held = np.flatnonzero(fold != f), np.flatnonzero(fold == f)
         for _ in range(epochs):
             order = torch.randperm(len(train), generator=generator).numpy()
-            for start in range(0, len(order), 128):
-                batch = [int(train[k]) for k in order[start : start + 128]]
-                loss = torch.stack(
-                    [
-                        torch.nn.functional.cross_entropy(
-                            _linear(weight, features[i])[None],
-                            torch.tensor([items[i].answer_index]),
-                        )
-                        for i in batch
-                    ]
-                ).mean()
+            for batch in np.array_split(train[order], max(1, len(train) // 128)):
+                loss = cross_entropy(scores(weight, batch), answer[batch])
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
         with torch.no_grad():
-            for i in np.flatnonzero(fold == f).tolist():
-                right[i] = int(_linear(weight, features[i]).argmax()) == items[i].answer_index
+            right[held] = (scores(weight, held).argmax(1) == answer[held]).numpy()
     return right
-
-
-def _linear(weight: torch.Tensor, features: list[list[int]]) -> torch.Tensor:
-    import torch
-
-    return torch.stack([weight[torch.tensor(f)].sum() / len(f) ** 0.5 for f in features])
 
 
 def shuffled_tiles(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -45,14 +45,14 @@ MARGIN_M = 0.05
 MIN_HIDDEN_M = 0.4
 LENGTH_M = (1.2, 5.0)
 #: Paths are led through hidden floor no further than this from something seen.
-SHADOW_M = 1.0
+SHADOW_M = 0.9
 #: What the robot looks at: as far away, and as deep, as leaves something to infer.
 TARGET_M = (1.0, 3.2)
 MIN_TARGET_M = 0.4
 MIN_SHARE = 0.004
 LOOK_PX = 64
 LOOKS = 6
-PATHS = 1600
+PATHS = 5000
 PATH_POINTS = 60
 DRAWN_POINTS = 13
 #: Numbers of path and partial map on which a clear path and its blocked twin agree, and how

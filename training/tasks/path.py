@@ -39,7 +39,7 @@ MIN_SHARE = 0.008
 MAX_STRAY = 0.0004
 MAX_WALL_SHARE = 0.9
 PATHS = 40
-LOOK_PX = 32
+LOOK_PX = 24
 LOOK_FOV = math.radians(96)
 #: The sweep for the best side view: yaw off the perpendicular and pitch, degrees; shift along the
 #: path, m.
@@ -262,7 +262,7 @@ def _best_side_view(
     hits = renderer.cast_views(poses, camera)
     shares = image_shares(hits.instance, len(renderer.scene.objects))[:, list(proposal.options)]
     # cut off at the border, a thing is harder to name: what lies inside counts alone
-    inner = hits.instance[:, :, 4:-4]
+    inner = hits.instance[:, :, 3:-3]
     inside = image_shares(inner, len(renderer.scene.objects))[:, proposal.options[0]]
     score = np.where((shares[:, 1:] == 0).all(axis=1), inside, 0.0)
     best = int(score.argmax())

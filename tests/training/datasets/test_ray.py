@@ -29,6 +29,8 @@ def test_a_local_cluster_makes_the_same_bytes(tmp_path: Path) -> None:
 def test_a_cluster_that_does_not_answer(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match="no Ray cluster answers"):
         write_dataset(PLAN, tmp_path, ray_address="127.0.0.1:9")
+    with pytest.raises(ClusterError, match="expected 'local', 'auto', host:port"):
+        write_dataset(PLAN, tmp_path, ray_address="somewhere")
 
 
 @pytest.mark.skipif(HAS_RAY, reason="ray is installed")
