@@ -78,7 +78,8 @@ def judge_object(
     to_others = np.linalg.norm(lab_drawn[:, :, None] - others, axis=3).min(axis=2)
     its_colour = to_own < to_others
     covered = _best_shift(mask, its_colour, max(1, round(TOLERANCE * width)))
-    return DrawnObject(covered, covered >= MIN_COVERED, _same_half(mask, to_own, width))
+    like = np.exp(-((to_own / (2 * SAME_COLOUR)) ** 2)) * its_colour
+    return DrawnObject(covered, covered >= MIN_COVERED, _same_half(mask, like, width))
 
 
 def object_mask(lab: np.ndarray, pixel: tuple[float, float]) -> np.ndarray:
@@ -105,12 +106,12 @@ def _best_shift(mask: np.ndarray, its_colour: np.ndarray, most: int) -> float:
     return best
 
 
-def _same_half(mask: np.ndarray, to_own: np.ndarray, width: int) -> bool | None:
-    """Whether the drawing's likeness to the object lies in the half where the object is."""
+def _same_half(mask: np.ndarray, like: np.ndarray, width: int) -> bool | None:
+    """Whether the drawing's likeness to the object, 0 to 1 per pixel, lies in the half where the
+    object is."""
     middle = float(np.nonzero(mask)[1].mean() + 0.5) / width - 0.5
     if abs(middle) < 0.05:
         return None
-    like = np.exp(-((to_own / SAME_COLOUR) ** 2))
     if like.sum() < 0.25 * mask.sum():
         return False
     where = float((like.sum(axis=0) * (np.arange(width) + 0.5)).sum() / like.sum()) / width - 0.5

@@ -136,7 +136,7 @@ def train_autoencoder(
 
 @torch.no_grad()
 def latent_moments(
-    codec: LatentCodec, pictures: PictureSource, count: int = 512
+    codec: LatentCodec, pictures: PictureSource, count: int = 256
 ) -> tuple[float, float]:
     """Mean and deviation of the unscaled latents over some pictures."""
     raw = []
@@ -148,7 +148,7 @@ def latent_moments(
 
 
 @torch.no_grad()
-def reconstruction_psnr(codec: LatentCodec, pictures: PictureSource, count: int = 256) -> float:
+def reconstruction_psnr(codec: LatentCodec, pictures: PictureSource, count: int = 128) -> float:
     """Mean PSNR in dB between whole pictures and their 8-bit reconstructions."""
     size = min(p for p in pictures.pictures[0].shape[:2])
     out = []

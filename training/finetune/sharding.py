@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
 from ipt_model.layers import MotLayer
@@ -25,7 +26,7 @@ def shard(module: nn.Module, device: torch.device, main: bool, bfloat16: bool) -
     policy = MixedPrecisionPolicy()
     if bfloat16:
         policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32)
-    mesh = torch.distributed.init_device_mesh(device.type, (torch.distributed.get_world_size(),))
+    mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
     for layer in module.modules():
         # the ViT runs once per picture size, so not equally often everywhere: it stays with the
         # rest, which is gathered once a pass

@@ -1,0 +1,273 @@
+"""`ipt-study`: the experiment of supervision and inference mode, repeated over seeds.
+
+    ipt-study --size small --out runs/study              everything made here, minutes on two cores
+    ipt-study --size full --out runs/study --data data/tiny --vae runs/vae --seeds 0,1,2
+
+Every supervision variant is trained on the same number of showings of the same data, its
+checkpoint is chosen on validation, and that one checkpoint is asked the test questions once, in
+every mode. Finished runs are kept, so the study goes on where it stopped. Writes `study.json` and
+`study.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from scipy import stats
+
+from ipt_model.loading import load
+from ipt_model.question import Mode
+from ipt_training.datasets.generate import write_dataset
+from ipt_training.datasets.parquet import DATASET_FILE, Dataset
+from ipt_training.datasets.plan import Plan
+from ipt_training.datasets.supervision import VARIANTS, Variant
+from ipt_training.evaluate import ask_rows, chosen_rows
+from ipt_training.evaluation.asking import MODES, BatchAsker
+from ipt_training.evaluation.records import summary
+from ipt_training.finetune.settings import Settings
+from ipt_training.progress import Watch
+from ipt_training.train import train
+from ipt_training.train_vae import main as train_vae
+
+#: The recipe that all runs share but for variant and seed, relative to the repository.
+RECIPE = Path("config/training/tiny_mixed.yaml")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a study is. counts: rows of train, validation and test data, made where missing;
+    overrides: entries of the recipe. vae: arguments of the VAE's training."""
+
+    counts: dict[str, int]
+    examples: int
+    per_task: int
+    seeds: tuple[int, ...]
+    overrides: tuple[str, ...]
+    vae: tuple[str, ...]
+
+
+SIZES = {
+    "small": Size(
+        {"train": 480, "validation": 64, "test": 160},
+        examples=960,
+        per_task=40,
+        seeds=(0,),
+        overrides=(
+            "model.llm_config={hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2}",
+            "model.vit_config.hidden_size=64",
+            "model.vit_config.intermediate_size=128",
+            "batch.examples=32",
+            "optimiser.rate=2e-3",
+            "optimiser.warmup=5",
+            "optimiser.average=0.9",
+            "run.validate=15",
+            "run.validation_examples=48",
+            "run.save=0",
+        ),
+        vae=("--steps", "60", "--crop", "32", "--batch", "16"),
+    ),
+    "full": Size(
+        {"train": 40000, "validation": 2000, "test": 8000},
+        examples=80000,
+        per_task=2000,
+        seeds=(0, 1, 2),
+        overrides=("run.validate=200", "run.validation_examples=400"),
+        vae=("--steps", "4000", "--crop", "32", "--batch", "32"),
+    ),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="ipt-study", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--size", choices=sorted(SIZES), default="small")
+    parser.add_argument("--out", type=Path, default=Path("runs/study"))
+    parser.add_argument("--data", type=Path, help="folder with train, validation and test")
+    parser.add_argument("--vae", type=Path, help="folder of a trained VAE")
+    parser.add_argument("--recipe", type=Path, default=RECIPE)
+    parser.add_argument("--variants", default=",".join(VARIANTS))
+    parser.add_argument("--seeds", default="", help="default: those of the size")
+    parser.add_argument("--examples", type=int, help="showings per run")
+    parser.add_argument("--override", action="append", default=[], metavar="section.name=value")
+    parser.add_argument("--threads", type=int, default=0)
+    given = parser.parse_args(arguments)
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    size = SIZES[given.size]
+    variants = [cast(Variant, name) for name in given.variants.split(",")]
+    if unknown := [v for v in variants if v not in VARIANTS]:
+        parser.error(f"--variants: unknown {unknown}, expected some of {list(VARIANTS)}")
+    seeds = [int(s) for s in given.seeds.split(",")] if given.seeds else list(size.seeds)
+    data = given.data or given.out / "data"
+    make_data(data, size)
+    vae = given.vae or given.out / "vae"
+    if not (vae / "ae.safetensors").is_file():
+        train_vae(["--data", str(data / "train"), "--out", str(vae), *size.vae])
+    examples = given.examples or size.examples
+    runs = []
+    for seed in seeds:
+        for variant in variants:
+            overrides = [
+                *size.overrides,
+                f"name={variant}_{seed}",
+                f"variant={variant}",
+                f"seed={seed}",
+                f"examples={examples}",
+                f"model.vae={vae}",
+                f"data.train={data / 'train'}",
+                f"data.validation={data / 'validation'}",
+                *given.override,
+            ]
+            settings = Settings.load(given.recipe, overrides)
+            runs.append(one_run(settings, given.out / f"{variant}-{seed}", data / "test", size))
+            result = {
+                "command": ["ipt-study", *(arguments if arguments is not None else sys.argv[1:])],
+                "data": {s: Dataset(data / s).digest() for s in size.counts},
+                "examples_per_run": examples,
+                "runs": runs,
+            }
+            (given.out / "study.json").write_text(json.dumps(result, indent=1) + "\n")
+            (given.out / "study.md").write_text(markdown(runs, examples), encoding="utf-8")
+    print(markdown(runs, examples))
+    return 0
+
+
+def make_data(folder: Path, size: Size) -> None:
+    """Datasets of the three splits where they are missing."""
+    for split, count in size.counts.items():
+        if (folder / split / DATASET_FILE).is_file():
+            continue
+        with Watch(f"{split} data", count) as watch:
+            done = 0
+
+            def count_rows(rows: int) -> None:
+                nonlocal done
+                done += rows
+                watch.tell(done)
+
+            plan = Plan(count, size_px=64, split=split)
+            write_dataset(plan, folder / split, on_rows=count_rows)
+
+
+def one_run(settings: Settings, out: Path, test: Path, size: Size) -> dict[str, Any]:
+    """Train one variant with one seed, unless that was done, and ask its chosen checkpoint."""
+    path = out / "result.json"
+    if path.is_file():
+        found: dict[str, Any] = json.loads(path.read_text())
+        if found["settings"] == settings.digest():
+            return found
+    outcome = train(settings, out)
+    chosen = out / "best" if (out / "best").is_dir() else out / "final"
+    began = time.perf_counter()
+    loaded = load(chosen, "auto")
+    dataset = Dataset(test)
+    rows = chosen_rows(dataset, size.per_task, settings.data.tasks)
+    asker = BatchAsker(loaded)
+    with Watch(f"{settings.name} test", len(rows)) as watch:
+        records, _ = ask_rows(asker, dataset, rows, MODES, watch)
+    result = {
+        "variant": settings.variant,
+        "seed": settings.seed,
+        "settings": settings.digest(),
+        "checkpoint": {
+            "hash": loaded.model_hash,
+            "step": outcome.best.get("step", outcome.step),
+            "validation": outcome.best.get("mean"),
+        },
+        "parameters": sum(p.numel() for p in loaded.model.parameters()),
+        "seconds": {
+            "train": round(outcome.seconds, 1),
+            "test": round(time.perf_counter() - began, 1),
+        },
+        "tasks": summary(records, MODES, {}),
+    }
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return result
+
+
+# -- the table
+@dataclass(frozen=True)
+class Cell:
+    """An accuracy over seeds. half: of the 95 % interval of the mean, by Student's t over seeds;
+    with one seed by the binomial over examples."""
+
+    mean: float
+    half: float
+    seeds: int
+    n: int
+
+
+def cell(runs: Sequence[Mapping[str, Any]], variant: str, mode: str, task: str | None) -> Cell:
+    """Mean accuracy of a variant in a mode on a task (None: mean over tasks) over all seeds."""
+    values, asked = [], []
+    for run in runs:
+        if run["variant"] != variant:
+            continue
+        parts = [run["tasks"][task]] if task else list(run["tasks"].values())
+        found = [part["modes"][mode]["accuracy"] for part in parts]
+        values.append(statistics.fmean(a["share"] for a in found))
+        asked.append(sum(a["n"] for a in found))
+    mean, n = statistics.fmean(values), min(asked)
+    if len(values) > 1:
+        error = statistics.stdev(values) / math.sqrt(len(values))
+        half = float(stats.t.ppf(0.975, len(values) - 1)) * error
+    else:
+        half = 1.96 * math.sqrt(max(mean * (1 - mean), 1e-9) / n)
+    return Cell(mean, half, len(values), n)
+
+
+def markdown(runs: Sequence[Mapping[str, Any]], examples: int) -> str:
+    """The table: a line per variant, a column per mode, over all tasks and for each."""
+    variants = list(dict.fromkeys(run["variant"] for run in runs))
+    tasks = list(dict.fromkeys(task for run in runs for task in run["tasks"]))
+    modes = [mode.value for mode in (Mode.ANSWER, Mode.IMAGINE, Mode.GIVEN)]
+    seeds = len({run["seed"] for run in runs})
+    lines = [
+        "# Supervision and inference mode",
+        "",
+        f"{examples} showings per run, {seeds} seed{'s' if seeds > 1 else ''}; the checkpoint is "
+        "chosen on validation and asked the test questions once, in every mode. Accuracy in "
+        "percent with the 95 % half-width (Student's t over seeds; over examples where there is "
+        "one seed).",
+    ]
+    for task in (None, *tasks):
+        parts = [run["tasks"][task] if task else None for run in runs]
+        chance = f", chance {100 * parts[0]['chance']:.0f} %" if parts[0] else ""
+        n = cell(runs, variants[0], modes[0], task).n
+        lines += ["", f"## {task or 'mean over tasks'} (n = {n}{chance})", ""]
+        lines.append("| supervision | " + " | ".join(modes) + " | unparsable (answer) |")
+        lines.append("|---|" + "---|" * (len(modes) + 1))
+        for variant in variants:
+            row = [f"{variant}: {VARIANTS[cast(Variant, variant)]}"]
+            for mode in modes:
+                c = cell(runs, variant, mode, task)
+                row.append(f"{100 * c.mean:.1f} ± {100 * c.half:.1f}")
+            row.append(f"{100 * _unparsable(runs, variant, task):.1f}")
+            lines.append("| " + " | ".join(row) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _unparsable(runs: Sequence[Mapping[str, Any]], variant: str, task: str | None) -> float:
+    shares = [
+        part["modes"][Mode.ANSWER.value]["unparsable"]["share"]
+        for run in runs
+        if run["variant"] == variant
+        for name, part in run["tasks"].items()
+        if task in (None, name)
+    ]
+    return statistics.fmean(shares)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
