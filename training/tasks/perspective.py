@@ -88,9 +88,8 @@ AGREE: dict[tuple[str, str], tuple[tuple[float, tuple[str, ...]], ...]] = {
         (0.08, (*_WORDS, "aside, mirrored")),
     ),
     ("pose", "side"): (
-        (0.4, (*_WORDS, "aside")),
-        (0.5, (*_WORDS, "bearing")),
-        (0.1, (*_WORDS, "distance")),
+        (0.25, (*_WORDS, "aside")),
+        (0.75, (*_WORDS, "bearing")),
     ),
 }
 
@@ -240,7 +239,7 @@ def _shortcuts(
     """
     known = {
         "distance": (np.hypot(before[:, 0], before[:, 1]), 0.2),
-        "bearing": (np.arctan2(before[:, 1], before[:, 0]), 0.06),
+        "bearing": (np.arctan2(before[:, 1], before[:, 0]), 0.04),
         "ahead": (before[:, 0], 0.25),
         "aside": (before[:, 1], 0.2),
         "aside, mirrored": (np.abs(before[:, 1]), 0.2),
