@@ -12,6 +12,8 @@ import json
 import multiprocessing
 import os
 import shutil
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -299,6 +301,15 @@ def _enter_worker(counter: object) -> None:
     import cv2
 
     cv2.setNumThreads(0)
+    # a command that was killed could not tell its workers
+    parent = os.getppid()
+    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+
+
+def _leave_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 def _work(plan: Plan, out: str, shard: int) -> ShardResult:

@@ -43,6 +43,8 @@ MAP_M = 6.4
 RADIUS_M = 0.15
 MARGIN_M = 0.05
 MIN_HIDDEN_M = 0.4
+#: A blocked path runs at least this far through what blocks it.
+MIN_BLOCKED_M = 0.15
 LENGTH_M = (1.2, 5.0)
 #: Paths are led through hidden floor no further than this from something seen.
 SHADOW_M = 0.9
@@ -203,7 +205,7 @@ def propose(
     known_m = seen_m.ravel()[cells]
     clear = passable & (free_m.min(axis=1, initial=99) >= RADIUS_M + MARGIN_M)
     # blocked for certain: the middle line itself runs through something
-    blocked = passable & ((free_m == 0).sum(axis=1) >= 3)
+    blocked = passable & ((step * (free_m[:, 1:] == 0)).sum(axis=1) >= MIN_BLOCKED_M)
     blocked[blocked] = _first_blocker_seen(scene, points[blocked], free_m[blocked], sight)
     reach = np.hypot(points[..., 0] - sight.robot[0], points[..., 1] - sight.robot[1])
     away = (reach * hidden).sum(axis=1) / np.maximum(hidden.sum(axis=1), 1)

@@ -37,7 +37,7 @@ WALK_CLEAR_M = 0.3
 MIN_SHARE = 0.008
 #: Not seen: a few stray pixels at most.
 MAX_STRAY = 0.0004
-MAX_WALL_SHARE = 0.9
+MAX_WALL_SHARE = 0.85
 PATHS = 40
 LOOK_PX = 24
 LOOK_FOV = math.radians(96)

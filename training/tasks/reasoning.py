@@ -75,7 +75,7 @@ def perspective_reasoning(
     ahead, aside = c * after[0] - s * after[1], s * after[0] + c * after[1]
     place = "the X" if marker else "that place"
     if asked == "distance":
-        sentences.append(f"Seen from {place} it is still {about(d1)} away.")
+        sentences.append(f"Seen from {place} it would be {about(d1)} away.")
         more = "less" if d1 < d0 else "more"
         verdict = "closer" if d1 < d0 else "further"
         sentences.append(f"That is {more} than from here, and turning changes no distance.")

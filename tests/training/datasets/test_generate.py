@@ -172,6 +172,25 @@ def test_a_killed_command_leaves_only_whole_shards(tmp_path: Path) -> None:
     assert len(Dataset(tmp_path)) == 30
 
 
+def test_workers_leave_when_their_command_is_killed(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "ipt_training.datasets",
+        *("--count", "4000", "--size", "32", "--tasks", "counting", "--workers", "2"),
+        *("--shards", "400", "--out", str(tmp_path)),
+    ]
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not list(tmp_path.glob("*.parquet")) and run.poll() is None:
+        time.sleep(0.05)
+    run.kill()
+    run.wait(timeout=30)
+    time.sleep(4)
+    made = len(list(tmp_path.glob("*.parquet")))
+    time.sleep(3)
+    assert len(list(tmp_path.glob("*.parquet"))) == made  # nobody works on
+
+
 def test_a_folder_of_other_options_is_left_alone(made: Path) -> None:
     before = contents(made)
     for other in (
