@@ -26,6 +26,7 @@ from ipt_training.datasets.baselines import (
 from ipt_training.datasets.generate import make_example, write_dataset
 from ipt_training.datasets.parquet import Dataset, encode_shard, write_file
 from ipt_training.datasets.plan import Plan
+from ipt_training.datasets.report import markdown
 from ipt_training.datasets.schema import example_from_row
 from ipt_training.datasets.supervision import row_from_example
 from ipt_training.tasks.sampling import Rejections
@@ -180,6 +181,9 @@ def test_a_dataset_is_audited_and_shown(small: Path, capsys: pytest.CaptureFixtu
     assert {"path", "counting", "clearance", "perspective"} <= groups
     assert stored["balance"]["path"]["sub-category"] == {"left": 0.5, "right": 0.5}
     assert stored["rejections"]["path"]["made"] == 24
+    table = markdown(stored)
+    assert table.count("strongest of") == 3  # too few for the groups of perspective
+    assert "| path | option prior | 24 |" in table and "scenes an example" in table
     page = (small / "look.html").read_text()
     assert page.count("<article>") == 96
     assert page.count("data:image/png;base64,") > 240
