@@ -72,8 +72,8 @@ class SequenceMaker:
         self.tokenizer = tokenizer
 
     def sequence(self, showing: Showing) -> TrainingSequence:
-        """The layout of `design 2.4`: input pictures, prompt, thought, noised copies, clean
-        copies, answer."""
+        """Input pictures, prompt, thought, noised copies, clean copies, answer: the published
+        order."""
         chance = np.random.default_rng([self.settings.seed, showing.number, 0x5E])
         prompt = list(self._prompt(showing, chance))
         target = list(self._target(showing, chance))

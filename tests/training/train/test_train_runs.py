@@ -217,7 +217,11 @@ def test_norms_biases_and_the_word_table_do_not_decay(data, vae, tmp_path) -> No
 
 
 # -- adapters
-def test_adapters_alone_are_trained_and_merge_into_the_weights(data, vae, tmp_path) -> None:
+@pytest.mark.parametrize("narrow", [False, True])
+def test_adapters_alone_are_trained_and_merge_into_the_weights(
+    data, vae, tmp_path, narrow
+) -> None:
+    """On weights of float32, and of bfloat16 as the large model's are."""
     base = tmp_path / "base"
     train(small_settings(data, vae, examples=8), base)
     settings = small_settings(
@@ -227,9 +231,11 @@ def test_adapters_alone_are_trained_and_merge_into_the_weights(data, vae, tmp_pa
         model={
             "init": str(base / "final"),
             "vae": "",
+            "dtype": "bfloat16" if narrow else "float32",
             **{key: {} for key in ("llm_config", "vit_config", "config", "recipe")},
         },
         lora={"rank": 2, "alpha": 4},
+        run={"precision": "bfloat16" if narrow else "float32"},
     )
     start, steps = parts_of(settings, tmp_path / "lora")
     before = {k: v.clone() for k, v in merged_weights(start.model).items()}
@@ -244,11 +250,11 @@ def test_adapters_alone_are_trained_and_merge_into_the_weights(data, vae, tmp_pa
     assert changed and all("_proj" in n for n in changed)
     stored = checkpoint_folders(tmp_path / "lora")[-1] / "model.safetensors"
     assert stored.stat().st_size < 0.5 * sum(v.numel() * 4 for v in after.values())
+    assert {p.dtype for p in start.model.parameters() if p.requires_grad} == {torch.float32}
     batch = steps[0][0]
-    with torch.no_grad():
-        adapted = start.model(batch.packed)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=narrow):
         trainer.export(tmp_path / "out")
         plain = Imaginer.from_pretrained(tmp_path / "out", "cpu")._open.model(batch.packed)
         with trainer.averaged():
             adapted = start.model(batch.packed)
-    assert torch.allclose(adapted.ce, plain.ce, atol=1e-4)
+    assert torch.allclose(adapted.ce, plain.ce, atol=0.1 if narrow else 1e-4)
