@@ -41,7 +41,7 @@ class Diagnostics:
                     level=level,
                     name=f"{self._node.get_name()}: {name}",
                     message=message,
-                    hardware_id=self._node.get_fully_qualified_name(),
+                    hardware_id=self._node.get_name(),
                     values=[KeyValue(key=k, value=str(v)) for k, v in values.items()],
                 )
             )

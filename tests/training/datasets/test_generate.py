@@ -159,6 +159,8 @@ def test_a_killed_command_leaves_only_whole_shards(tmp_path: Path) -> None:
         time.sleep(0.05)
     run.send_signal(signal.SIGINT)
     output = run.communicate(timeout=60)[0]
+    if run.returncode == 0:
+        pytest.skip("the command had finished before the signal reached it")
     assert run.returncode == 130, output
     assert "the same command goes on from here" in output
     before = contents(tmp_path)

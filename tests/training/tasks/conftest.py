@@ -17,7 +17,7 @@ PER_TASK = {"room": 240, "house": 24}
 
 @pytest.fixture(scope="session")
 def examples() -> Callable[[str], list[Example]]:
-    """Examples of a task: mostly rooms, some houses, each from a scene of its own."""
+    """Examples of a task: mostly rooms, some houses; twins with unlike answers share a scene."""
     made: dict[str, list[Example]] = {}
 
     def of(task: str) -> list[Example]:
