@@ -1,6 +1,5 @@
 """A robot program's side of the four actions: ask, follow the feedback, cancel, get the result.
-Used by the command
-line, the demo and the tests.
+Used by the command line, the demo and the tests.
 
 Spins in a thread of its own, so every call here simply waits, with a limit.
 """
@@ -86,14 +85,8 @@ class Asker:
         finally:
             self.node.destroy_client(client)
 
-    def start(
-        self,
-        action: Any,
-        goal: Any,
-        timeout_s: float = 10.0,
-        on_feedback: Callable[[Any], None] | None = None,
-    ) -> Asked:
-        """Send a goal and return once it was accepted."""
+    def reach(self, action: Any, timeout_s: float = 10.0) -> ActionClient:
+        """Wait for the server of an action."""
         topic = f"{self.target}/{SERVERS[action.__name__]}"
         client = self._clients.get(topic)
         if client is None:
@@ -102,6 +95,18 @@ class Asker:
             raise AskTimeout(
                 f"no action server {topic} within {timeout_s:.0f} s; is ipt_node running?"
             )
+        return client
+
+    def start(
+        self,
+        action: Any,
+        goal: Any,
+        timeout_s: float = 10.0,
+        on_feedback: Callable[[Any], None] | None = None,
+    ) -> Asked:
+        """Send a goal and return once it was accepted."""
+        client = self.reach(action, timeout_s)
+        topic = f"{self.target}/{SERVERS[action.__name__]}"
         heard: list[Any] = []
 
         def listen(message: Any) -> None:
@@ -137,3 +142,15 @@ def read_parameters(asker: Asker, names: Sequence[str], timeout_s: float = 10.0)
     request = GetParameters.Request(names=list(names))
     values = asker.call(GetParameters, service, request, timeout_s).values
     return {n: parameter_value_to_python(v) for n, v in zip(names, values, strict=True)}
+
+
+def write_parameter(asker: Asker, name: str, value: Any, timeout_s: float = 10.0) -> None:
+    """Set a live parameter of the node that is asked; ValueError with its reason where refused."""
+    from rcl_interfaces.srv import SetParameters
+    from rclpy.parameter import Parameter
+
+    service = f"{asker.target}/set_parameters"
+    request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+    (result,) = asker.call(SetParameters, service, request, timeout_s).results
+    if not result.successful:
+        raise ValueError(f"{name}: {result.reason}")

@@ -5,9 +5,12 @@ report.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
+import signal
 import sys
+from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 from ipt_ros.asker import Asker, AskTimeout, read_parameters
@@ -58,17 +61,42 @@ def _ask(asker: Asker, options: argparse.Namespace) -> Any:
     """The result's fields. Interrupted or out of time, the goal is cancelled before we leave."""
     kind, goal = goal_of(asker, options)
     line = ProgressLine(sys.stderr, options.quiet or options.json)
-    under_way = asker.start(kind, goal, min(SOON_S, options.timeout), line.heard)
+    soon = min(SOON_S, options.timeout)
+    asker.reach(kind, soon)
+    # a goal that was sent is the robot's before we hold its handle: without it nobody can cancel
+    with interrupts_held() as let_go:
+        under_way = asker.start(kind, goal, soon, line.heard)
+        try:
+            let_go()
+            return asker.finish(under_way, options.timeout).result
+        except KeyboardInterrupt:
+            asker.cancel(under_way, SOON_S)
+            return asker.finish(under_way, SOON_S).result
+        except AskTimeout:
+            asker.cancel(under_way, SOON_S)
+            raise
+        finally:
+            line.end()
+
+
+@contextlib.contextmanager
+def interrupts_held() -> Iterator[Callable[[], None]]:
+    """SIGINT and SIGTERM wait until the yielded function is called, at the latest for the end."""
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {n: signal.signal(n, lambda number, _: came.append(number)) for n in numbers}
+
+    def let_go() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            came.clear()
+            raise KeyboardInterrupt
+
     try:
-        return asker.finish(under_way, options.timeout).result
-    except KeyboardInterrupt:
-        asker.cancel(under_way, SOON_S)
-        return asker.finish(under_way, SOON_S).result
-    except AskTimeout:
-        asker.cancel(under_way, SOON_S)
-        raise
+        yield let_go
     finally:
-        line.end()
+        let_go()
 
 
 class ProgressLine:

@@ -189,6 +189,33 @@ def test_ctrl_c_cancels_the_goal(ipt, tester, ros_domain, number):
     assert time.monotonic() - began < 10
 
 
+#: The command, interrupted after its goal was accepted and before it knows the goal's handle.
+INTERRUPTED_EARLY = """
+import os, signal, sys
+from ipt_ros.asker import Asker
+from ipt_ros.cli import main
+there = Asker._there
+def interrupt(self, call, *more):
+    if getattr(call, "__name__", "") == "get_result_async":
+        os.kill(os.getpid(), signal.SIGINT)
+    return there(self, call, *more)
+Asker._there = interrupt
+sys.exit(main())
+"""
+
+
+def test_ctrl_c_while_the_goal_is_sent_cancels_it_too(robot, tester, ros_domain):
+    set_flow_steps(tester, 200)
+    arguments = ("ask", "Which side?", "--options", "left", "right", "--mode", "imagine")
+    ask = [sys.executable, "-c", INTERRUPTED_EARLY, *arguments]
+    try:
+        done = subprocess.run(ask, env=environment(ros_domain), **TEXT, timeout=30)
+    finally:
+        set_flow_steps(tester, 2)
+    assert done.returncode == ERROR, done
+    assert "CANCELLED (10103): cancelled by the asker" in done.stderr
+
+
 def test_a_point_may_begin_with_a_minus():
     assert parse(["path", "-1,-2.5", "3,-.5"]).points == [(-1.0, -2.5), (3.0, -0.5)]
     assert parse(["imagine", "--forward", "-1.5"]).forward == -1.5
