@@ -52,15 +52,19 @@ class OccupancyGrid:
             raise MapError(f"resolution_m: expected a positive length, got {self.resolution_m}")
 
     def indices(self, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Row and column of points (N x 2, m); may lie outside the grid."""
+        """Row and column of points (... x 2, m); may lie outside the grid."""
         cell = np.floor((np.asarray(xy, float) - self.origin_xy) / self.resolution_m).astype(int)
         return cell[..., 1], cell[..., 0]
 
-    def values(self, xy: np.ndarray) -> np.ndarray:
-        """The cell values at points (N x 2, m); unknown outside the grid."""
-        row, column = self.indices(xy)
+    def inside(self, row: np.ndarray, column: np.ndarray) -> np.ndarray:
+        """Whether there are such cells; bool, the shape of both."""
         height, width = self.cells.shape
-        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        return (row >= 0) & (row < height) & (column >= 0) & (column < width)
+
+    def values(self, xy: np.ndarray) -> np.ndarray:
+        """The cell values at points (... x 2, m); unknown outside the grid."""
+        row, column = self.indices(xy)
+        inside = self.inside(row, column)
         found = np.full(row.shape, UNKNOWN, np.int8)
         found[inside] = self.cells[row[inside], column[inside]]
         return found

@@ -12,6 +12,10 @@ import numpy as np
 from ipt_model.question import Question
 
 
+class ExampleError(ValueError):
+    """An example without a right answer; the message says what was given."""
+
+
 @dataclass(frozen=True)
 class Example:
     """A question with everything that is known about it.
@@ -36,6 +40,13 @@ class Example:
     subcategory: str
     scene_seed: int
     facts: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.answer_index < len(self.question.options):
+            raise ExampleError(
+                f"answer_index: expected the place of one of the options "
+                f"{list(self.question.options)}, counted from 0, got {self.answer_index}"
+            )
 
     @property
     def answer(self) -> str:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipt_model.maps import MapError, MapView, OccupancyGrid, draw_map, read_map
+from ipt_model.maps import UNKNOWN, MapError, MapView, OccupancyGrid, draw_map, read_map
 from ipt_model.transforms import resize
 
 
@@ -22,6 +22,17 @@ def test_pixels_and_metres_are_inverse(x: float, y: float, size: int) -> None:
     view = MapView.around(1.0, -2.0, 6.4, size)
     point = np.array([x, y])
     assert np.allclose(view.to_world(view.to_pixel(point)), point)
+
+
+def test_cells_and_points_are_inverse() -> None:
+    grid = random_grid(2, 40, 56)
+    row, column = grid.indices(grid.centres())
+    assert (row == np.arange(40)[:, None]).all() and (column == np.arange(56)).all()
+    assert grid.inside(row, column).all()
+    assert (grid.values(grid.centres()) == grid.cells).all()
+    for outside in ((-3.01, 2.0), (2.61, 2.0), (0.0, 0.99), (0.0, 5.01)):
+        assert not grid.inside(*grid.indices(np.array(outside)))
+        assert grid.values(np.array(outside)) == UNKNOWN
 
 
 def test_north_is_up_and_west_is_left() -> None:

@@ -27,7 +27,7 @@ from ipt_training.scenes.splits import split_of
 
 AUDIT_FILE = "audit.json"
 BLIND_POINTS, SHORTCUT_POINTS = 3.0, 8.0
-#: Examples per task that are audited; more say little more.
+#: Examples per task, and per group of shortcuts, that are audited; more say little more.
 MOST_PER_TASK = 2000
 #: With fewer examples a baseline is shown and not judged.
 MIN_JUDGED = 300
@@ -135,15 +135,18 @@ def run_audit(
     _check_duplicates(dataset, [Dataset(path) for path in others], audit)
     tasks = np.array(dataset.column("task"), object)
     for task in sorted(set(tasks)):
-        chosen = np.flatnonzero(tasks == task)[:most_per_task]
         groups: dict[str, list[Item]] = defaultdict(list)
         matching = []
-        for index in chosen:
-            example = example_from_row(dataset[int(index)])
-            item = item_of(example, int(index))
-            groups[task].append(item)
-            for name in shortcut_groups(example):
-                groups[name].append(item)
+        finer = task in SHORTCUT_GROUPS
+        for index in np.flatnonzero(tasks == task).tolist():
+            full = len(groups[task]) >= most_per_task
+            if full and not finer:
+                break
+            example = example_from_row(dataset[index])
+            item = item_of(example, index)
+            for name in (task, *shortcut_groups(example)):
+                if len(groups[name]) < most_per_task:
+                    groups[name].append(item)
             if "needs_matching" in example.facts:
                 matching.append(bool(example.facts["needs_matching"]))
         if matching:
@@ -169,10 +172,14 @@ def run_audit(
     return audit
 
 
+#: Tasks whose one-number shortcuts are looked for in finer groups: other questions, other numbers.
+SHORTCUT_GROUPS = ("perspective",)
+
+
 def shortcut_groups(example: Example) -> list[str]:
-    """The finer groups in which one-number shortcuts are looked for."""
+    """The finer groups of an example."""
     task = example.question.task.value
-    if task != "perspective":
+    if task not in SHORTCUT_GROUPS:
         return []
     posed = "distance" if example.subcategory in ("closer", "further") else "side"
     return [f"{task}/{example.variant.partition('+')[0]}/{posed}"]

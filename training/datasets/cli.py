@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     console = Console()
     errors = Console(stderr=True)
-    from ipt_training.datasets.generate import GenerationError
+    from ipt_training.datasets.generate import GenerationError, WorkerError
     from ipt_training.datasets.ray_cluster import ClusterError
 
     try:
@@ -87,6 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         SchemaError,
         StorageError,
         ValueError,
+        WorkerError,
     ) as error:
         errors.print(f"[bold red]ipt-dataset:[/] {error}", highlight=False, soft_wrap=True)
         return 2

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from ipt_training.datasets.parquet import (
 from ipt_training.datasets.plan import Plan, PlanError, Slots
 from ipt_training.datasets.supervision import row_from_example
 from ipt_training.example import Example
+from ipt_training.scenes.embree import Renderer
 from ipt_training.scenes.generator import make_scene
 from ipt_training.scenes.scene import SceneError
 from ipt_training.scenes.splits import seeds_of
@@ -48,6 +50,10 @@ TRIES_PER_SCENE = 2
 
 class GenerationError(RuntimeError):
     """An example could not be found; the message says which filter refused most."""
+
+
+class WorkerError(RuntimeError):
+    """A worker ended before its shard was done; the message says what to do."""
 
 
 class DatasetMismatchError(PlanError):
@@ -91,8 +97,11 @@ def find_example(
             counts.add(task.value, "scene too crowded")
             continue
         counts.add(task.value, "tried scenes")
+        renderer = Renderer(scene)
         for _ in range(TRIES_PER_SCENE):
-            example: Example | None = module.sample(scene, rng, wanted=wanted, context=context)
+            example: Example | None = module.sample(
+                scene, rng, wanted=wanted, context=context, renderer=renderer
+            )
             if example is not None:
                 counts.add(task.value, "made")
                 facts = {**example.facts, "level": level, "scene_request": asked}
@@ -164,6 +173,7 @@ def finished_shards(plan: Plan, out: Path) -> tuple[dict[int, ShardResult], list
     """(shards of this plan that are whole, files that are damaged). Refuses a folder of another
     plan.
     """
+    recorded = _recorded(plan, out)
     done: dict[int, ShardResult] = {}
     damaged = []
     names = {plan.shard_name(k): k for k in range(plan.shard_count)}
@@ -185,15 +195,28 @@ def finished_shards(plan: Plan, out: Path) -> tuple[dict[int, ShardResult], list
             damaged.append(path)
             continue
         data = path.read_bytes()
+        sha256 = hashlib.sha256(data).hexdigest()
+        if recorded.get(path.name, sha256) != sha256:
+            damaged.append(path)
+            continue
         done[shard] = ShardResult(
             shard=shard,
             name=path.name,
             rows=int(found["num_rows"]),
             size_bytes=len(data),
-            sha256=hashlib.sha256(data).hexdigest(),
+            sha256=sha256,
             rejections=json.loads(found["rejections"]),
         )
     return done, damaged
+
+
+def _recorded(plan: Plan, out: Path) -> dict[str, str]:
+    """SHA-256 of every shard as it was when the dataset was finished; nothing before that."""
+    try:
+        summary = json.loads((out / DATASET_FILE).read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return summary["shards"] if summary.get("plan_digest") == plan.digest() else {}
 
 
 @dataclass(frozen=True)
@@ -266,8 +289,8 @@ def _check_room(plan: Plan, out: Path, examples: int) -> None:
     free = shutil.disk_usage(out).free
     if need > free:
         raise PlanError(
-            f"{out}: {examples} examples at {plan.size_px} px need at least {need / 1e9:.1f} GB, "
-            f"{free / 1e9:.1f} GB are free; ask for fewer, or for another folder"
+            f"{out}: {examples} examples at {plan.size_px} px need at least {need / 1e6:.1f} MB, "
+            f"{free / 1e6:.1f} MB are free; ask for fewer, or for another folder"
         )
 
 
@@ -343,6 +366,11 @@ def _with_processes(
                 told = made
                 for future in finished:
                     yield future.result()
+        except BrokenProcessPool as error:
+            raise WorkerError(
+                "a worker was killed; was there too little memory? Finished shards are kept: the "
+                "same command goes on from here, with fewer --workers if need be"
+            ) from error
         finally:
             with contextlib.suppress(Exception):
                 pool.shutdown(wait=False, cancel_futures=True)

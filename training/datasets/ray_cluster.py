@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Sequence
 
-from ipt_training.datasets.generate import ShardResult, build_shard
+from ipt_training.datasets.generate import ShardResult, WorkerError, build_shard
 from ipt_training.datasets.plan import Plan
 
 
@@ -45,9 +45,18 @@ def build_on_ray(
         make = ray.remote(num_cpus=1, max_retries=2)(build_shard)
         waiting = {make.remote(plan, shard): shard for shard in shards}
         while waiting:
-            ready, _ = ray.wait(list(waiting), num_returns=1)
-            del waiting[ready[0]]
-            yield ray.get(ready[0])
+            (ready, *_), _ = ray.wait(list(waiting), num_returns=1)
+            shard = waiting.pop(ready)
+            try:
+                made = ray.get(ready)
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from None  # what went wrong, without the way it came
+            except ray.exceptions.RayError as error:
+                raise WorkerError(
+                    f"shard {shard}: its worker on the cluster was lost ({error}) Finished shards "
+                    "are kept: the same command goes on from here"
+                ) from error
+            yield made
     finally:
         if started:
             ray.shutdown()

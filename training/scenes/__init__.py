@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ipt_training.scenes.checks import check_scene
     from ipt_training.scenes.embree import Renderer, TopDown
     from ipt_training.scenes.generator import make_scene
-    from ipt_training.scenes.grids import Grid, observed, occupancy
+    from ipt_training.scenes.grids import observed, occupancy
     from ipt_training.scenes.mark import FloorMark
     from ipt_training.scenes.scene import Scene, SceneError, SceneObject
     from ipt_training.scenes.splits import seeds_of, split_of
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _HOME = {
     "Camera": "camera",
     "FloorMark": "mark",
-    "Grid": "grids",
     "Renderer": "embree",
     "Scene": "scene",
     "SceneError": "scene",
@@ -39,7 +38,6 @@ _HOME = {
 __all__ = [
     "Camera",
     "FloorMark",
-    "Grid",
     "Renderer",
     "Scene",
     "SceneError",

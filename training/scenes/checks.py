@@ -90,8 +90,8 @@ def unreachable_rooms(
     main = 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
     missing = []
     for i, room in enumerate(scene.rooms):
-        (r0, c0), (r1, c1) = (
-            grid.cell_of(np.array(p)) for p in ((room.x_min, room.y_min), (room.x_max, room.y_max))
+        (r0, r1), (c0, c1) = grid.indices(
+            np.array([(room.x_min, room.y_min), (room.x_max, room.y_max)])
         )
         part = labels[r0:r1, c0:c1]
         here, fits = int((part == main).sum()), int((part > 0).sum())

@@ -17,7 +17,7 @@ import numpy as np
 
 from ipt_training.scenes.camera import Camera, View
 from ipt_training.scenes.mark import SUBPIXELS, FloorMark
-from ipt_training.scenes.mesh import mesh_of
+from ipt_training.scenes.mesh import Mesh, mesh_of
 from ipt_training.scenes.projection import pixel_rays
 from ipt_training.scenes.scene import CEILING, FLOOR, NOTHING, WALL, Scene, SceneError
 from ipt_training.scenes.shading import (
@@ -25,6 +25,7 @@ from ipt_training.scenes.shading import (
     OUTSIDE,
     SKIRTING_M,
     WALL_TOP_FACTOR,
+    FloorLook,
     contact,
     dim,
     floor_colour,
@@ -81,7 +82,7 @@ _CENTRE = np.zeros((1, 2), np.float32)
 
 
 class Renderer:
-    """Draws one scene. Building it costs a few ms (shadow map, ray tree); pictures are then cheap.
+    """Draws one scene. The first picture costs a few ms more (shadow map, ray tree).
 
     threads: how many cores ray casting uses; 0 uses all, 1 suits one process per core.
     """
@@ -89,8 +90,14 @@ class Renderer:
     def __init__(self, scene: Scene, threads: int = 1) -> None:
         self.scene = scene
         self.threads = threads
-        self._mesh = mesh_of(scene)
-        self._look = floor_look(scene)
+
+    @cached_property
+    def _mesh(self) -> Mesh:
+        return mesh_of(self.scene)
+
+    @cached_property
+    def _look(self) -> FloorLook:
+        return floor_look(self.scene)
 
     @cached_property
     def _inside(self) -> Any:

@@ -1,8 +1,7 @@
 """Occupancy grids: the truth of a scene, what a camera with depth has seen of it, and where a
 robot fits.
 
-In: a `Scene`, or a grid and depth views. Out: `Grid`s with the semantics of nav_msgs/OccupancyGrid
-(0 free, 100 occupied, -1 unknown; row 0 at the lowest y). Distances and paths are for a
+In: a `Scene`, or a grid and depth views. Out: `OccupancyGrid`s. Distances and paths are for a
 disc-shaped robot. No rendering, no ROS.
 """
 
@@ -17,46 +16,13 @@ from scipy import ndimage
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import dijkstra
 
+from ipt_model.maps import FREE, OCCUPIED, UNKNOWN, OccupancyGrid
 from ipt_training.scenes.camera import Camera
 from ipt_training.scenes.scene import Scene, SceneError
 from ipt_training.scenes.solids import Solids, solids_of
 
-FREE, OCCUPIED, UNKNOWN = 0, 100, -1
 #: What a robot of ordinary height can hit; the floor and anything above its head do not count.
 ROBOT_SLAB_M = (0.02, 1.3)
-
-
-@dataclass(frozen=True)
-class Grid:
-    """cells: rows (y) x columns (x) int8, as above. origin: x, y of the lower left corner of cell
-    [0, 0], m.
-    """
-
-    cells: np.ndarray
-    origin: tuple[float, float]
-    resolution_m: float
-
-    def cell_of(self, xy: np.ndarray) -> np.ndarray:
-        """... x 2 points (m, world) to ... x 2 int64 (row, column); may lie outside the grid."""
-        at = np.floor((np.asarray(xy, np.float64) - self.origin) / self.resolution_m)
-        return at[..., ::-1].astype(np.int64)
-
-    def centre_of(self, cells: np.ndarray) -> np.ndarray:
-        """... x 2 (row, column) to ... x 2 points in the middle of the cells, m, world."""
-        at = np.asarray(cells, np.float64)[..., ::-1] + 0.5
-        return at * self.resolution_m + self.origin
-
-    def inside(self, cells: np.ndarray) -> np.ndarray:
-        """Whether (row, column) cells are in the grid; bool, the leading shape of `cells`."""
-        c = np.asarray(cells)
-        h, w = self.cells.shape
-        return (c[..., 0] >= 0) & (c[..., 0] < h) & (c[..., 1] >= 0) & (c[..., 1] < w)
-
-    def at(self, x: float, y: float) -> int:
-        """Value under a point; UNKNOWN outside."""
-        row, col = self.cell_of(np.array([x, y]))
-        h, w = self.cells.shape
-        return int(self.cells[row, col]) if 0 <= row < h and 0 <= col < w else UNKNOWN
 
 
 def occupancy(
@@ -65,7 +31,7 @@ def occupancy(
     slab_m: tuple[float, float] = ROBOT_SLAB_M,
     margin_m: float = 0.0,
     solids: Solids | None = None,
-) -> Grid:
+) -> OccupancyGrid:
     """The truth. A cell is occupied if any solid between the heights of `slab_m` covers any part
     of it.
 
@@ -87,7 +53,7 @@ def occupancy(
         blocked[rows, cols] = False
     _mark(blocked, xs, ys, resolution_m, solids_of(scene) if solids is None else solids, slab_m)
     cells = np.where(blocked, OCCUPIED, FREE).astype(np.int8)
-    return Grid(cells, (x0, y0), resolution_m)
+    return OccupancyGrid(cells, resolution_m, (x0, y0))
 
 
 _CIRCLE = np.stack(
@@ -184,7 +150,7 @@ def _mark(
         blocked[r0:r1, c0:c1] |= inside
 
 
-def clearance_m(grid: Grid, unknown_blocks: bool = True) -> np.ndarray:
+def clearance_m(grid: OccupancyGrid, unknown_blocks: bool = True) -> np.ndarray:
     """Distance from each cell's centre to the nearest blocked cell's edge, about: H x W float64,
     m, 0 when blocked.
     """
@@ -196,21 +162,25 @@ def clearance_m(grid: Grid, unknown_blocks: bool = True) -> np.ndarray:
     return np.asarray(np.maximum(0.0, (cells - 0.5) * grid.resolution_m))
 
 
-def passable(grid: Grid, robot_radius_m: float = 0.3, unknown_blocks: bool = True) -> np.ndarray:
+def passable(
+    grid: OccupancyGrid, robot_radius_m: float = 0.3, unknown_blocks: bool = True
+) -> np.ndarray:
     """Cells where the middle of the robot may be: H x W bool."""
     return clearance_m(grid, unknown_blocks) >= robot_radius_m
 
 
-def reachable(grid: Grid, start: tuple[float, float], robot_radius_m: float = 0.3) -> np.ndarray:
+def reachable(
+    grid: OccupancyGrid, start: tuple[float, float], robot_radius_m: float = 0.3
+) -> np.ndarray:
     """Cells the middle of the robot can be driven to from `start` (x, y, m): H x W bool, all False
     if it is stuck.
     """
     free = passable(grid, robot_radius_m)
     labels, _ = ndimage.label(free)
-    row, col = grid.cell_of(np.array(start))
-    if not grid.inside(np.array([row, col])) or labels[row, col] == 0:
+    row, column = grid.indices(np.array(start))
+    if not grid.inside(row, column) or labels[row, column] == 0:
         return np.zeros_like(free)
-    return np.asarray(labels == labels[row, col])
+    return np.asarray(labels == labels[row, column])
 
 
 @dataclass(frozen=True)
@@ -222,7 +192,7 @@ class Path:
 
 
 def shortest_path(
-    grid: Grid,
+    grid: OccupancyGrid,
     start: tuple[float, float],
     goal: tuple[float, float],
     robot_radius_m: float = 0.3,
@@ -230,8 +200,8 @@ def shortest_path(
 ) -> Path | None:
     """Shortest 8-connected way for the robot's middle, or None when there is none."""
     free = passable(grid, robot_radius_m, unknown_blocks)
-    ends = grid.cell_of(np.array([start, goal]))
-    if not grid.inside(ends).all() or not free[ends[:, 0], ends[:, 1]].all():
+    ends = grid.indices(np.array([start, goal]))
+    if not grid.inside(*ends).all() or not free[ends].all():
         return None
     ids = np.full(free.shape, -1, np.int64)
     ids[free] = np.arange(int(free.sum()))
@@ -248,24 +218,23 @@ def shortest_path(
     graph = coo_matrix(
         (np.concatenate(costs), (np.concatenate(rows), np.concatenate(cols))), shape=(n, n)
     ).tocsr()
-    source, target = (int(ids[r, c]) for r, c in ends)
+    source, target = ids[ends].tolist()
     distance, before = dijkstra(graph, directed=False, indices=source, return_predecessors=True)
     if not np.isfinite(distance[target]):
         return None
     way = [target]
     while way[-1] != source:
         way.append(int(before[way[-1]]))
-    cells = np.argwhere(free)[way[::-1]]
-    return Path(grid.centre_of(cells), float(distance[target]))
+    return Path(grid.centres()[free][way[::-1]], float(distance[target]))
 
 
 def observed(
-    shape: Grid,
+    shape: OccupancyGrid,
     views: Sequence[tuple[np.ndarray, Camera, np.ndarray]],
     slab_m: tuple[float, float] = ROBOT_SLAB_M,
     max_range_m: float = 8.0,
     clear_below_m: float = 0.25,
-) -> Grid:
+) -> OccupancyGrid:
     """The partial map that depth views give: free where the floor was seen or a ray passed close
     above it, occupied where a surface within the slab was hit, unknown (-1) elsewhere.
 
@@ -282,13 +251,13 @@ def observed(
     cells = np.full(h * w, UNKNOWN, np.int8)
     cells[free] = FREE
     cells[hit] = OCCUPIED
-    return Grid(cells.reshape(h, w), shape.origin, shape.resolution_m)
+    return OccupancyGrid(cells.reshape(h, w), shape.resolution_m, shape.origin_xy)
 
 
 def _trace(
     free: np.ndarray,
     hit: np.ndarray,
-    shape: Grid,
+    shape: OccupancyGrid,
     view: tuple[np.ndarray, Camera, np.ndarray],
     slab_m: tuple[float, float],
     max_range_m: float,
@@ -341,7 +310,7 @@ def _trace(
     _set(free, shape, points[floor][:, :2].astype(np.float64))
 
 
-def _set(flags: np.ndarray, shape: Grid, xy: np.ndarray) -> None:
-    cells = shape.cell_of(xy)
-    cells = cells[shape.inside(cells)]
-    flags[cells[:, 0] * shape.cells.shape[1] + cells[:, 1]] = True
+def _set(flags: np.ndarray, shape: OccupancyGrid, xy: np.ndarray) -> None:
+    row, column = shape.indices(xy)
+    flat = row * shape.cells.shape[1] + column
+    flags[flat[shape.inside(row, column)]] = True

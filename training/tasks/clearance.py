@@ -9,7 +9,7 @@ matter of inference, neither of reading nor of luck.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,14 +17,14 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from ipt_model.maps import MapView, OccupancyGrid, draw_map
+from ipt_model.maps import FREE, OCCUPIED, UNKNOWN, MapView, OccupancyGrid, draw_map
 from ipt_model.phrasing import YES_NO_OPTIONS, clearance_question
 from ipt_model.prompts import think_sentence
 from ipt_model.question import Question, Task
 from ipt_training.example import Example
 from ipt_training.scenes.camera import Camera, camera_pose
 from ipt_training.scenes.embree import Renderer
-from ipt_training.scenes.grids import FREE, OCCUPIED, UNKNOWN, Grid, observed, occupancy
+from ipt_training.scenes.grids import observed, occupancy
 from ipt_training.scenes.projection import image_shares
 from ipt_training.scenes.scene import Scene
 from ipt_training.tasks.geometry import ObjectTable, free_points, room_of
@@ -54,8 +54,10 @@ MIN_TARGET_M = 0.4
 MIN_SHARE = 0.004
 LOOK_PX = 64
 LOOKS = 6
-PATHS = 5000
+PATHS = 3000
 PATH_POINTS = 60
+#: Every so many of the points are looked at first: most paths fail there already.
+COARSE = 6
 DRAWN_POINTS = 13
 #: Numbers of path and partial map on which a clear path and its blocked twin agree, and how
 #: closely.
@@ -101,8 +103,9 @@ def sample(
     """An example of the wanted kind from this scene, or None when it has none."""
     counts = context.rejections
     renderer = renderer or Renderer(scene)
+    truth = _truth(scene)
     for _ in range(LOOKS):
-        sight = look(scene, rng, wanted, renderer)
+        sight = look(scene, rng, wanted, renderer, truth)
         if sight is None:
             counts.add(TASK, "nothing in sight")
             continue
@@ -113,7 +116,11 @@ def sample(
 
 
 def look(
-    scene: Scene, rng: np.random.Generator, wanted: Wanted, renderer: Renderer
+    scene: Scene,
+    rng: np.random.Generator,
+    wanted: Wanted,
+    renderer: Renderer,
+    truth: OccupancyGrid,
 ) -> Sight | None:
     """Put the robot somewhere, look with one or two cameras and map what their depth shows."""
     table = ObjectTable.of(scene)
@@ -139,63 +146,51 @@ def look(
     shares = image_shares(hits.instance, len(scene.objects)).max(axis=0)
     if not (shares >= MIN_SHARE).any():
         return None
-    truth = _truth(scene)
     views = [(hits.depth_m[k], camera, pose) for k, pose in enumerate(poses)]
     seen = observed(truth, views).cells
     seen[truth.cells == UNKNOWN] = UNKNOWN
     # the robot knows the floor it stands on
-    grid = _as_map(truth)
-    near = np.hypot(*(grid.centres() - (x, y)).transpose(2, 0, 1)) <= 0.3
+    near = np.hypot(*(truth.centres() - (x, y)).transpose(2, 0, 1)) <= 0.3
     seen[near] = FREE
     # depth sees a surface a little off its cell: what is occupied stays within the truth's outline
-    seen[(seen == FREE) & (grid.cells == OCCUPIED)] = OCCUPIED
-    seen[(seen == OCCUPIED) & (grid.cells == FREE)] = FREE
+    seen[(seen == FREE) & (truth.cells == OCCUPIED)] = OCCUPIED
+    seen[(seen == OCCUPIED) & (truth.cells == FREE)] = FREE
     ahead = 0.5 * MAP_M - 1.0
     view = MapView.around(x + ahead * math.cos(yaw), y + ahead * math.sin(yaw), MAP_M, LOOK_PX)
     return Sight(
         robot=(x, y, yaw),
         poses=poses,
         camera_fov=fov,
-        truth=grid,
-        seen=OccupancyGrid(seen, grid.resolution_m, grid.origin_xy),
+        truth=truth,
+        seen=OccupancyGrid(seen, truth.resolution_m, truth.origin_xy),
         shares=shares,
         view=view,
     )
 
 
-def _truth(scene: Scene) -> Grid:
+def _truth(scene: Scene) -> OccupancyGrid:
     """The scene's occupancy; what lies outside the house is unknown to everybody for ever."""
     grid = occupancy(scene, CELL_M)
-    h, w = grid.cells.shape
-    centres = grid.centre_of(np.argwhere(np.ones((h, w), bool)))
-    inside = np.zeros(len(centres), bool)
+    x, y = grid.centres().transpose(2, 0, 1)
+    inside = np.zeros(grid.cells.shape, bool)
     for room in scene.rooms:
-        inside |= (
-            (centres[:, 0] >= room.x_min)
-            & (centres[:, 0] <= room.x_max)
-            & (centres[:, 1] >= room.y_min)
-            & (centres[:, 1] <= room.y_max)
-        )
-    cells = grid.cells.copy()
-    cells[~inside.reshape(h, w)] = UNKNOWN
-    return Grid(cells, grid.origin, grid.resolution_m)
-
-
-def _as_map(grid: Grid) -> OccupancyGrid:
-    return OccupancyGrid(grid.cells, grid.resolution_m, grid.origin)
+        inside |= (x >= room.x_min) & (x <= room.x_max) & (y >= room.y_min) & (y <= room.y_max)
+    grid.cells[~inside] = UNKNOWN
+    return grid
 
 
 def propose(
     scene: Scene, rng: np.random.Generator, wanted: Wanted, sight: Sight
 ) -> Iterator[tuple[Proposal, Proposal]]:
     """Paths of the wanted kind with twins of the other kind on the same map, in random order."""
-    points = _paths(rng, sight)
     seen_m = _distance_m(sight.seen, (OCCUPIED,))
+    points = _paths(rng, sight, seen_m)
     unseen = sight.seen.cells == UNKNOWN
     walkable = _shown(sight) & (seen_m >= RADIUS_M + MARGIN_M) & (_in_frustum(sight) | ~unseen)
-    cells, inside = _flat_cells(sight.truth, points)
-    keep = (inside & walkable.ravel()[cells]).all(axis=1)
-    points, cells = points[keep], cells[keep]
+    for some in (slice(None, None, COARSE), slice(None)):
+        cells, inside = _flat_cells(sight.truth, points[:, some])
+        keep = (inside & walkable.ravel()[cells]).all(axis=1)
+        points, cells = points[keep], cells[keep]
     step = np.hypot(*np.diff(points, axis=1).transpose(2, 0, 1))
     length = step.sum(axis=1)
     hidden = unseen.ravel()[cells]
@@ -226,14 +221,13 @@ def propose(
         yield made[0], made[1]
 
 
-def _paths(rng: np.random.Generator, sight: Sight) -> np.ndarray:
+def _paths(rng: np.random.Generator, sight: Sight, behind: np.ndarray) -> np.ndarray:
     """Soft curves through the shadow of something seen, between places known to be free: P x N x
-    2, P <= PATHS.
+    2, P <= PATHS. behind: from each cell to what is seen, m.
 
     Pieces of a plan: few could start at the robot, for what is hidden is hidden behind what stands
     before it.
     """
-    behind = _distance_m(sight.seen, (OCCUPIED,))
     hidden = (sight.seen.cells == UNKNOWN) & _in_frustum(sight) & _shown(sight)
     near = hidden & (behind >= RADIUS_M + MARGIN_M) & (behind <= SHADOW_M)
     solid = near & (sight.truth.cells == OCCUPIED)
@@ -255,9 +249,10 @@ def _paths(rng: np.random.Generator, sight: Sight) -> np.ndarray:
     known = (sight.seen.values(start) == FREE) & (sight.seen.values(end) == FREE)
     start, middle, end = (v[known][:PATHS] for v in (start, middle, end))
     bend = 2 * middle - 0.5 * (start + end)  # half-way, the curve is at `middle`
-    t = np.linspace(0, 1, PATH_POINTS)[:, None, None]
-    curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * bend + t**2 * end
-    return np.asarray(curve.transpose(1, 0, 2))
+    t = np.linspace(0, 1, PATH_POINTS)
+    weights = np.column_stack([(1 - t) ** 2, 2 * t * (1 - t), t**2])
+    controls = np.stack([start, bend, end], axis=1)  # P x 3 x 2
+    return np.asarray(weights @ controls)
 
 
 def _any_of(
@@ -281,8 +276,7 @@ def _flat_cells(grid: OccupancyGrid, points: np.ndarray) -> tuple[np.ndarray, np
     """Flat index of the cell under each point, and whether the point is on the grid at all."""
     row, column = grid.indices(points)
     h, w = grid.cells.shape
-    inside = (row >= 0) & (row < h) & (column >= 0) & (column < w)
-    return row.clip(0, h - 1) * w + column.clip(0, w - 1), inside
+    return row.clip(0, h - 1) * w + column.clip(0, w - 1), grid.inside(row, column)
 
 
 def _shown(sight: Sight) -> np.ndarray:
@@ -437,14 +431,19 @@ def cells_of(rows: list[str]) -> np.ndarray:
     return np.array([[values[c] for c in row] for row in rows], np.int8)
 
 
-def grids_of(facts: dict[str, Any]) -> tuple[OccupancyGrid, OccupancyGrid]:
+def grids_of(facts: Mapping[str, Any]) -> tuple[OccupancyGrid, OccupancyGrid]:
     """(truth, what was seen) of an example, from its facts."""
+    return true_grid(facts), _grid(facts, "cells_seen")
+
+
+def true_grid(facts: Mapping[str, Any]) -> OccupancyGrid:
+    """The truth alone: reading cells takes a while."""
+    return _grid(facts, "cells_true")
+
+
+def _grid(facts: Mapping[str, Any], name: str) -> OccupancyGrid:
     x, y = (float(v) for v in facts["cells_origin_m"])
-    resolution = float(facts["cells_resolution_m"])
-    return (
-        OccupancyGrid(cells_of(facts["cells_true"]), resolution, (x, y)),
-        OccupancyGrid(cells_of(facts["cells_seen"]), resolution, (x, y)),
-    )
+    return OccupancyGrid(cells_of(facts[name]), float(facts["cells_resolution_m"]), (x, y))
 
 
 @dataclass(frozen=True)

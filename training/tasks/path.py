@@ -125,17 +125,18 @@ def propose(
     unique = np.array([scene.is_unique(i) for i in range(len(scene.objects))], bool)
     distance = np.hypot(*(ObjectTable.of(scene).xy[None] - middle[:, None]).transpose(2, 0, 1))
     rank = int(wanted.stream("nearness").integers(OPTION_COUNT))
-    for options in _option_sets(rng, np.flatnonzero(unique)):
-        seen = share[:, options] >= MIN_SHARE
-        absent = share[:, options] == 0
-        good = (seen.sum(axis=1) == 1) & (absent.sum(axis=1) == OPTION_COUNT - 1)
-        answers = np.where(good, seen.argmax(axis=1), -1)
-        if set(answers[good].tolist()) != set(range(OPTION_COUNT)):
-            continue
+    sets = _option_sets(rng, np.flatnonzero(unique))
+    among = share[:, sets]  # ways x sets x options
+    seen = among >= MIN_SHARE
+    good = (seen.sum(axis=2) == 1) & ((among == 0).sum(axis=2) == OPTION_COUNT - 1)
+    # each of the four has a way on which it alone is in sight: none is the answer by elimination
+    each = (seen & good[..., None]).any(axis=0).all(axis=1)
+    for k in np.flatnonzero(each).tolist():
+        options = sets[k]
         answer = int(rng.integers(OPTION_COUNT))
         # the answer is the nearest of the options to M1 no more often than any other
         order = distance[:, options].argsort(axis=1).argsort(axis=1)
-        rows = np.flatnonzero((answers == answer) & (order[:, answer] == rank))
+        rows = np.flatnonzero(good[:, k] & seen[:, k, answer] & (order[:, answer] == rank))
         if not len(rows):
             continue
         others = [int(o) for k, o in enumerate(options) if k != answer]
@@ -172,12 +173,11 @@ def _paths(scene: Scene, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarr
     return starts, ends
 
 
-def _option_sets(rng: np.random.Generator, unique: np.ndarray) -> Iterator[np.ndarray]:
-    """Random sets of four objects."""
+def _option_sets(rng: np.random.Generator, unique: np.ndarray) -> np.ndarray:
+    """Random sets of four objects: S x 4, S = 0 where there are fewer."""
     if len(unique) < OPTION_COUNT:
-        return
-    for _ in range(80):
-        yield rng.choice(unique, OPTION_COUNT, replace=False)
+        return np.empty((0, OPTION_COUNT), np.int64)
+    return np.asarray(unique[rng.random((80, len(unique))).argsort(axis=1)[:, :OPTION_COUNT]])
 
 
 def realise(
@@ -308,6 +308,7 @@ def _facts(
     shares: np.ndarray,
 ) -> dict[str, object]:
     middle = np.array(proposal.midpoint)
+    walker = np.array([*proposal.midpoint, proposal.heading])
     return {
         "answer": scene.objects[proposal.options[0]].name,
         "option_objects": {scene.objects[i].name: i for i in proposal.options},
@@ -315,6 +316,13 @@ def _facts(
             scene.objects[i].name: round(
                 float(np.hypot(*(np.array(scene.objects[i].position[:2]) - middle))), 3
             )
+            for i in proposal.options
+        },
+        # forward, left of a walker at M1
+        "option_body_m": {
+            scene.objects[i].name: np.round(
+                to_body(np.array(scene.objects[i].position[:2]), walker), 3
+            ).tolist()
             for i in proposal.options
         },
         "option_footprint_m2": {

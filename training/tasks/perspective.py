@@ -72,11 +72,11 @@ _WORDS = ("forward", "left", "turn")
 AGREE: dict[tuple[str, str], tuple[tuple[float, tuple[str, ...]], ...]] = {
     ("marker", "distance"): (
         (
-            0.75,
+            0.85,
             ("distance", "ahead", "aside, mirrored", "mark distance", "mark aside, mirrored"),
         ),
-        (0.1, ("distance", "ahead", "aside", "mark distance")),
-        (0.15, ("distance", "ahead", "aside", "mark aside, mirrored")),
+        (0.06, ("distance", "ahead", "aside", "mark distance")),
+        (0.09, ("distance", "ahead", "aside", "mark aside, mirrored")),
     ),
     ("marker", "side"): (
         (0.6, ("distance", "ahead", "aside")),
@@ -426,10 +426,15 @@ def realise(
     )
 
 
+def clearly_red(rgb: np.ndarray) -> np.ndarray:
+    """H x W: pixels that nobody would give another name."""
+    r, g, b = (rgb[..., i].astype(int) for i in range(3))
+    return np.asarray((r > 90) & (r > 2 * g) & (r > 2 * b))
+
+
 def mark_share(rgb: np.ndarray) -> float:
     """Share of the pixels that are clearly red."""
-    r, g, b = (rgb[..., i].astype(int) for i in range(3))
-    return float(((r > 90) & (r > 2 * g) & (r > 2 * b)).mean())
+    return float(clearly_red(rgb).mean())
 
 
 def _anchor(

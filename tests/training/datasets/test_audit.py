@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from ipt_training.datasets import card as cards
 from ipt_training.datasets import cli
 from ipt_training.datasets.audit import Audit, Score, item_of, run_audit, score_of, wilson
 from ipt_training.datasets.baselines import (
@@ -193,6 +195,25 @@ def test_a_dataset_is_audited_and_shown(small: Path, capsys: pytest.CaptureFixtu
         assert all(np.isfinite(v).all() for v in numbers.values())
 
 
+def test_any_row_can_be_a_picture_in_a_document(small: Path, tmp_path: Path) -> None:
+    drawn = tmp_path / "card.png"
+    kinds = set()
+    for index in range(0, 96, 5):
+        cards.main([str(small), "--row", str(index), "--out", str(drawn)])
+        example = example_from_row(Dataset(small)[index])
+        shown = np.asarray(Image.open(drawn))
+        pictures = [*example.question.images, example.imagination]
+        names = cards.names_of(example)
+        assert len(names) == len(set(names)) == len(pictures) and names[-1] == "imagination"
+        for k, picture in enumerate(pictures):
+            left = cards.EDGE + k * (cards.SHOWN_PX + cards.GAP)
+            middle = left + cards.SHOWN_PX // 2
+            assert (shown[cards.EDGE + cards.SHOWN_PX // 2, middle] == picture[16, 16]).all()
+        assert (shown == cards.RIGHT).all(axis=2).any()
+        kinds.add(example.question.task)
+    assert len(kinds) == 4
+
+
 def test_duplicates_and_strangers_are_problems(small: Path, tmp_path: Path) -> None:
     rows = list(Dataset(small))
     assert not run_audit(small).problems
@@ -210,3 +231,32 @@ def test_duplicates_and_strangers_are_problems(small: Path, tmp_path: Path) -> N
     wrong = row_from_example(example, index=0, split="test", level="room")
     write_file(stray / "part.parquet", encode_shard([wrong]))
     assert any("belongs to train, not to test" in p for p in run_audit(stray).problems)
+
+
+def test_later_rows_of_a_task_fill_its_finer_groups(tmp_path: Path) -> None:
+    """A leak in a variant that the first rows of the task do not have is found all the same."""
+    plan = Plan(1, 32, (("perspective", 1.0),))
+    made = make_example(plan, plan.slots(), 0, Rejections())
+    rng = np.random.default_rng(0)
+    rows = []
+    for index in range(160):
+        late = index >= 80
+        options, place = ("left", "right") if late else ("closer", "further"), index % 2
+        height = 0.5 + place + 0.4 * rng.random() if late else float(rng.random())
+        example = replace(
+            made,
+            question=replace(made.question, text=f"Question {index}?", options=options),
+            answer_index=place,
+            variant="marker+anchored" if late else "pose",
+            subcategory=f"left-{options[place]}" if late else options[place],
+            facts={**made.facts, "camera_height_m": height},
+        )
+        rows.append(row_from_example(example, index=index, split="train", level="room"))
+    write_file(tmp_path / "part.parquet", encode_shard(rows))
+    audit = run_audit(tmp_path, most_per_task=40)
+    assert not audit.problems
+    counts = {score.group: score.count for score in audit.scores}
+    early, late = "perspective/pose/distance", "perspective/marker/side"
+    assert counts == {"perspective": 40, early: 40, late: 40}
+    height_of = {s.group: s.accuracy for s in audit.scores if s.baseline == "camera height"}
+    assert height_of[late] > 90 and height_of[early] < 75

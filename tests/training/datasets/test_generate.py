@@ -146,17 +146,43 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(made: Path, tmp_path: Path
     assert (tmp_path / names[2]).stat().st_mtime_ns == untouched
 
 
-def test_a_killed_command_leaves_only_whole_shards(tmp_path: Path) -> None:
+def test_a_shard_that_lost_bytes_inside_is_made_anew(made: Path, tmp_path: Path) -> None:
+    """Its footer is whole, so only the digest of the finished dataset tells."""
+    whole = contents(made)
+    for name, data in whole.items():
+        (tmp_path / name).write_bytes(data)
+    name = PLAN.shard_name(1)
+    broken = bytearray(whole[name])
+    broken[1000:1100] = bytes(100)
+    (tmp_path / name).write_bytes(bytes(broken))
+    told: list[int] = []
+    write_dataset(PLAN, tmp_path, on_rows=told.append)
+    assert told[0] == 8
+    assert contents(tmp_path) == whole
+    (tmp_path / "dataset.json").write_bytes(whole["dataset.json"][:50])
+    write_dataset(PLAN, tmp_path)
+    assert contents(tmp_path) == whole
+
+
+def under_way(
+    out: Path, count: int, workers: int, shards: int, **streams: int
+) -> subprocess.Popen[str]:
+    """The command, started and with its first shard written."""
     command = [
         sys.executable,
         "-m",
         "ipt_training.datasets",
-        *("--count", "30", "--size", "32", "--tasks", "counting", "--workers", "1"),
-        *("--shards", "10", "--out", str(tmp_path)),
+        *("--count", str(count), "--size", "32", "--tasks", "counting"),
+        *("--workers", str(workers), "--shards", str(shards), "--out", str(out)),
     ]
-    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    while not list(tmp_path.glob("*.parquet")) and run.poll() is None:
+    run = subprocess.Popen(command, text=True, **{"stdout": subprocess.DEVNULL, **streams})
+    while not list(out.glob("*.parquet")) and run.poll() is None:
         time.sleep(0.05)
+    return run
+
+
+def test_a_killed_command_leaves_only_whole_shards(tmp_path: Path) -> None:
+    run = under_way(tmp_path, 30, 1, 10, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     run.send_signal(signal.SIGINT)
     output = run.communicate(timeout=60)[0]
     if run.returncode == 0:
@@ -168,29 +194,40 @@ def test_a_killed_command_leaves_only_whole_shards(tmp_path: Path) -> None:
     assert 1 <= len(shards) < 10
     for name in shards:
         assert shard_metadata(tmp_path / name)["num_rows"] == "3"
-    assert cli.main(command[3:]) == 0
+    assert cli.main(run.args[3:]) == 0
     after = contents(tmp_path)
     assert all(after[name] == before[name] for name in shards)
     assert len(Dataset(tmp_path)) == 30
 
 
 def test_workers_leave_when_their_command_is_killed(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "ipt_training.datasets",
-        *("--count", "4000", "--size", "32", "--tasks", "counting", "--workers", "2"),
-        *("--shards", "400", "--out", str(tmp_path)),
-    ]
-    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not list(tmp_path.glob("*.parquet")) and run.poll() is None:
-        time.sleep(0.05)
+    run = under_way(tmp_path, 4000, 2, 400, stderr=subprocess.DEVNULL)
     run.kill()
     run.wait(timeout=30)
     time.sleep(4)
     made = len(list(tmp_path.glob("*.parquet")))
     time.sleep(3)
     assert len(list(tmp_path.glob("*.parquet"))) == made  # nobody works on
+
+
+def test_a_killed_worker_is_said_in_words(tmp_path: Path) -> None:
+    run = under_way(tmp_path, 4000, 2, 400, stderr=subprocess.PIPE)
+    os.kill(_spawned_by(run.pid), signal.SIGKILL)
+    said = run.communicate(timeout=60)[1]
+    assert run.returncode == 2, said
+    assert "a worker was killed" in said and "Traceback" not in said
+    shards = list(tmp_path.glob("*.parquet"))
+    assert shards
+    assert all(shard_metadata(path)["num_rows"] == "10" for path in shards)
+
+
+def _spawned_by(parent: int) -> int:
+    """A worker of the command; another child of it tracks shared memory."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        words = stat.read_text().rpartition(")")[2].split()
+        if int(words[1]) == parent and b"spawn_main" in (stat.parent / "cmdline").read_bytes():
+            return int(stat.parent.name)
+    raise AssertionError("the command has no workers")
 
 
 def test_a_folder_of_other_options_is_left_alone(made: Path) -> None:
@@ -227,7 +264,7 @@ def test_a_full_disk_is_said_and_leaves_what_was_finished(made: Path, tmp_path: 
 
 
 def test_more_than_the_disk_holds_is_refused_at_once(tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match="GB are free"):
+    with pytest.raises(PlanError, match="MB are free"):
         write_dataset(Plan(40_000_000, 2048, shards=4), tmp_path)
     assert not list(tmp_path.glob("*.parquet"))
 
@@ -258,6 +295,9 @@ def test_the_command_refuses_in_words(tmp_path: Path, capsys: pytest.CaptureFixt
     for arguments, message in (
         (["--out", out], "nothing to do"),
         (["--out", out, "--count", "5", "--tasks", "path=some"], "the share of path is no number"),
+        (["--out", out, "--count", "0"], "count: expected 1 to"),
+        (["--out", out, "--count", "5", "--tasks", ""], "tasks: expected some of"),
+        (["--out", out, "--count", "5", "--variants", "pose"], "path has ego, map, map+arrow"),
         (["--out", out, "--count", "5", "--level", "castle"], "expected one of room, house"),
         (["--out", out, "--count", "5", "--workers", "-2"], "workers: expected 0"),
         (["--out", out, "--look"], "no *.parquet file"),

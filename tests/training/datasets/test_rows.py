@@ -5,6 +5,7 @@ variant.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from ipt_training.datasets.supervision import (
     supervise,
     supervise_row,
 )
-from ipt_training.example import Example
+from ipt_training.example import Example, ExampleError
 
 THINK = SYSTEM_THINK.format(image_end="</image_end>")
 
@@ -305,6 +306,14 @@ def test_wrong_imaginations_are_those_of_others(dataset: Dataset) -> None:
         assert other != sample.example.scene_seed
         used.append(other)
     assert sorted(used) == list(range(200))  # shuffled, not replaced
+
+
+@pytest.mark.parametrize(("options", "answer"), [((), 0), (("a", "b"), 2), (("a", "b"), -1)])
+def test_rows_without_a_right_option_are_named(options: tuple[str, ...], answer: int) -> None:
+    stored = row(0)
+    own = {**stored.own, "options": list(options), "answer_index": answer}
+    with pytest.raises(ExampleError, match=rf"one of the options .* got {answer}"):
+        example_from_row(replace(stored, own=own))
 
 
 def test_requests_no_variant_can_serve(dataset: Dataset, tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from ipt_training.scenes.grids import passable
 def viewpoints(scene: Scene, count: int, seed: int = 0) -> list[np.ndarray]:
     rng = np.random.default_rng([seed, scene.seed])
     grid = occupancy(scene, 0.1)
-    spots = np.argwhere(passable(grid, 0.3))
-    chosen = grid.centre_of(spots[rng.integers(len(spots), size=count)])
+    spots = grid.centres()[passable(grid, 0.3)]
+    chosen = spots[rng.integers(len(spots), size=count)]
     return [
         camera_pose(
             x, y, rng.uniform(-np.pi, np.pi), rng.uniform(0.3, 1.6), rng.uniform(-0.1, 0.5)

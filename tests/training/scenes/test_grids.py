@@ -9,33 +9,17 @@ import math
 import numpy as np
 import pytest
 
-from ipt_training.scenes import Camera, Grid, Renderer, SceneError, make_scene, observed, occupancy
-from ipt_training.scenes.grids import (
-    FREE,
-    OCCUPIED,
-    UNKNOWN,
-    clearance_m,
-    passable,
-    reachable,
-    shortest_path,
-)
+from ipt_model.maps import FREE, OCCUPIED, UNKNOWN, OccupancyGrid
+from ipt_training.scenes import Camera, Renderer, SceneError, make_scene, observed, occupancy
+from ipt_training.scenes.grids import clearance_m, passable, reachable, shortest_path
 from ipt_training.scenes.solids import footprints_of
 
 
-def _open_grid(h: int = 40, w: int = 60, res: float = 0.1) -> Grid:
+def _open_grid(h: int = 40, w: int = 60, res: float = 0.1) -> OccupancyGrid:
     cells = np.full((h, w), FREE, np.int8)
     cells[[0, -1]] = OCCUPIED
     cells[:, [0, -1]] = OCCUPIED
-    return Grid(cells, (-1.0, 2.0), res)
-
-
-def test_cells_and_points_are_inverse() -> None:
-    grid = _open_grid()
-    cells = np.stack(np.meshgrid(np.arange(40), np.arange(60), indexing="ij"), -1)
-    np.testing.assert_array_equal(grid.cell_of(grid.centre_of(cells)), cells)
-    assert grid.at(-0.95, 2.05) == OCCUPIED
-    assert grid.at(0.0, 3.0) == FREE
-    assert grid.at(50.0, 3.0) == UNKNOWN
+    return OccupancyGrid(cells, res, (-1.0, 2.0))
 
 
 def test_truth_covers_every_point_of_every_footprint() -> None:
@@ -53,8 +37,7 @@ def test_truth_covers_every_point_of_every_footprint() -> None:
                 u, v = q * np.cos(a), q * np.sin(a)
             c, s = math.cos(thing.yaw), math.sin(thing.yaw)
             x, y = thing.position[0] + c * u - s * v, thing.position[1] + s * u + c * v
-            cells = grid.cell_of(np.stack([x, y], -1))
-            assert (grid.cells[cells[:, 0], cells[:, 1]] == OCCUPIED).all()
+            assert (grid.values(np.stack([x, y], -1)) == OCCUPIED).all()
 
 
 def test_truth_is_not_much_larger_than_the_footprints() -> None:
@@ -78,8 +61,9 @@ def test_truth_is_not_much_larger_than_the_footprints() -> None:
 def test_slab_decides_what_is_in_the_way() -> None:
     scene = make_scene(2, "house", rooms=2)
     door = scene.doors[0]
-    assert occupancy(scene).at(door.x, door.y) == FREE  # the lintel is above the robot
-    assert occupancy(scene, slab_m=(2.1, 2.3)).at(door.x, door.y) == OCCUPIED
+    below = np.array([door.x, door.y])
+    assert occupancy(scene).values(below) == FREE  # the lintel is above the robot
+    assert occupancy(scene, slab_m=(2.1, 2.3)).values(below) == OCCUPIED
     coarse = occupancy(scene, solids=footprints_of(scene)).cells == OCCUPIED
     assert coarse[occupancy(scene).cells == OCCUPIED].all()
     with pytest.raises(SceneError, match="positive length"):
@@ -118,7 +102,8 @@ def test_nothing_is_known_behind_a_wall(viewpoints) -> None:
         here = closed.room_at(*pose[:2, 3])
         other = closed.rooms[1 - here]
         x0, y0, x1, y1 = other.interior
-        (r0, c0), (r1, c1) = truth.cell_of(np.array([[x0 + 0.1, y0 + 0.1], [x1 - 0.1, y1 - 0.1]]))
+        corners = np.array([[x0 + 0.1, y0 + 0.1], [x1 - 0.1, y1 - 0.1]])
+        (r0, r1), (c0, c1) = truth.indices(corners)
         assert (part.cells[r0:r1, c0:c1] == UNKNOWN).all()
 
 
@@ -137,8 +122,7 @@ def test_path_goes_round_and_keeps_the_radius() -> None:
     path = shortest_path(grid, (0.0, 2.5), (4.0, 2.5), 0.3)
     assert path is not None
     clear = clearance_m(grid)
-    cells = grid.cell_of(path.points)
-    assert clear[cells[:, 0], cells[:, 1]].min() >= 0.3
+    assert clear[grid.indices(path.points)].min() >= 0.3
     steps = np.linalg.norm(np.diff(path.points, axis=0), axis=1)
     assert path.length_m == pytest.approx(steps.sum())
     around = 2 * math.hypot(1.5, 2.6)
@@ -164,15 +148,13 @@ def test_every_two_rooms_are_joined_by_a_path(seed: int) -> None:
     free = passable(grid, 0.3)
     spots = []
     for room in scene.rooms:
-        cells = np.argwhere(free)
-        xy = grid.centre_of(cells)
+        xy = grid.centres()[free]
         inside = np.array([room.contains(x, y, 0.4) for x, y in xy])
         spots.append(xy[inside][len(xy[inside]) // 2])
     reach = reachable(grid, tuple(spots[0]))
     joined = 0
     for spot in spots[1:]:
         path = shortest_path(grid, tuple(spots[0]), tuple(spot))
-        row, col = grid.cell_of(spot)
-        assert (path is not None) == bool(reach[row, col])
+        assert (path is not None) == bool(reach[grid.indices(spot)])
         joined += path is not None
     assert joined >= len(spots) - 2

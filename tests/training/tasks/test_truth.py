@@ -1,4 +1,6 @@
-"""The geometry behind every answer, on more than a thousand scenes, without the sampler."""
+"""The geometry behind every answer, on more than a thousand scenes, without the sampler: the scene
+is made again from its seed, drawn again from the stored poses, and asked what is true in it.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +8,24 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
-from ipt_model.maps import MapView, OccupancyGrid, draw_map, read_map
+from ipt_model.maps import FREE, OCCUPIED, UNKNOWN, MapView, draw_map, read_map
 from ipt_model.phrasing import Motion, motion_in_words
 from ipt_training.example import Example
-from ipt_training.scenes.camera import Camera
+from ipt_training.scenes.camera import Camera, View
 from ipt_training.scenes.embree import Renderer
 from ipt_training.scenes.grids import occupancy
-from ipt_training.scenes.projection import image_centres, image_shares
+from ipt_training.scenes.projection import image_centres, image_shares, project, unproject
+from ipt_training.scenes.scene import Scene
 from ipt_training.scenes.splits import SPLITS
 from ipt_training.tasks import TASKS, task_module
 from ipt_training.tasks.clearance import RADIUS_M, grids_of
-from ipt_training.tasks.perspective import mark_share
+from ipt_training.tasks.perspective import clearly_red, mark_share
 from ipt_training.tasks.recast import scene_of
 
 #: The examples are made within the first test that asks for them.
@@ -31,12 +35,10 @@ NAMES = [t.value for t in TASKS]
 Examples = Callable[[str], list[Example]]
 
 
-def test_more_than_a_thousand_examples(examples: Examples) -> None:
+def test_more_than_a_thousand_scenes(examples: Examples) -> None:
     made = [example for name in NAMES for example in examples(name)]
-    assert len(made) >= 1000
-    # twins with unlike answers share a scene
     seeds = {example.scene_seed for example in made}
-    assert len(seeds) >= 400
+    assert len(seeds) >= 1000
     assert seeds <= set(SPLITS["train"])
 
 
@@ -66,40 +68,85 @@ def test_options_hold_the_answer_once_and_everything_is_balanced(
         assert max(counts.values()) - min(counts.values()) <= 0.1 * len(made)
 
 
-def test_side_agrees_with_where_the_object_is_in_the_imagination(examples: Examples) -> None:
-    asked = [e for e in examples("perspective") if "-" in e.subcategory]
+@dataclass(frozen=True)
+class Again:
+    """A perspective question drawn anew. views: before and after. centre: of the object, m."""
+
+    example: Example
+    scene: Scene
+    camera: Camera
+    poses: tuple[np.ndarray, np.ndarray]
+    views: tuple[View, View]
+    centre: np.ndarray
+
+    @property
+    def index(self) -> int:
+        return int(self.example.facts["object_index"])
+
+    def columns(self) -> list[float]:
+        """Where the visible part of the object is across each view, 0 left to 1 right."""
+        number = len(self.scene.objects)
+        return [image_centres(v.instance, number)[self.index, 0] / SIZE_PX for v in self.views]
+
+    def distances(self) -> list[float]:
+        """From the camera to the object over the floor in each view, m, by its depth."""
+        found = []
+        for pose, view in zip(self.poses, self.views, strict=True):
+            surface = unproject(view.depth_m, self.camera, pose)[view.instance == self.index]
+            found.append(float(np.median(np.hypot(*(surface[:, :2] - pose[:2, 3]).T))))
+        return found
+
+
+@pytest.fixture(scope="module")
+def drawn_again(examples: Examples) -> list[Again]:
+    return list(_drawn_again(examples("perspective")))
+
+
+def _drawn_again(made: list[Example]) -> Iterator[Again]:
+    for example in made:
+        facts = example.facts
+        scene = scene_of(example)
+        camera = Camera.from_fov(SIZE_PX, SIZE_PX, facts["fov_rad"])
+        poses = (np.array(facts["pose_before"]), np.array(facts["pose_after"]))
+        before, after = Renderer(scene).render_many(poses, camera)
+        thing = scene.objects[facts["object_index"]]
+        assert thing.name == facts["object"] and thing.name in example.question.text
+        centre = np.array([*thing.position[:2], 0.5 * thing.height_m])
+        yield Again(example, scene, camera, poses, (before, after), centre)
+
+
+def test_side_agrees_with_where_the_object_is_in_the_imagination(
+    drawn_again: list[Again],
+) -> None:
+    asked = [a for a in drawn_again if "-" in a.example.subcategory]
+    assert len(asked) >= 200
+    for again in asked:
+        sides = again.example.subcategory.split("-")
+        assert again.example.answer == sides[1]
+        for side, pose, column in zip(sides, again.poses, again.columns(), strict=True):
+            (pixel,), _ = project(again.centre[None], again.camera, pose)
+            assert (pixel[0] > SIZE_PX / 2) == (column > 0.5) == (side == "right")
+            assert abs(column - 0.5) >= 0.09  # off the middle, where no pixel decides
+
+
+def test_closer_and_further_agree_with_the_depth(drawn_again: list[Again]) -> None:
+    asked = [a for a in drawn_again if "-" not in a.example.subcategory]
     assert len(asked) >= 100
-    for example in asked:
-        facts = example.facts
-        first, second = example.subcategory.split("-")
-        assert example.answer == second
-        right = facts["object_after_m"][0] > 0
-        assert right == (second == "right")
-        assert (facts["object_pixel_after"][0] > SIZE_PX / 2) == right
-        assert abs(facts["object_pixel_after"][0] / SIZE_PX - 0.5) >= 0.09
-        assert (facts["object_before_m"][0] > 0) == (first == "right")
-
-
-def test_closer_and_further_agree_with_the_distances(examples: Examples) -> None:
-    asked = [e for e in examples("perspective") if "-" not in e.subcategory]
-    assert len(asked) >= 80
-    for example in asked:
-        before, after = (
-            math.hypot(example.facts[k][0], example.facts[k][2])
-            for k in ("object_before_m", "object_after_m")
+    for again in asked:
+        facts = again.example.facts
+        seen = again.distances()
+        assert (seen[1] < seen[0]) == (again.example.answer == "closer")
+        middle = [float(np.hypot(*(again.centre - p[:3, 3])[:2])) for p in again.poses]
+        assert abs(middle[1] - middle[0]) >= 0.5 - 1e-3
+        assert middle == pytest.approx(
+            [facts["distance_before_m"], facts["distance_after_m"]], abs=2e-3
         )
-        # pitch tips the depth axis; the plan distance is stored beside it
-        stored = (example.facts["distance_before_m"], example.facts["distance_after_m"])
-        assert abs(stored[1] - stored[0]) >= 0.5
-        assert (stored[1] < stored[0]) == (example.answer == "closer")
-        assert before == pytest.approx(stored[0], abs=0.6)
-        assert after == pytest.approx(stored[1], abs=0.6)
 
 
-def test_the_imagination_is_rendered_where_the_motion_leads(examples: Examples) -> None:
-    for number, example in enumerate(examples("perspective")):
-        facts = example.facts
-        before, after = np.array(facts["pose_before"]), np.array(facts["pose_after"])
+def test_the_imagination_is_rendered_where_the_motion_leads(drawn_again: list[Again]) -> None:
+    for again in drawn_again:
+        example, facts = again.example, again.example.facts
+        before, after = again.poses
         yaw = [math.atan2(p[1, 2], p[0, 2]) for p in (before, after)]
         forward, left, turn = facts["motion"]
         assert math.remainder(yaw[1] - yaw[0] - turn, 2 * math.pi) == pytest.approx(0, abs=2e-3)
@@ -113,18 +160,18 @@ def test_the_imagination_is_rendered_where_the_motion_leads(examples: Examples) 
         else:
             assert abs(turn) == pytest.approx(math.pi / 2, abs=1e-3)
             assert re.search(rf"\b{'left' if turn > 0 else 'right'}\b", example.question.text)
-        if number % 8 == 0:  # and it is what a renderer of its own shows from there
-            camera = Camera.from_fov(SIZE_PX, SIZE_PX, facts["fov_rad"])
-            scene = scene_of(example)
-            view = Renderer(scene).render(after, camera)
-            difference = np.abs(view.rgb.astype(int) - example.imagination)
-            assert np.median(difference) <= 2
-            shares = image_shares(view.instance, len(scene.objects))
-            assert shares[facts["object_index"]] == pytest.approx(
-                facts["object_share_after"], abs=0.01
-            )
-            column = image_centres(view.instance, len(scene.objects))[facts["object_index"], 0]
-            assert column == pytest.approx(facts["object_pixel_after"][0], abs=0.5)
+            # the red X is where the robot is sent
+            (pixel,), _ = project(np.array([[*after[:2, 3], 0.0]]), again.camera, before)
+            red = np.argwhere(clearly_red(example.question.images[0]))[:, ::-1] + 0.5
+            assert np.hypot(*(red.mean(axis=0) - pixel)) < 2.5
+        # what the renderer shows from there is the imagination
+        view = again.views[1]
+        difference = np.abs(view.rgb.astype(int) - example.imagination)
+        assert np.median(difference) <= 2
+        shares = image_shares(view.instance, len(again.scene.objects))
+        assert shares[again.index] == pytest.approx(facts["object_share_after"], abs=0.01)
+        column = facts["object_pixel_after"][0] / SIZE_PX
+        assert again.columns()[1] == pytest.approx(column, abs=0.5 / SIZE_PX)
 
 
 def test_red_is_the_mark_and_nothing_else(examples: Examples) -> None:
@@ -135,7 +182,9 @@ def test_red_is_the_mark_and_nothing_else(examples: Examples) -> None:
                 if marked and k == 0:
                     assert mark_share(image) > 0
                 elif name != "clearance":  # its maps use colour for marks, none of them red
-                    assert mark_share(image) < 0.002, (name, k)
+                    # M1 drawn over something orange has a rim that passes for red
+                    most = 0.004 if name == "path" and k == 0 else 0.002
+                    assert mark_share(image) < most, (name, k)
             for index, word in enumerate(example.question.options):
                 assert "red" not in word.split(), index
 
@@ -159,7 +208,7 @@ def test_anchored_questions_show_what_was_seen_and_mark_what_was_not(examples: E
 def test_the_answer_of_a_path_is_in_the_side_view_and_no_other_option_is(
     examples: Examples,
 ) -> None:
-    for number, example in enumerate(examples("path")):
+    for example in examples("path"):
         facts = example.facts
         pose = np.array(facts["pose_imagined"])
         heading = math.atan2(
@@ -171,46 +220,62 @@ def test_the_answer_of_a_path_is_in_the_side_view_and_no_other_option_is(
         assert re.search(rf"\b{example.subcategory}\b", example.question.text)
         assert len(example.question.images) == (3 if example.variant == "ego" else 1)
         assert set(example.question.options) == set(facts["option_objects"])
-        if number % 4 == 0:
-            scene = scene_of(example)
-            camera = Camera.from_fov(SIZE_PX, SIZE_PX, facts["fov_rad"])
-            instance = Renderer(scene).render(pose, camera).instance
-            shares = image_shares(instance, len(scene.objects))
-            for option, index in facts["option_objects"].items():
-                assert scene.objects[index].name == option
-                if option == example.answer:
-                    assert shares[index] >= 0.006
-                else:
-                    assert shares[index] <= 0.001
+        scene = scene_of(example)
+        camera = Camera.from_fov(SIZE_PX, SIZE_PX, facts["fov_rad"])
+        view = Renderer(scene).render(pose, camera)
+        assert np.median(np.abs(view.rgb.astype(int) - example.imagination)) <= 2
+        shares = image_shares(view.instance, len(scene.objects))
+        for option, index in facts["option_objects"].items():
+            assert scene.objects[index].name == option
+            if option == example.answer:
+                assert shares[index] >= 0.006
+            else:
+                assert shares[index] <= 0.001
+
+
+def test_options_of_a_path_are_where_the_facts_say(examples: Examples) -> None:
+    """Forward and left of somebody at M1 who walks to 2; the answer is on the asked side."""
+    for example in examples("path"):
+        facts = example.facts
+        scene = scene_of(example)
+        start, end = np.array(facts["start_m"]), np.array(facts["end_m"])
+        ahead = (end - start) / np.hypot(*(end - start))
+        places = facts["option_body_m"]
+        assert set(places) == set(example.question.options)
+        for option, index in facts["option_objects"].items():
+            away = np.array(scene.objects[index].position[:2]) - 0.5 * (start + end)
+            body = (away @ ahead, away @ (-ahead[1], ahead[0]))
+            # a way of 1.4 m with ends rounded to 1 mm turns by less than that over 7 m
+            assert places[option] == pytest.approx(body, abs=0.01)
+        left = places[example.answer][1]
+        assert (left > 0) == (example.subcategory == "left")
 
 
 def test_counts_agree_with_instances_in_frames_and_on_the_map(examples: Examples) -> None:
     made = examples("counting")
     ranks = Counter()
-    for number, example in enumerate(made):
+    for example in made:
         facts = example.facts
         assert int(example.answer) == facts["count"] == len(facts["counted"])
         ranks[sorted(example.question.options, key=int).index(example.answer)] += 1
         assert min(facts["seen_in_frames"]) >= 1
         if example.subcategory == "overlap":
             assert facts["needs_matching"]
-        if number % 4 == 0:
-            scene = scene_of(example)
-            counted = {
-                i
-                for i, o in enumerate(scene.objects)
-                if o.category == facts["category"] and o.room == facts["room"]
-            }
-            assert counted == set(facts["counted"])
-            camera = Camera.from_fov(SIZE_PX, SIZE_PX, facts["fov_rad"])
-            renderer = Renderer(scene)
-            views = renderer.render_many([np.array(p) for p in facts["poses"]], camera)
-            seen = set(np.unique(np.stack([v.instance for v in views])).tolist())
-            of_kind = {i for i, o in enumerate(scene.objects) if o.category == facts["category"]}
-            assert seen & of_kind >= counted
-            x0, _, x1, _ = square = facts["map_square_m"]
-            top = renderer.top_down(tuple(square), (x1 - x0) / SIZE_PX)
-            assert counted <= set(np.unique(top.instance).tolist())
+        scene = scene_of(example)
+        of_kind = {i for i, o in enumerate(scene.objects) if o.category == facts["category"]}
+        counted = {i for i in of_kind if scene.objects[i].room == facts["room"]}
+        assert counted == set(facts["counted"])
+        camera = Camera.from_fov(SIZE_PX, SIZE_PX, facts["fov_rad"])
+        renderer = Renderer(scene)
+        hits = renderer.cast_views([np.array(p) for p in facts["poses"]], camera)
+        shares = image_shares(hits.instance, len(scene.objects))
+        assert (shares[:, sorted(counted)].max(axis=0) > 0.003).all()
+        # of one next door a pixel or two may show at the rim of the doorway
+        assert (shares[:, sorted(of_kind - counted)] <= 0.001).all()
+        x0, _, x1, _ = square = facts["map_square_m"]
+        top = renderer.top_down(tuple(square), (x1 - x0) / SIZE_PX)
+        assert counted <= set(np.unique(top.instance).tolist())
+        assert np.median(np.abs(top.rgb.astype(int) - example.imagination)) <= 2
     assert sum(e.facts["needs_matching"] for e in made) >= 0.5 * len(made)
     # rank of the truth among sorted options: uniform (chi-square, 3 degrees of freedom, p = 0.001)
     expected = len(made) / 4
@@ -218,27 +283,25 @@ def test_counts_agree_with_instances_in_frames_and_on_the_map(examples: Examples
 
 
 def test_clearance_agrees_with_the_occupancy_of_the_world(examples: Examples) -> None:
-    for number, example in enumerate(examples("clearance")):
+    angle = np.linspace(0, 2 * math.pi, 16)
+    ring = np.column_stack([np.cos(angle), np.sin(angle)])
+    disc = np.concatenate([radius * ring for radius in (0.0, 0.5 * RADIUS_M, RADIUS_M)])
+    for example in examples("clearance"):
         facts = example.facts
         truth, seen = grids_of(facts)
         path = np.array(facts["path_m"])
         dense = np.concatenate([np.linspace(a, b, 12) for a, b in itertools.pairwise(path)])
         values = truth.values(dense)
-        assert (example.answer == "yes") == bool((values == 0).all())
+        assert (example.answer == "yes") == bool((values == FREE).all())
         assert (example.answer == "yes") == (example.subcategory == "clear")
-        assert not (seen.values(dense) == 100).any()  # nothing seen is in the way
-        assert (seen.values(dense) == -1).any()  # something unseen is
-        known = seen.cells >= 0
+        assert not (seen.values(dense) == OCCUPIED).any()  # nothing seen is in the way
+        assert (seen.values(dense) == UNKNOWN).any()  # something unseen is
+        known = seen.cells != UNKNOWN
         assert (truth.cells[known] == seen.cells[known]).all()
-        if number % 4 == 0:
-            grid = occupancy(scene_of(example), 0.05)
-            fine = OccupancyGrid(grid.cells, grid.resolution_m, grid.origin)
-            # the robot's disc, swept along the path, over the world at twice the resolution
-            angle = np.linspace(0, 2 * math.pi, 16)
-            ring = np.column_stack([np.cos(angle), np.sin(angle)])
-            disc = np.concatenate([radius * ring for radius in (0.0, 0.5 * RADIUS_M, RADIUS_M)])
-            hit = bool((fine.values((dense[:, None] + disc).reshape(-1, 2)) == 100).any())
-            assert hit == (example.answer == "no")
+        # the robot's disc, swept along the path, over the world at twice the resolution
+        fine = occupancy(scene_of(example), 0.05)
+        hit = bool((fine.values(dense[:, None] + disc) == OCCUPIED).any())
+        assert hit == (example.answer == "no")
 
 
 def test_maps_of_clearance_are_pictures_of_their_grids(examples: Examples) -> None:
@@ -249,6 +312,6 @@ def test_maps_of_clearance_are_pictures_of_their_grids(examples: Examples) -> No
             drawn = draw_map(grid, view)
             assert (drawn[..., 1] == picture[..., 1]).mean() > 0.995
         probability = read_map(example.imagination, view, truth)
-        known = (truth.cells >= 0) & ~np.isnan(probability)
-        right = (probability > 0.5) == (truth.cells == 100)
+        known = (truth.cells != UNKNOWN) & ~np.isnan(probability)
+        right = (probability > 0.5) == (truth.cells == OCCUPIED)
         assert right[known].mean() > 0.9  # 48 pixels for 64 cells
