@@ -12,13 +12,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from pages import put
 
 from ipt_model.verify import Result, Verifier
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "parity.md"
 RESULTS = ROOT / "benchmarks" / "results" / "parity.json"
-BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 #: Kind of comparison by how its name begins; the first that fits counts.
 KINDS = {
     "vit": "picture encoder and connector",
@@ -57,10 +57,7 @@ def main(folder: str) -> None:
     RESULTS.parent.mkdir(exist_ok=True)
     data = {"torch": torch.__version__, "results": [asdict(r) for r in results]}
     RESULTS.write_text(json.dumps(data, indent=1) + "\n")
-    page = PAGE.read_text()
-    before, rest = page.split(BEGIN)
-    _, after = rest.split(END)
-    PAGE.write_text(before + "\n".join([BEGIN, *rows(results), END]) + after)
+    put(PAGE, "table", "\n".join(rows(results)))
 
 
 if __name__ == "__main__":

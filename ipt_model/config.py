@@ -104,7 +104,11 @@ class VitShape:
 @dataclass(frozen=True)
 class VaeShape:
     """The picture autoencoder: `ch * m` channels at each level of `ch_mult`, each level but the
-    last halves."""
+    last halves.
+
+    norm_groups: of its group norms, 32 as released; 0 only scales and shifts channels. A narrow
+    autoencoder needs that: norms take the brightness of a picture out of its few channels.
+    """
 
     ch: int
     ch_mult: tuple[int, ...]
@@ -115,6 +119,7 @@ class VaeShape:
     out_channels: int
     scale: float
     shift: float
+    norm_groups: int = 32
 
 
 @dataclass(frozen=True)
@@ -219,6 +224,7 @@ class BagelConfig(PretrainedConfig):
             out_channels=c["out_ch"],
             scale=c["scale_factor"],
             shift=c["shift_factor"],
+            norm_groups=c.get("norm_groups", 32),
         )
 
     @property

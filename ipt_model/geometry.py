@@ -69,10 +69,11 @@ def warp_rgbd(
     rows, cols = np.nonzero(depth)
     motion = np.linalg.inv(target_pose) @ source_pose
     corners, centre_z = _patches(depth, rows, cols, intrinsics, target, motion)
-    keep = (centre_z > _NEAR_M) & np.isfinite(corners).all((1, 2))
-    low, high = corners.min(1), corners.max(1)
-    keep &= (high > 0).all(1) & (low[:, 0] < out_w) & (low[:, 1] < out_h)
-    corners, low, high, centre_z = corners[keep], low[keep], high[keep], centre_z[keep]
+    keep = (centre_z > _NEAR_M) & np.isfinite(corners).all((0, 1))
+    low, high = corners.min(0), corners.max(0)
+    keep &= (high > 0).all(0) & (low[0] < out_w) & (low[1] < out_h)
+    corners, centre_z = corners[..., keep], centre_z[keep]
+    low, high = low[:, keep], high[:, keep]
     source = rows[keep] * depth.shape[1] + cols[keep]
     winner = _draw(corners, low, high, centre_z, out_h, out_w)
     known = winner >= 0
@@ -104,29 +105,27 @@ def _patches(
     target: Pinhole,
     motion: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where the four corners of each pixel land (N x 4 x 2 pixels, NaN behind the camera), and its
-    new depth (N).
+    """Where the four corners of each pixel land (4 x 2 x N pixels, NaN behind the camera), and its
+    new depth (N). N comes last because numpy is slow at reducing short last axes.
     """
     inverse = np.zeros_like(depth)
     np.divide(1.0, depth, out=inverse, where=depth > 0)
     slope_u = _slope(inverse, 1)[rows, cols]
     slope_v = _slope(inverse, 0)[rows, cols]
     w = inverse[rows, cols]
-    corners = np.empty((len(w), 4, 2))
-    centre_z = np.empty(len(w))
-    for k, (du, dv) in enumerate(((0.0, 0.0), (-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))):
-        # inverse depth is linear over a plane; keep a corner within a factor of two of its pixel
-        z = 1.0 / np.clip(w + slope_u * du + slope_v * dv, 0.5 * w, 2.0 * w)
-        x = (cols + (0.5 + du) - source.cx) / source.fx * z
-        y = (rows + (0.5 + dv) - source.cy) / source.fy * z
-        p = np.stack([x, y, z], axis=1) @ motion[:3, :3].T + motion[:3, 3]
-        if k == 0:
-            centre_z = p[:, 2]
-            continue
-        front = np.where(p[:, 2] > _NEAR_M, p[:, 2], np.nan)
-        corners[:, k - 1, 0] = p[:, 0] / front * target.fx + target.cx
-        corners[:, k - 1, 1] = p[:, 1] / front * target.fy + target.cy
-    return corners, centre_z
+    # the middle of the pixel, then its corners
+    du = np.array([0.0, -0.5, 0.5, 0.5, -0.5])[:, None]
+    dv = np.array([0.0, -0.5, -0.5, 0.5, 0.5])[:, None]
+    # inverse depth is linear over a plane; keep a corner within a factor of two of its pixel
+    z = 1.0 / np.clip(w + slope_u * du + slope_v * dv, 0.5 * w, 2.0 * w)
+    x = (cols + (0.5 + du) - source.cx) / source.fx * z
+    y = (rows + (0.5 + dv) - source.cy) / source.fy * z
+    points = np.stack([x, y, z]).reshape(3, -1)
+    moved = (motion[:3, :3] @ points + motion[:3, 3:]).reshape(3, 5, -1)
+    front = np.where(moved[2, 1:] > _NEAR_M, moved[2, 1:], np.nan)
+    u = moved[0, 1:] / front * target.fx + target.cx
+    v = moved[1, 1:] / front * target.fy + target.cy
+    return np.stack([u, v], axis=1), moved[2, 0]
 
 
 def _slope(inverse: np.ndarray, axis: int) -> np.ndarray:
@@ -158,26 +157,26 @@ def _draw(
         return np.full((out_h, out_w), -1, np.int64)
     slack = 0.25  # px; neighbouring patches do not share their corners exactly
     first = np.floor(np.maximum(low - slack, 0) + 0.5).astype(np.int64)
-    last = np.ceil(np.minimum(high + slack, (out_w, out_h)) - 0.5).astype(np.int64)
+    last = np.ceil(np.minimum(high + slack, [[out_w], [out_h]]) - 0.5).astype(np.int64)
     spans = np.clip(last - first, 0, _MAX_PATCH_PX)
-    counts = spans[:, 0] * spans[:, 1]
+    counts = spans[0] * spans[1]
     # nearest wins: depth in the upper half of the key, the patch in the lower
     key = (np.minimum(depth, 4000.0) * 5e5).astype(np.int64) << 32 | np.arange(len(depth))
     best = np.full(out_h * out_w, np.iinfo(np.int64).max)
     one = counts == 1  # its box holds a single pixel centre: no need to look at the edges
-    np.minimum.at(best, first[one, 1] * out_w + first[one, 0], key[one])
+    np.minimum.at(best, first[1, one] * out_w + first[0, one], key[one])
     wide = np.flatnonzero(counts > 1)
-    normals, reach = _edges(corners[wide], slack)
-    counts, first, spans, key = counts[wide], first[wide], spans[wide], key[wide]
+    normals, reach = _edges(corners[..., wide], slack)
+    counts, first, spans, key = counts[wide], first[:, wide], spans[:, wide], key[wide]
     for part in np.array_split(np.arange(len(wide)), int(counts.sum()) // _CHUNK + 1):
         n = counts[part]
         owner = np.repeat(part, n)
         if len(owner) == 0:
             continue
         step = np.arange(len(owner)) - np.repeat(np.cumsum(n) - n, n)
-        up, right = np.divmod(step, spans[owner, 0])
-        u = right + first[owner, 0]
-        v = up + first[owner, 1]
+        up, right = np.divmod(step, spans[0, owner])
+        u = right + first[0, owner]
+        v = up + first[1, owner]
         x, y = u.astype(np.float32) + np.float32(0.5), v.astype(np.float32) + np.float32(0.5)
         inside = np.ones(len(owner), bool)
         for k in range(4):
@@ -190,17 +189,17 @@ def _draw(
 
 def _edges(corners: np.ndarray, slack: float) -> tuple[np.ndarray, np.ndarray]:
     """Outward unit normals (4 x 2 x N) and distances from the origin (4 x N) of patch edges,
-    float32.
+    float32. corners: 4 x 2 x N.
     """
-    middle = corners.mean(1)
-    normals = np.empty((4, 2, len(corners)), np.float32)
-    reach = np.empty((4, len(corners)), np.float32)
+    middle = corners.mean(0)
+    normals = np.empty(corners.shape, np.float32)
+    reach = np.empty((4, corners.shape[2]), np.float32)
     for k in range(4):
-        a, b = corners[:, k], corners[:, (k + 1) % 4]
-        normal = np.stack([b[:, 1] - a[:, 1], a[:, 0] - b[:, 0]], axis=1)
-        normal /= (np.hypot(normal[:, 0], normal[:, 1]) + 1e-12)[:, None]
+        a, b = corners[k], corners[(k + 1) % 4]
+        normal = np.stack([b[1] - a[1], a[0] - b[0]])
+        normal /= np.hypot(normal[0], normal[1]) + 1e-12
         # outwards, whichever way the patch is turned
-        normal *= np.where(((middle - a) * normal).sum(1) > 0, -1.0, 1.0)[:, None]
-        normals[k] = normal.T
-        reach[k] = (a * normal).sum(1) + slack
+        normal *= np.where(((middle - a) * normal).sum(0) > 0, -1.0, 1.0)
+        normals[k] = normal
+        reach[k] = (a * normal).sum(0) + slack
     return normals, reach

@@ -25,9 +25,8 @@ from .tokenizer import Tokenizer, TokenizerError
 from .transforms import ImageSizes
 from .vae import LatentCodec
 
-#: The shipped small model, and the same architecture with seeded random weights: it draws and
-#: answers noise.
-TINY, UNTRAINED = "ipt-tiny", "ipt-tiny-untrained"
+#: The shipped small model's architecture with seeded random weights: it draws and answers noise.
+UNTRAINED = "ipt-tiny-untrained"
 #: Files up to this many bytes are hashed whole; of larger ones, evenly spaced samples.
 HASHED_WHOLE = 1 << 29
 _SAMPLES, _SAMPLE = 256, 1 << 16
@@ -97,9 +96,8 @@ def find_folder(name: str | Path) -> Path:
     for folder in (shipped / str(name).replace("-", "_"), Path(name).expanduser()):
         if folder.is_dir():
             return folder
-    missing = " (its weights do not come with this version)" if str(name) == TINY else ""
     raise ModelNotFoundError(
-        f"model {str(name)!r}{missing}: expected a folder with ema.safetensors, or one of {known}"
+        f"model {str(name)!r}: expected a folder with ema.safetensors, or one of {known}"
     )
 
 

@@ -22,7 +22,7 @@ def build_autoencoder(shape: VaeShape) -> Any:
     from diffusers import AutoencoderKL
 
     levels = len(shape.ch_mult)
-    return AutoencoderKL(
+    autoencoder: Any = AutoencoderKL(
         in_channels=shape.in_channels,
         out_channels=shape.out_channels,
         block_out_channels=tuple(shape.ch * m for m in shape.ch_mult),
@@ -30,12 +30,25 @@ def build_autoencoder(shape: VaeShape) -> Any:
         up_block_types=("UpDecoderBlock2D",) * levels,
         layers_per_block=shape.res_blocks,
         latent_channels=shape.latent_channels,
-        norm_num_groups=32,
+        norm_num_groups=shape.norm_groups or 1,
         scaling_factor=shape.scale,
         shift_factor=shape.shift,
         use_quant_conv=False,
         use_post_quant_conv=False,
     )
+    if not shape.norm_groups:
+        for module in autoencoder.modules():
+            if isinstance(module, nn.GroupNorm):
+                module.__class__ = Affine
+    return autoencoder
+
+
+class Affine(nn.GroupNorm):
+    """A group norm without the norm: per channel a factor and a summand, under the same names."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        shape = (-1,) + (1,) * (input.ndim - 2)
+        return input * self.weight.view(shape) + self.bias.view(shape)
 
 
 def released_name(name: str, levels: int) -> str:

@@ -39,27 +39,44 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--name", default="ipt-tiny")
     given = parser.parse_args(arguments)
-    size = release(given.run, given.out, given.name)
     evaluation = json.loads(given.evaluation.read_text(encoding="utf-8"))
+    size = release(given.run, given.out, given.name, measured(evaluation))
     (given.out / CARD).write_text(card(given.out, evaluation), encoding="utf-8")
     print(f"{given.out}: {size / 1e6:.1f} MB, {hash_folder(given.out)}")
     return 0
 
 
-def release(run: Path, out: Path, name: str) -> int:
-    """Write the folder in half precision; returns its size in bytes."""
+def measured(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """What the weights carry of their evaluation: per task chance, and per mode the share of right
+    answers, so that whoever shows an answer can say how often such answers are right."""
+    return {
+        task: {
+            "chance": part["chance"],
+            **{
+                mode: {k: found["accuracy"][k] for k in ("share", "low", "high", "n")}
+                for mode, found in part["modes"].items()
+            },
+        }
+        for task, part in evaluation["tasks"].items()
+    }
+
+
+def release(run: Path, out: Path, name: str, facts: Mapping[str, Any]) -> int:
+    """Write the folder in half precision, with the facts measured of it; returns its size in
+    bytes."""
     model = load_model(run, "cpu", torch.float32)
     codec = load_codec(run, model.config, "cpu", torch.float32)
     shutil.rmtree(out, ignore_errors=True)
     config_dtype = model.half()
     save_folder(out, config_dtype, codec.half(), position_tables=False)
     Tokenizer.load(run).save(out)
-    replace(Recipe.load(run), model_id=name).save(out)
+    recipe = Recipe.load(run)
+    training = {**recipe.training, "measured": dict(facts)}
+    replace(recipe, model_id=name, training=training).save(out)
     if (run / CALIBRATION).is_file():
         shutil.copy(run / CALIBRATION, out / CALIBRATION)
-    recipe = Recipe.load(out).training.get("recipe")
-    if recipe:
-        text = yaml.safe_dump(dict(recipe), sort_keys=False)
+    if trained := training.get("recipe"):
+        text = yaml.safe_dump(dict(trained), sort_keys=False)
         (out / "recipe.yaml").write_text(text, encoding="utf-8")
     size = sum(path.stat().st_size for path in out.iterdir())
     if size > MOST_BYTES:

@@ -59,22 +59,23 @@ class Size:
 SIZES = {
     "small": Size(
         {"train": 480, "validation": 64, "test": 160},
-        examples=960,
+        examples=2560,
         per_task=40,
         seeds=(0,),
         overrides=(
-            "model.llm_config={hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2}",
+            "model.llm_config={hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2, "
+            "num_attention_heads: 4, num_key_value_heads: 2}",
             "model.vit_config.hidden_size=64",
             "model.vit_config.intermediate_size=128",
-            "batch.examples=32",
-            "optimiser.rate=2e-3",
-            "optimiser.warmup=5",
+            "batch.examples=16",
+            "optimiser.rate=3e-3",
+            "optimiser.warmup=10",
             "optimiser.average=0.9",
-            "run.validate=15",
-            "run.validation_examples=48",
+            "run.validate=80",
+            "run.validation_examples=32",
             "run.save=0",
         ),
-        vae=("--steps", "60", "--crop", "32", "--batch", "16"),
+        vae=("--steps", "200"),
     ),
     "full": Size(
         {"train": 40000, "validation": 2000, "test": 8000},
@@ -82,7 +83,7 @@ SIZES = {
         per_task=2000,
         seeds=(0, 1, 2),
         overrides=("run.validate=200", "run.validation_examples=400"),
-        vae=("--steps", "4000", "--crop", "32", "--batch", "32"),
+        vae=("--precision", "bfloat16"),
     ),
 }
 

@@ -58,7 +58,9 @@ def main(arguments: list[str] | None = None) -> int:
     recipe = Recipe.load(folder)
     torch.manual_seed(settings.seed)
     codec = LatentCodec(config)
-    pictures = PictureSource(Dataset(given.data), recipe, settings.seed)
+    pictures = held_out = PictureSource(Dataset(given.data), recipe, settings.seed)
+    if given.validation:
+        held_out = PictureSource(Dataset(given.validation), recipe, 1, kept_rows=128)
     began = time.perf_counter()
     with Watch("VAE", settings.steps) as watch:
 
@@ -67,11 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
 
         train_autoencoder(codec, pictures, settings, device, on_step)
     mean, deviation = latent_moments(codec, pictures)
-    held_out = pictures
-    if given.validation:
-        held_out = PictureSource(Dataset(given.validation), recipe, 1, kept_rows=128)
-    psnr = reconstruction_psnr(codec, held_out)
     save_autoencoder(given.out, codec, config, mean, deviation)
+    psnr = reconstruction_psnr(codec, held_out)
     facts = {
         **asdict(replace(settings)),
         "dataset": Dataset(given.data).digest(),

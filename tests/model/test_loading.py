@@ -107,7 +107,7 @@ def test_a_foreign_tokenizer_is_refused(folder: Path) -> None:
     ("entry", "message"),
     [
         ({"vae": {"max_size": 128}}, r"image_sizes\.vae.*up to 64"),
-        ({"vit": {"stride": 14, "min_size": 14, "max_size": 56}}, r"image_sizes\.vit.*stride 8"),
+        ({"vit": {"stride": 14, "min_size": 14, "max_size": 56}}, r"image_sizes\.vit.*stride 16"),
     ],
 )
 def test_picture_sizes_beyond_the_tables_are_refused(
@@ -130,7 +130,7 @@ def test_sizes_without_a_recipe_follow_the_tables(tmp_path: Path) -> None:
     assert sizes_of_tables(BagelConfig()) == ImageSizes()
     sizes = sizes_of_tables(small_config())
     assert (sizes.vae.min_size, sizes.vae.max_size, sizes.vae.stride) == (32, 64, 16)
-    assert (sizes.vit.min_size, sizes.vit.max_size, sizes.vit.stride) == (16, 64, 8)
+    assert (sizes.vit.min_size, sizes.vit.max_size, sizes.vit.stride) == (16, 64, 16)
     plain = write_model(tmp_path / "plain")
     (plain / "ipt.json").unlink()
     imaginer = Imaginer.from_pretrained(plain, "cpu")

@@ -118,7 +118,9 @@ def load_checkpoint(
                 for name, p in module.named_parameters()
                 if p.requires_grad
             }
-    moments = get_optimizer_state_dict(module, optimiser, options=_FULL)
+    # every process needs its groups; with cpu_offload all but the first get nothing
+    whole = StateDictOptions(full_state_dict=True, ignore_frozen_params=True)
+    moments = get_optimizer_state_dict(module, optimiser, options=whole)
     moments["state"] = _nested(parts["optimiser"])
     set_optimizer_state_dict(
         module, optimiser, moments, options=StateDictOptions(full_state_dict=True)

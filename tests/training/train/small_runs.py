@@ -23,15 +23,14 @@ from ipt_training.finetune.sources import RowSource
 from ipt_training.finetune.steps import StepMaker
 
 SMALL_MODEL: dict[str, Any] = {
-    "llm_config": {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2},
-    "vit_config": {
+    "llm_config": {
         "hidden_size": 32,
         "intermediate_size": 48,
         "num_hidden_layers": 2,
-        "patch_size": 16,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
     },
-    "config": {"vit_max_num_patch_per_side": 4},
-    "recipe": {"image_sizes": {"vit": {"max_size": 64, "min_size": 16, "stride": 16}}},
+    "vit_config": {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2},
 }
 
 

@@ -89,6 +89,9 @@ def test_a_release_is_small_and_answers_alike(report, model, data, tmp_path) -> 
     accuracy = json.loads((report / "evaluation.json").read_text())["tasks"]["path"]["modes"]
     assert f"{100 * accuracy['answer']['accuracy']['share']:.1f} %" in card
     assert "Not for" in card and "inpainting" in card
+    measured = Recipe.load(out).training["measured"]["path"]
+    assert measured["chance"] == 0.25
+    assert measured["answer"]["share"] == accuracy["answer"]["accuracy"]["share"]
     small, big = Imaginer.from_pretrained(out, "cpu"), Imaginer.from_pretrained(model, "cpu")
     assert small.model_id == "tried" and small.recipe.temperature == big.recipe.temperature
     for row in (0, 1, 2, 3):

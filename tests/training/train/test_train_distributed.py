@@ -1,4 +1,4 @@
-"""Two processes give what one gives, whole or sharded, and one goes on where two stopped.
+"""Two processes give what one gives, whole or sharded, and one or two go on where two stopped.
 
 Tolerance: losses and gradient norms agree to 2e-4 relative over all steps. The sums are the same
 numbers added in another order (float32), and Adam divides gradients by their own size, so rounding
@@ -65,15 +65,15 @@ def settings_of(data, vae, **run_changes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shard", [False, True])
-def test_two_processes_give_the_losses_of_one_which_goes_on(
-    alone, data, vae, tmp_path, shard
+@pytest.mark.parametrize(("shard", "later"), [(False, 2), (True, 1), (True, 2)])
+def test_two_processes_give_the_losses_of_one_and_the_run_goes_on(
+    alone, data, vae, tmp_path, shard, later
 ) -> None:
     """The two are stopped in step 3, after the checkpoint of step 2."""
     two = run(settings_of(data, vae, shard=shard), tmp_path, 2, stop=3)
     held = [pytest.approx(0.5, abs=0.05)]  # of all weights
     assert two["sharded"] == (held if shard else []) and not two["finished"]
     agree(two["reports"], alone)
-    rest = run(settings_of(data, vae), tmp_path, 1)
+    rest = run(settings_of(data, vae, shard=shard), tmp_path, later)
     assert rest["finished"] and len(rest["reports"]) == 1
     agree(two["reports"][:2] + rest["reports"], alone)

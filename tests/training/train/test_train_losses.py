@@ -12,7 +12,7 @@ from small_runs import parts_of, small_settings
 
 from ipt_model.checkpoint import load_model
 from ipt_model.packing import LatentSegment, TextSegment, VitSegment
-from ipt_training.finetune.auxiliary import AuxiliaryHead, auxiliary_targets
+from ipt_training.finetune.auxiliary import auxiliary_targets
 from ipt_training.finetune.losses import (
     LossModule,
     TrainingBatch,
@@ -147,16 +147,3 @@ def test_groups_are_of_similar_layout_and_bounded() -> None:
         wide, high = max(s.und for s in group), max(s.gen for s in group)
         assert len(group) == 1 or len(group) * (wide + high) <= 200
     assert [s.und for s in groups[-1]] == [10, 12]
-
-
-def test_the_head_ignores_what_is_unknown() -> None:
-    torch.manual_seed(0)
-    head = AuxiliaryHead(8)
-    hidden, targets = torch.randn(3, 8), torch.full((3, 10), torch.nan)
-    targets[0, 2], targets[2, 9] = 0.5, 3.0
-    said = head(hidden)
-    expected = torch.nn.functional.smooth_l1_loss(
-        torch.stack([said[0, 2], said[2, 9]]), torch.tensor([0.5, 3.0]), reduction="sum"
-    )
-    assert head.loss(hidden, targets).item() == pytest.approx(expected.item(), rel=1e-6)
-    assert head.loss(hidden, torch.full((3, 10), torch.nan)).item() == 0.0
