@@ -65,7 +65,7 @@ def measure(ask: Callable[[], Answer], repeats: int) -> dict[str, object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="ipt-tiny-untrained")
+    parser.add_argument("--model", default="ipt-tiny")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=15)

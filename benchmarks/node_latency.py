@@ -89,7 +89,7 @@ def callback_figures(asker: Asker) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--questions", type=int, default=60)
-    parser.add_argument("--model", default="ipt-tiny-untrained")
+    parser.add_argument("--model", default="ipt-tiny")
     parser.add_argument("--out", type=Path, default=OUT)
     chosen = parser.parse_args()
     rclpy.init()

@@ -19,12 +19,16 @@ class ImaginedOutput:
         self._transforms = _transform_publisher(node)
 
     def show(self, view: Any) -> None:
-        """An ImaginedView that holds a picture. Any thread may call."""
+        """An ImaginedView that holds a picture. Any thread may call. Nothing is packed for
+        nobody: a picture of 1024 px is 3 MB.
+        """
         if view.camera_info.width:
             if self._transforms is not None:
                 self._transforms.publish(_transform_message(view))
-            self._info.publish(view.camera_info)
-        self._image.publish(view.image)
+            if self._info.get_subscription_count():
+                self._info.publish(view.camera_info)
+        if self._image.get_subscription_count():
+            self._image.publish(view.image)
 
     def destroy(self) -> None:
         for publisher in (self._image, self._info, self._transforms):

@@ -10,7 +10,7 @@ IPT_PARAMETERS = (
     # -- the model
     Parameter(
         "model",
-        "ipt-tiny-untrained",
+        "ipt-tiny",
         "Name of a shipped model, or a folder with weights (docs/model.md).",
         read_only=True,
     ),
@@ -187,8 +187,9 @@ IPT_PARAMETERS = (
     ),
     Parameter(
         "min_consistency",
-        0.25,
-        "An answer whose drawing agrees less with what was seen is published as abstained.",
+        0.35,
+        "An answer whose drawn view agrees less with what was seen is published as abstained "
+        "(docs/guard.md).",
         minimum=0.0,
         maximum=1.0,
     ),
@@ -237,8 +238,9 @@ IPT_PARAMETERS = (
     ),
     Parameter(
         "min_map_agreement",
-        0.7,
-        "A drawn map that repeats less of the seen one never reaches the mask; 0.5 says nothing.",
+        0.6,
+        "A drawn map that repeats less of the seen one is not believed: it never reaches the "
+        "mask, and a path's answer is published as abstained. 0.5 says nothing (docs/guard.md).",
         minimum=0.0,
         maximum=1.0,
     ),

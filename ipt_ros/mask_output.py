@@ -81,15 +81,20 @@ class MaskOutput:
     def _watch(self) -> None:
         """Takes the mask back when what it rests on is gone."""
         self._send(self._space.expire(time.monotonic()))
-        if not self._space.stands:
-            return
+        if self._space.stands:
+            wrong = self._why_not()
+            if wrong:
+                self.take_back(wrong)
+
+    def _why_not(self) -> str:
+        """Why no mask may stand now, or an empty string."""
         if self._node.answering is None or not self._node.parameters.values.imagined_space:
-            self.take_back("not active, or switched off")
-            return
+            return "not active, or switched off"
         try:
             self._node.senses.check_view()
         except GoalError as error:
-            self.take_back(error.text)
+            return error.text
+        return ""
 
     def _begin(self) -> None:
         answering = self._node.answering
@@ -130,11 +135,13 @@ class MaskOutput:
             reason = f"the drawn map contradicts the seen one (agreement {agreement:.2f})"
             create_task(self.take_back, reason)
             return
-        create_task(self._take_in, believed)
+        create_task(self._take_in, answering, believed)
 
-    def _take_in(self, drawn: list[np.ndarray]) -> None:
-        """Back on the executor's thread, where a newer map may have come in the meantime."""
-        if self._node.answering is None:
+    def _take_in(self, answering: Any, drawn: list[np.ndarray]) -> None:
+        """Back on the executor's thread, where in the meantime a newer map may have come, or what
+        the drawings rest on may have gone.
+        """
+        if self._node.answering is not answering or self._why_not():
             return
         grid = grid_to_array(self._node.senses.latest_map())
         if drawn[0].shape != grid.cells.shape:

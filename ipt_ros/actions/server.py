@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from concurrent.futures import Future as PoolFuture
@@ -35,6 +36,9 @@ Finish = Callable[[Any, Answer], None]
 SERVICE_QOS = QoSProfile(depth=200)
 #: rclpy keeps every result, pictures and all, for this long after the goal ended.
 RESULT_KEPT_S = 30
+#: Between two reports of one stage that bring no picture: a model writes hundreds of words a
+#: second.
+FEEDBACK_PERIOD_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,38 @@ class Wish:
         if self.budget_s is None:
             return None
         return max(1e-3, self.accepted + self.budget_s - time.monotonic())
+
+
+class Feedback:
+    """Tells an asker how far a goal is. Called on the model's thread; the executor's publishes,
+    because that takes milliseconds for which the model would have to wait.
+    """
+
+    def __init__(self, goal: Any, message: Any, executor: Any) -> None:
+        """message: the action's type of feedback."""
+        self._goal, self._message, self._executor = goal, message, executor
+        self._stage, self._told = "", -math.inf
+        self._waiting: deque[Progress] = deque()
+
+    def tell(self, progress: Progress) -> None:
+        now = time.monotonic()
+        soon = now - self._told < FEEDBACK_PERIOD_S
+        if soon and progress.stage == self._stage and progress.preview is None:
+            return
+        self._stage, self._told = progress.stage, now
+        self._waiting.append(progress)
+        self._executor.create_task(self.publish)
+
+    def publish(self) -> None:
+        """All that was told so far, in order; an executor runs its newest task first. Once more
+        before the goal ends: nothing may follow a result.
+        """
+        while self._waiting:
+            progress = self._waiting.popleft()
+            message = self._message(stage=progress.stage, progress=float(progress.fraction))
+            if progress.preview is not None:
+                message.preview = rgb_to_image(progress.preview, Header())
+            self._goal.publish_feedback(message)
 
 
 class GoalServer:
@@ -95,10 +131,12 @@ class GoalServer:
                     "autostart:=true)",
                 )
             wish = self._wish(goal.request)
+            feedback = Feedback(goal, self._type.Feedback, self._node.executor)
             work = answering.worker.submit_goal(
-                lambda: self._answer(goal, wish, answering, result)
+                lambda: self._answer(goal, wish, answering, feedback, result)
             )
             await self._bridge(work)
+            feedback.publish()
             work.result()
             goal.succeed()
         except (Cancelled, CancelledError):
@@ -140,13 +178,15 @@ class GoalServer:
             raise GoalError(ErrorCode.BAD_GOAL, f"budget: expected 0 or more, got {budget_s} s")
         return Wish(Mode(name), budget_s or None, request.seed, time.monotonic())
 
-    def _answer(self, goal: Any, wish: Wish, answering: Any, result: Any) -> None:
+    def _answer(
+        self, goal: Any, wish: Wish, answering: Any, feedback: Feedback, result: Any
+    ) -> None:
         """On the model's thread: look, ask, and fill in the result."""
         started = time.monotonic()
         values = self._node.parameters.values
 
         def on_progress(progress: Progress) -> bool:
-            self._feedback(goal, progress)
+            feedback.tell(progress)
             return not (goal.is_cancel_requested or answering.stopping.is_set())
 
         if not on_progress(Progress("preprocess", 0.0)):
@@ -190,14 +230,6 @@ class GoalServer:
         self._node.answered(result)
         self._node.imagined(goal.request, asked, answer)
 
-    def _feedback(self, goal: Any, progress: Progress) -> None:
-        feedback = self._type.Feedback()
-        feedback.stage = progress.stage
-        feedback.progress = float(progress.fraction)
-        if progress.preview is not None:
-            feedback.preview = rgb_to_image(progress.preview, Header())
-        goal.publish_feedback(feedback)
-
 
 def judge(asked: Asked, answer: Answer, values: Any) -> tuple[Scores, str]:
     """How far the answer can be believed, and why it is withheld, if it is."""
@@ -209,5 +241,8 @@ def judge(asked: Asked, answer: Answer, values: Any) -> tuple[Scores, str]:
         chosen = int(np.argmax(answer.option_probabilities))
         spread = option_spread(answer.per_imagination, chosen)
     scores = Scores(overlap, consistency, spread)
-    limits = Thresholds(values.min_confidence, values.min_consistency, values.max_spread)
+    # a map that says nothing scores 0.5, a view that shows nothing scores 0
+    is_map = asked.map_view is not None
+    agreement = values.min_map_agreement if is_map else values.min_consistency
+    limits = Thresholds(values.min_confidence, agreement, values.max_spread)
     return scores, why_withheld(answer, scores, limits)

@@ -10,6 +10,7 @@ import math
 import os
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--seed", type=int, default=850_036, help="which world (unseen in training)"
     )
     parser.add_argument("--level", choices=("room", "house"), default="room")
-    parser.add_argument(
-        "--model", default="ipt-tiny-untrained", help="name, or folder with weights"
-    )
+    parser.add_argument("--model", default="ipt-tiny", help="name, or folder with weights")
     parser.add_argument("--device", default="auto")
     return parser.parse_args(argv)
 
@@ -62,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         robot = Robot(asker)
         scenario = Scenario(chosen.seed, chosen.level, robot, asker, (sim, ipt))
-        cards = scenario.run()
+        cards, space = scenario.run()
     finally:
         asker.close()
         ipt.stop()
@@ -71,8 +70,14 @@ def main(argv: list[str] | None = None) -> int:
     wall_s = time.monotonic() - began
     records = [card.record for card in cards]
     (chosen.out / "answers.json").write_text(json.dumps(_plain(records), indent=2) + "\n")
-    report = write_report(chosen.out / "report.html", cards, scenario.setting(), wall_s)
+    found = _plain(asdict(space.record))
+    (chosen.out / "imagined_space.json").write_text(json.dumps(found, indent=2) + "\n")
+    report = write_report(chosen.out / "report.html", cards, space, scenario.setting(), wall_s)
     _print_table(records)
+    print(
+        f"imagined space: {found['claims']} unseen cells claimed, {found['seen_cells_touched']} "
+        f"seen ones touched, highest cost {found['highest']}"
+    )
     print(f"\n{report}\n{chosen.out / 'answers.json'}\n{wall_s:.1f} s from start to report")
     return 0 if all(r["error_code"] == 0 and r["source_stamps"] for r in records) else 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import math
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -14,7 +15,15 @@ import numpy as np
 
 if TYPE_CHECKING:
     from ipt_ros.demo.scenario import Card
+    from ipt_ros.demo.space import Space
 
+#: The task of training that each action asks.
+TASKS = {
+    "ImagineView": "perspective",
+    "AskSpatial": "perspective",
+    "TracePath": "clearance",
+    "CountObjects": "counting",
+}
 #: Stages in the order they happen, with the colour of their share in the bar.
 STAGES = (
     ("queue_s", "wait", "#98a2b3"),
@@ -26,11 +35,12 @@ STAGES = (
 
 
 def write_report(
-    path: Path, cards: Sequence[Card], setting: dict[str, Any], wall_s: float
+    path: Path, cards: Sequence[Card], space: Space, setting: dict[str, Any], wall_s: float
 ) -> Path:
     style = files("ipt_ros.demo").joinpath("report.css").read_text(encoding="utf-8")
     objects = ", ".join(setting["objects"])
-    right = sum(card.record["said"] == card.record["truth"] for card in cards)
+    verdicts = [verdict(card.record) for card in cards]
+    counted = ", ".join(f"{verdicts.count(v)} {v}" for v in ("right", "wrong", "withheld"))
     parts = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
         "<meta name='viewport' content='width=device-width, initial-scale=1'>",
@@ -40,7 +50,7 @@ def write_report(
         "node in a process of its own, over DDS, from camera images whose stamps it names.</p>",
         f"<p class='soft'>Model <code>{_text(setting['model_id'])}</code> · world "
         f"{_text(setting['level'])} {setting['seed']} with {_text(objects)} · "
-        f"{right} of {len(cards)} answers right · {wall_s:.0f} s from start to report</p>",
+        f"answers: {counted} · {wall_s:.0f} s from start to report</p>",
     ]
     if "untrained" in setting["model_id"]:
         parts.append(
@@ -48,16 +58,16 @@ def write_report(
             "pictures are noise and its answers are guesses. What the page shows is that all "
             "between camera and planner works.</div>"
         )
-    parts += [_card(card) for card in cards]
+    parts += [_card(card, setting["measured"]) for card in cards]
+    parts.append(_space(space))
     parts.append("</body></html>")
     path.write_text("\n".join(parts), encoding="utf-8")
     return path
 
 
-def _card(card: Card) -> str:
+def _card(card: Card, measured: dict[str, Any]) -> str:
     r = card.record
     failed = r["error_code"] != 0
-    verdict = "right" if r["said"] == r["truth"] else "wrong"
     said = f"error {r['error_code']}: {r['error_msg']}" if failed else r["said"]
     columns = "".join(
         f"<div><h3>{title}</h3>{_pictures(pictures, empty)}</div>"
@@ -72,9 +82,57 @@ def _card(card: Card) -> str:
 {r["action"]} · mode {r["mode"]} · seed {r["seed"]} · {r["flow_steps"]} flow steps</span></div>
 <p class='question'>{_text(r["question"])}</p>
 <div class='columns'>{columns}</div>
-<div class='answer'><div><span class='said {verdict}'>{_text(str(said))}</span>
-<p class='soft'>truth: {_text(str(r["truth"]))}</p>{_options(r)}</div>
+<div class='answer'><div><span class='said {verdict(r)}'>{_text(str(said))}</span>
+<p class='soft'>truth: {_text(str(r["truth"]))}{_usually(r, measured)}</p>{_options(r)}</div>
 <div>{_stages(r["times"])}</div></div>
+</section>"""
+
+
+def verdict(record: dict[str, Any]) -> str:
+    """right, wrong, or withheld by the guard."""
+    if record["abstained"] or record["said"] == "unknown":
+        return "withheld"
+    return "right" if record["said"] == record["truth"] else "wrong"
+
+
+def _usually(record: dict[str, Any], measured: dict[str, Any]) -> str:
+    """How often such answers are right, where the weights carry their evaluation."""
+    found = measured.get(TASKS.get(record["action"], ""), {})
+    if record["mode"] not in found:
+        return ""
+    of_mode = found[record["mode"]]
+    return (
+        f" · such answers are right {100 * of_mode['share']:.0f} % of the time "
+        f"(n = {of_mode['n']}, chance {100 * found['chance']:.0f} %)"
+    )
+
+
+def _space(space: Space) -> str:
+    """What a planner got, beside the truth."""
+    r = space.record
+    if space.known is None or space.mask is None or space.truth is None:
+        columns = "<p class='soft'>No mask came: the guard held the drawings back.</p>"
+        said = "nothing was claimed"
+    else:
+        columns = "".join(
+            f"<div><h3>{title}</h3>{_pictures([(caption, picture)], '')}</div>"
+            for title, caption, picture in (
+                ("what the robot saw", "the map so far", space.known),
+                ("what the planner got", "claims: green free, orange occupied", space.mask),
+                ("the truth", "the whole map", space.truth),
+            )
+        )
+        said = (
+            f"{r.claims} unseen cells claimed; cost {r.mean_where_occupied:.0f} on average where "
+            f"something stands, {r.mean_where_free:.0f} where nothing does, never above "
+            f"{r.highest}; {r.seen_cells_touched} seen cells touched"
+        )
+    gone = "never" if math.isnan(r.taken_back_s) else f"{r.taken_back_s:.1f} s after"
+    return f"""<section class='card'>
+<div class='top'><h2>And on the map, for the planner?</h2><span class='action'>
+~/imagined_space · nav_msgs/OccupancyGrid</span></div>
+<div class='columns'>{columns}</div>
+<p class='soft'>{_text(said)}. Taken back {gone} it was switched off.</p>
 </section>"""
 
 

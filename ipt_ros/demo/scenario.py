@@ -11,10 +11,13 @@ from geometry_msgs.msg import PoseStamped
 
 from imaginative_perception.action import AskSpatial, CountObjects, ImagineView, TracePath
 from ipt_model import maps, phrasing
+from ipt_model.loading import ModelNotFoundError, find_folder
+from ipt_model.recipe import Recipe, RecipeError
 from ipt_ros.asker import Asker
 from ipt_ros.asking import MAP_SIDE_M
 from ipt_ros.conversions import matrix_to_pose, planar_matrix, stamp_to_ns
 from ipt_ros.demo.robot import NodeProcess, Robot
+from ipt_ros.demo.space import Space, SpaceWatch
 from ipt_ros.demo.story import CameraMount, Pose2, Referee, ViewpointQuestion
 from ipt_ros.images import image_to_rgb
 from ipt_ros.ipt_parameters import IPT_PARAMETERS
@@ -61,7 +64,8 @@ class Scenario:
         self._seed, self._level = seed, level
         self._model_id = ""
 
-    def run(self) -> list[Card]:
+    def run(self) -> tuple[list[Card], Space]:
+        """A card for each question, and what stood on `~/imagined_space` meanwhile."""
         robot = self._robot
         robot.wait_until(lambda: self._alive() and robot.senses_ready(), "camera and map", 60.0)
         question = self._referee.viewpoint_question()
@@ -69,8 +73,9 @@ class Scenario:
         self._wait_for_model()
         # the path first, while the map still has much that was not seen
         trace = self._trace_path()
+        space = SpaceWatch(self._asker, robot, self._referee.truth).look()
         imagine = self._imagine_view(question)
-        return [imagine, trace, self._count_objects(), self._ask_spatial()]
+        return [imagine, trace, self._count_objects(), self._ask_spatial()], space
 
     def setting(self) -> dict[str, Any]:
         """What the report says of the world and the model."""
@@ -79,6 +84,7 @@ class Scenario:
             "level": self._level,
             "model_id": self._model_id,
             "objects": [o.name for o in self._referee.scene.objects],
+            "measured": measured(self._model_id),
         }
 
     def _alive(self) -> bool:
@@ -146,7 +152,7 @@ class Scenario:
         card.truth = [
             (
                 "the whole map",
-                maps.draw_map(self._referee.truth_map(), view, path=line, robot=here),
+                maps.draw_map(self._referee.truth, view, path=line, robot=here),
             )
         ]
         return card
@@ -214,6 +220,15 @@ class Scenario:
         if result.imagined_view.image.height:
             card.imagined.append(("imagined", image_to_rgb(result.imagined_view.image)))
         return card
+
+
+def measured(model: str) -> dict[str, Any]:
+    """What the model's folder says of its evaluation; nothing for weights without one."""
+    try:
+        recipe = Recipe.load(find_folder(model))
+    except (ModelNotFoundError, RecipeError):
+        return {}
+    return dict(recipe.training.get("measured", {}))
 
 
 def _shift(x: float, z: float) -> np.ndarray:

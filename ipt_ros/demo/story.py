@@ -15,7 +15,6 @@ import numpy as np
 from ipt_model import maps, phrasing
 from ipt_training.scenes import (
     Camera,
-    Grid,
     Renderer,
     Scene,
     camera_pose,
@@ -86,7 +85,7 @@ class Referee:
         self.scene: Scene = make_scene(seed, level)
         self.mount = mount
         self._renderer = Renderer(self.scene)
-        self.truth: Grid = occupancy(self.scene)
+        self.truth = occupancy(self.scene)
         self._rng = np.random.default_rng(seed)
         self._radius_m = radius_m
         room = self.scene.rooms[0]
@@ -101,7 +100,7 @@ class Referee:
                 self.truth, (near[0] + offset[0], near[1] + offset[1]), self._radius_m
             )
             if inside.sum() > len(best):
-                best = self.truth.centre_of(np.argwhere(inside))
+                best = self.truth.centres()[inside]
             if len(best) > 0.2 * self.truth.cells.size:
                 break
         if not len(best):
@@ -176,16 +175,11 @@ class Referee:
         """The world from above, without its ceiling."""
         return self._renderer.top_down().rgb
 
-    def truth_map(self) -> maps.OccupancyGrid:
-        return maps.OccupancyGrid(self.truth.cells, self.truth.resolution_m, self.truth.origin)
-
     def path_is_clear(self, points: np.ndarray, radius_m: float) -> bool:
         """N x 2 points, m: whether a disc of that radius can be moved along them."""
         clear = _distance_to(self.truth.cells >= 50, self.truth.resolution_m)
-        row, col = self.truth.cell_of(points).T
-        height, width = clear.shape
-        inside = (row >= 0) & (row < height) & (col >= 0) & (col < width)
-        return bool(inside.all() and (clear[row[inside], col[inside]] >= radius_m).all())
+        row, col = self.truth.indices(points)
+        return bool(self.truth.inside(row, col).all() and (clear[row, col] >= radius_m).all())
 
     def _in_a_room(self, point: np.ndarray) -> bool:
         x, y = point
@@ -208,8 +202,7 @@ class Referee:
                 steps = np.arange(0.0, length + 1e-6, 0.1)
                 line = here + steps[:, None] * (math.cos(angle), math.sin(angle))
                 row, col = known.indices(line)
-                height, width = known.cells.shape
-                if ((row < 0) | (row >= height) | (col < 0) | (col >= width)).any():
+                if not known.inside(row, col).all():
                     continue
                 if (blocked_seen[row, col] < radius_m).any() or not self._in_a_room(line[-1]):
                     continue

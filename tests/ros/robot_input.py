@@ -9,7 +9,8 @@ import time
 from typing import Any
 
 import numpy as np
-from harness import BEST_EFFORT, LATCHED, Peer
+from geometry_msgs.msg import TransformStamped
+from harness import BEST_EFFORT, LATCHED, RELIABLE, Peer
 from nav_msgs.msg import OccupancyGrid, Odometry
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
@@ -19,24 +20,31 @@ from ipt_ros.conversions import (
     Intrinsics,
     array_to_grid,
     intrinsics_to_camera_info,
+    matrix_to_transform,
     ns_to_stamp,
 )
 from ipt_ros.images import depth_to_image, rgb_to_image
+from ipt_ros.pose_source import BODY_FROM_OPTICAL
+from ipt_ros.poses import from_xyz_rpy
 
 PINHOLE = Intrinsics(64, 48, 40.0, 40.0, 32.0, 24.0)
 
 
+#: x, y, z, roll, pitch, yaw of the camera's body on base_link.
+MOUNT = (0.1, 0.0, 1.2, 0.0, 0.25, 0.0)
+
+
 class RobotInput:
     """Publishes one view after another, 20 a second, in a thread; `wrong` changes the messages of
-    every view.
+    every view. With `tf` the odometry goes out as transforms instead.
     """
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: Peer, tf: bool = False) -> None:
         self._peer = peer
         self._image = peer.publisher(Image, "camera/image", BEST_EFFORT)
         self._depth = peer.publisher(Image, "camera/depth_image", BEST_EFFORT)
         self._info = peer.publisher(CameraInfo, "camera/camera_info", BEST_EFFORT)
-        self._odometry = peer.publisher(Odometry, "odom", BEST_EFFORT)
+        self._odometry = _Transforms(peer) if tf else peer.publisher(Odometry, "odom", BEST_EFFORT)
         self._map = peer.publisher(OccupancyGrid, "map", LATCHED)
         self.wrong: Any = lambda messages: messages
         self.offset_ns = 0
@@ -54,7 +62,7 @@ class RobotInput:
         self._thread.join(5)
 
     def destroy(self) -> None:
-        """Take every publisher out of the graph."""
+        """Take every publisher out of the graph; not with `tf`."""
         for publisher in (self._image, self._depth, self._info, self._odometry, self._map):
             self._peer.node.destroy_publisher(publisher)
 
@@ -87,3 +95,26 @@ class RobotInput:
         cells[:, :seen_columns] = maps.FREE
         grid = maps.OccupancyGrid(cells, 0.1, (-5.0, -5.0))
         self._map.publish(array_to_grid(grid, Header(frame_id="odom")))
+
+
+class _Transforms:
+    """Sends odometry as tf does, and the mount of the camera once."""
+
+    def __init__(self, peer: Peer) -> None:
+        from tf2_msgs.msg import TFMessage
+
+        self._message = TFMessage
+        self._moving = peer.publisher(TFMessage, "/tf", RELIABLE)
+        self._fixed = peer.publisher(TFMessage, "/tf_static", LATCHED)
+        mount = TransformStamped(child_frame_id="camera_optical_frame")
+        mount.header.frame_id = "base_link"
+        mount.transform = matrix_to_transform(from_xyz_rpy(*MOUNT) @ BODY_FROM_OPTICAL)
+        self._fixed.publish(TFMessage(transforms=[mount]))
+
+    def publish(self, odometry: Odometry) -> None:
+        pose = odometry.pose.pose
+        moved = TransformStamped(header=odometry.header, child_frame_id=odometry.child_frame_id)
+        moved.transform.rotation = pose.orientation
+        at = moved.transform.translation
+        at.x, at.y, at.z = pose.position.x, pose.position.y, pose.position.z
+        self._moving.publish(self._message(transforms=[moved]))

@@ -1,5 +1,8 @@
 """The guard against rendered truth: the true view scores high, a shifted or foreign one low."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -131,3 +134,35 @@ def test_below_each_threshold_there_is_a_reason(given_answer, found, reason):
 def test_spread_between_imaginations():
     assert option_spread([(0.9, 0.1), (0.3, 0.7)], chosen=0) == pytest.approx(0.6)
     assert option_spread([(0.9, 0.1)], chosen=0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("map_view", "agreement", "believed"),
+    [
+        (None, 0.4, True),
+        (None, 0.3, False),
+        (maps.MapView.around(0, 0, 8, 64), 0.65, True),
+        # far above what a view needs, and still close to a map that says nothing
+        (maps.MapView.around(0, 0, 8, 64), 0.55, False),
+    ],
+)
+def test_views_and_maps_have_limits_of_their_own(map_view, agreement, believed):
+    pytest.importorskip("rclpy", reason="rclpy is not installed")
+    from ipt_ros.actions.server import judge
+    from ipt_ros.ipt_parameters import IPT_PARAMETERS
+    from ipt_ros.parameters import defaults
+
+    asked = SimpleNamespace(map_view=map_view, check=lambda _: (0.9, agreement))
+    drawn = replace(answer(0.9, 0.1), imagined=(np.zeros((8, 8, 3), np.uint8),))
+    scores, withheld = judge(asked, drawn, defaults(IPT_PARAMETERS))
+    assert scores.consistency == agreement
+    assert (withheld == "") == believed
+
+
+def test_the_defaults_of_guard_and_node_are_the_same():
+    from ipt_ros.ipt_parameters import IPT_PARAMETERS
+    from ipt_ros.parameters import defaults
+
+    own = defaults(IPT_PARAMETERS)
+    named = Thresholds(own.min_confidence, own.min_consistency, own.max_spread)
+    assert named == Thresholds()

@@ -1,9 +1,13 @@
-"""The safety contract of the imagined-space mask, clause by clause, on random maps and
+"""The safety contract of the imagined-space mask, cell by cell, on random maps and
 imaginations.
 """
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -11,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 from ipt_model.maps import FREE, OCCUPIED, UNKNOWN, OccupancyGrid
 from ipt_ros.imagined_space import HIGHEST, UNTOUCHED, ImaginedSpace, mask_cells
 
+PAGE = Path(__file__).parents[2] / "docs" / "nav2.md"
 SHAPE = (9, 7)
 observed_maps = arrays(np.int8, SHAPE, elements=st.sampled_from([UNKNOWN, FREE, 40, OCCUPIED]))
 imaginations = st.lists(
@@ -139,3 +144,22 @@ def test_a_map_of_another_geometry_clears_in_the_new_geometry(changed):
     assert (cleared.cells == UNTOUCHED).all()
     assert cleared.cells.shape == changed.cells.shape
     assert (cleared.resolution_m, cleared.origin_xy) == (changed.resolution_m, changed.origin_xy)
+
+
+def test_the_page_names_one_test_for_every_clause():
+    clauses = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")]
+    clauses = clauses[clauses.index("| clause | that is | test |") + 1 :]
+    assert len(clauses) >= 20
+    tests = "".join(p.read_text() for p in Path(__file__).parent.glob("test_*.py"))
+    for clause in clauses:
+        (name,) = re.findall("`(test_[a-z_]+)`", clause)
+        assert tests.count(f"def {name}(") == 1, clause
+
+
+def test_what_a_user_adds_is_a_filter_of_the_global_costmap_in_few_lines():
+    (block,) = re.findall("```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert len(block.splitlines()) <= 15
+    given = yaml.safe_load(block)["global_costmap"]["global_costmap"]["ros__parameters"]
+    assert given["track_unknown_space"] is True and "plugins" not in given
+    (name,) = given["filters"]
+    assert given[name]["plugin"] == "nav2_costmap_2d::KeepoutFilter"

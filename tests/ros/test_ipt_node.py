@@ -1,5 +1,6 @@
 """`ipt_node` as a process of its own, over DDS: four actions, feedback, cancel, and every bad
-input by name.
+input by name. All of it with the camera's pose from odometry, and again from tf where tf2_ros is
+installed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from geometry_msgs.msg import PoseStamped
 from harness import RELIABLE, peer, running, until
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from robot_input import RobotInput
+from robot_input import MOUNT, RobotInput
 from sensor_msgs.msg import CameraInfo, Image
 
 from imaginative_perception.action import AskSpatial, CountObjects, ImagineView, TracePath
@@ -30,14 +31,22 @@ SUCCEEDED, ABORTED, CANCELED = (
 PARAMETERS = {
     "model": "ipt-tiny-untrained",
     "pose_source": "odometry",
-    "mounts": [0.1, 0.0, 1.2, 0.0, 0.25, 0.0],
+    "mounts": list(MOUNT),
 }
 
 
+@pytest.fixture(scope="module", params=["odometry", "tf"])
+def pose_source(request):
+    if request.param == "tf":
+        pytest.importorskip("tf2_ros", reason="tf2_ros is not installed, and not on PyPI")
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def node(ros_domain, tmp_path_factory):
+def node(pose_source, ros_domain, tmp_path_factory):
+    parameters = {**PARAMETERS, "pose_source": pose_source}
     with running(
-        "ipt_node", ros_domain, tmp_path_factory.mktemp("ipt"), parameters=PARAMETERS
+        "ipt_node", ros_domain, tmp_path_factory.mktemp("ipt"), parameters=parameters
     ) as p:
         p.wait_for_print("ready:")
         yield p
@@ -50,8 +59,8 @@ def tester(ros_domain):
 
 
 @pytest.fixture(scope="module")
-def robot(node, tester):
-    one = RobotInput(tester)
+def robot(node, tester, pose_source):
+    one = RobotInput(tester, tf=pose_source == "tf")
     one.send_map()
     yield one
     one.close()
@@ -150,7 +159,10 @@ def test_every_action_answers_from_images_that_came_over_the_wire(tester, client
     assert re.fullmatch("sha256:[0-9a-f]{64}", result.answer.provenance.model_hash)
 
 
-def test_an_imagined_view_comes_with_its_camera_and_pose(tester, clients):
+def test_an_imagined_view_comes_with_its_camera_and_pose(tester, clients, robot):
+    white = bytes([255] * (48 * 64 * 3))
+    robot.wrong = edit(image={"data": white})
+    until(lambda: ask(tester, clients)[1].error_code == 0, "a white wall is in view", 20)
     images = tester.collect(Image, "ipt_node/imagined/image")
     infos = tester.collect(CameraInfo, "ipt_node/imagined/camera_info")
     until(lambda: all(tester.node.count_publishers(c.topic) for c in (images, infos)), "topics")
@@ -172,6 +184,22 @@ def test_an_imagined_view_comes_with_its_camera_and_pose(tester, clients):
     # a wall 2 m ahead, seen from 1 m nearer: all of it was seen, and noise does not look like it
     assert view.overlap > 0.9 and view.consistency < 0.5
     assert view.provenance.flow_steps > 0 and view.provenance.mode == "imagine"
+    robot.wrong = lambda messages: messages
+
+
+def test_the_frame_of_an_imagined_view_is_broadcast(tester, clients):
+    tf2_msgs = pytest.importorskip("tf2_msgs.msg", reason="tf2_msgs is not installed")
+    sent = tester.collect(tf2_msgs.TFMessage, "/tf")
+    until(lambda: "ipt_node" in publishers_of(tester, "/tf"), "the node broadcasts")
+    view = ask(tester, clients, viewpoint())[1].imagined_view
+    moved = sent.wait_for(lambda m: m.transforms[0].child_frame_id == view.header.frame_id)
+    assert moved.transforms[0].header == view.pose.header
+    assert moved.transforms[0].transform.translation.x == view.pose.pose.position.x
+    assert moved.transforms[0].transform.rotation == view.pose.pose.orientation
+
+
+def publishers_of(tester, topic):
+    return [info.node_name for info in tester.node.get_publishers_info_by_topic(topic)]
 
 
 def test_the_same_seed_draws_the_same_bytes_of_the_same_view(tester, clients, robot):
@@ -216,12 +244,16 @@ def test_answer_mode_draws_nothing(tester, clients):
 
 def test_feedback_tells_stages_progress_and_previews(tester, clients):
     heard = []
-    ask(tester, clients, viewpoint(), heard.append)
+    _, result = ask(tester, clients, viewpoint(), heard.append)
     assert {"context", "imagine", "answer"} <= {f.stage for f in heard}
     progress = [f.progress for f in heard]
     assert all(0.0 <= p <= 1.0 for p in progress)
     assert progress == sorted(progress)
-    assert any(f.preview.height > 0 for f in heard)
+    previews = sum(f.preview.height > 0 for f in heard)
+    assert previews
+    # ten a second is enough to watch; the model reports every step and every word
+    most = 10 * result.answer.times.total_s + len({f.stage for f in heard}) + previews
+    assert len(heard) <= most + 1
 
 
 def test_a_path_seen_free_all_along_is_clear_whatever_the_model_says(tester, clients):
@@ -288,6 +320,8 @@ def edit(**changes):
 
 
 NAN_K = [math.nan, 0.0, 32.0, 0.0, 40.0, 24.0, 0.0, 0.0, 1.0]
+#: What is missing, as its source calls it: a topic, or a frame.
+POSE_WORDS = {"odometry": "odometry", "tf": "odom"}
 BAD_INPUT = {
     "wrong encoding": (edit(image={"encoding": "32SC4"}), ErrorCode.BAD_IMAGE, "32SC4"),
     "zero-size image": (
@@ -301,14 +335,15 @@ BAD_INPUT = {
     "wrong depth encoding": (edit(depth={"encoding": "rgb8"}), ErrorCode.BAD_DEPTH, "rgb8"),
     "depth of another time": (edit(depth=None), ErrorCode.STALE_VIEW, "s old"),
     "camera stopped": (edit(image=None), ErrorCode.STALE_VIEW, "s old"),
-    "odometry stopped": (edit(odometry=None), ErrorCode.NO_POSE, "odometry"),
+    "odometry stopped": (edit(odometry=None), ErrorCode.NO_POSE, POSE_WORDS),
 }
 
 
 @pytest.mark.parametrize("name", BAD_INPUT)
-def test_bad_input_is_named_and_the_node_lives_on(name, tester, clients, robot):
+def test_bad_input_is_named_and_the_node_lives_on(name, tester, clients, robot, pose_source):
     diagnostics = tester.collect(DiagnosticArray, "/diagnostics", RELIABLE)
     wrong, code, words = BAD_INPUT[name]
+    words = words[pose_source] if words is POSE_WORDS else words
     robot.wrong = wrong
     result = refused(tester, clients, code, words)
     diagnostics.wait_for(

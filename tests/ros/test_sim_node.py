@@ -60,8 +60,7 @@ def odometry(tester):
 def places(scene):
     """Open places, the most open first."""
     grid = occupancy(scene, 0.1)
-    solid = grid.centre_of(np.argwhere(grid.cells == 100))
-    free = grid.centre_of(np.argwhere(grid.cells == 0))
+    solid, free = (grid.centres()[grid.cells == value] for value in (100, 0))
     room = [np.hypot(*(solid - p).T).min() for p in free]
     return [tuple(map(float, free[i])) for i in np.argsort(room)[::-1] if room[i] > 0.5]
 

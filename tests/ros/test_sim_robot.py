@@ -21,7 +21,7 @@ TRUTH = {scene.level: occupancy(scene, FINE_M) for scene in (ROOM, HOUSE)}
 def nearest_solid_m(scene, x, y):
     """From the truth's cells, not from the rectangles that the robot keeps away from."""
     grid = TRUTH[scene.level]
-    centres = grid.centre_of(np.argwhere(grid.cells == 100))
+    centres = grid.centres()[grid.cells == 100]
     return np.hypot(*(centres - (x, y)).T).min()
 
 
@@ -171,6 +171,6 @@ def test_it_goes_through_doors():
 def _near(grid, point):
     from ipt_training.scenes.grids import passable
 
-    places = grid.centre_of(np.argwhere(passable(grid, 0.35)))
+    places = grid.centres()[passable(grid, 0.35)]
     x, y = places[np.hypot(*(places - point).T).argmin()]
     return float(x), float(y)

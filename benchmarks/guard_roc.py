@@ -1,0 +1,349 @@
+"""How well the guard tells true drawings from wrong ones: `python benchmarks/guard_roc.py`.
+
+In generated test rooms the truth is known, so the picture that a perfect model would draw can be
+scored beside wrong ones: the view from a shifted pose, from elsewhere, of another room, noise, a
+blank wall. Both as rendered and as a small model draws, shrunk to 16 px and stretched again.
+Writes benchmarks/results/guard_roc.json, docs/images/guard_roc.png and the table in docs/guard.md.
+Intervals are bootstrapped over rooms. Needs open3d; no ROS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from pages import put
+from roc_figure import Curve, Panel, draw
+from scipy.stats import rankdata
+
+from ipt_model import maps
+from ipt_model.geometry import warp_rgbd
+from ipt_ros.guard import map_consistency, view_consistency
+from ipt_ros.ipt_parameters import IPT_PARAMETERS
+from ipt_ros.parameters import defaults
+from ipt_training.scenes import Camera, Renderer, Scene, camera_pose, make_scene
+from ipt_training.scenes import observed as observe_map
+from ipt_training.scenes import occupancy as true_map
+from ipt_training.tasks.geometry import ObjectTable, free_points, is_free
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "guard_roc.json"
+PAGE = ROOT / "docs" / "guard.md"
+FIGURE = ROOT / "docs" / "images" / "guard_roc.png"
+
+FIRST_SEED = 850_000
+CAMERA = Camera.from_fov(64, 48, math.radians(90))
+HEIGHT_M, PITCH_RAD, CLEAR_M = 1.2, 0.25, 0.2
+#: Per room one motion of each size: metres, degrees of turn.
+MOTIONS = {
+    "small": ((0.3, 0.7), (10, 35)),
+    "medium": ((0.7, 1.1), (35, 60)),
+    "large": ((1.1, 1.5), (60, 90)),
+}
+OVERLAPS = {"below 0.3": (0.0, 0.3), "0.3 to 0.6": (0.3, 0.6), "above 0.6": (0.6, 1.01)}
+MAP_SIDE_M, MAP_PX, CELL_M = 8.0, 64, 0.1
+SMALL_PX = 16
+TRUE = "true"
+DRAWN = ("as rendered", "as a small model draws")
+
+
+class Row(NamedTuple):
+    """One situation: its room, its overlap, and per way of drawing and kind of picture a score."""
+
+    room: int
+    overlap: float
+    scores: dict[str, dict[str, float]]
+
+
+def blurred(picture: np.ndarray) -> np.ndarray:
+    """As a small model draws: `SMALL_PX` wide, stretched again."""
+    height, width = picture.shape[:2]
+    small = cv2.resize(
+        picture, (SMALL_PX, SMALL_PX * height // width), interpolation=cv2.INTER_AREA
+    )
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def scored(
+    pictures: dict[str, np.ndarray], score: Callable[[np.ndarray], float]
+) -> dict[str, dict[str, float]]:
+    return {
+        how: {kind: score(change(picture)) for kind, picture in pictures.items()}
+        for how, change in zip(DRAWN, (lambda p: p, blurred), strict=True)
+    }
+
+
+class Room:
+    """A room and places in it to stand."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.scene: Scene = make_scene(seed, "room")
+        self.renderer = Renderer(self.scene)
+        self.rng = np.random.default_rng(seed)
+        self._table = ObjectTable.of(self.scene)
+
+    def stand(self) -> tuple[float, float, float]:
+        """x, y, yaw of somewhere free."""
+        while True:
+            points = free_points(self.scene, self._table, self.rng, 32, CLEAR_M)
+            if len(points):
+                x, y = points[0].tolist()
+                return x, y, self.rng.uniform(-math.pi, math.pi)
+
+    def moved(
+        self, pose: tuple[float, float, float], metres: float, turn: float
+    ) -> tuple[float, float, float] | None:
+        """The pose after a step in any direction that is free, or None where there is none."""
+        x, y, yaw = pose
+        for heading in self.rng.uniform(-math.pi, math.pi, 24):
+            to = np.array([[x + metres * math.cos(heading), y + metres * math.sin(heading)]])
+            if is_free(self.scene, self._table, to, CLEAR_M)[0]:
+                return float(to[0, 0]), float(to[0, 1]), yaw + turn
+        return None
+
+    def side(self) -> float:
+        return float(self.rng.choice((-1.0, 1.0)))
+
+
+def camera_at(pose: tuple[float, float, float]) -> np.ndarray:
+    x, y, yaw = pose
+    return camera_pose(x, y, yaw, HEIGHT_M, PITCH_RAD)
+
+
+def view_rows(room: Room, other: Room) -> list[Row]:
+    """Of one room: the true view after each motion, and wrong ones."""
+    rows = []
+    for metres, degrees in MOTIONS.values():
+        here = room.stand()
+        turn = room.side() * math.radians(room.rng.uniform(*degrees))
+        there = room.moved(here, room.rng.uniform(*metres), turn)
+        if there is None:
+            continue
+        x, y, yaw = there
+        poses = {"here": here, TRUE: there, "elsewhere in the room": room.stand()}
+        for shift in (15, 30, 60):
+            poses[f"turned {shift} degrees"] = (x, y, yaw + room.side() * math.radians(shift))
+        beside = room.moved(there, 0.5, 0.0)
+        if beside is not None:
+            poses["moved 0.5 m"] = beside
+        cameras = [camera_at(pose) for pose in poses.values()]
+        views = dict(zip(poses, room.renderer.render_many(cameras, CAMERA), strict=True))
+        seen = views.pop("here")
+        moved = warp_rgbd(seen.rgb, seen.depth_m, CAMERA, cameras[0], cameras[1])
+        pictures = {kind: view.rgb for kind, view in views.items()}
+        pictures["another room"] = other.renderer.render(camera_at(other.stand()), CAMERA).rgb
+        pictures["noise"] = room.rng.integers(0, 256, seen.rgb.shape, np.uint8)
+        # the best guess of a model that has understood nothing but the light
+        pictures["blank wall"] = np.full_like(seen.rgb, seen.rgb.mean(axis=(0, 1)))
+
+        def score(picture: np.ndarray, moved: Any = moved) -> float:
+            return view_consistency(picture, moved.rgb, moved.known)[1]
+
+        rows.append(Row(room.seed, float(moved.known.mean()), scored(pictures, score)))
+    return rows
+
+
+def map_row(room: Room, other: Room) -> Row:
+    """The true map around a robot that looked in two directions, and wrong ones."""
+    here = room.stand()
+    x, y, yaw = here
+    truth = true_map(room.scene, CELL_M)
+    cameras = [camera_at((x, y, yaw + a)) for a in (-0.5, 0.5)]
+    depths = [v.depth_m for v in room.renderer.render_many(cameras, CAMERA)]
+    seen = observe_map(truth, [(d, CAMERA, c) for d, c in zip(depths, cameras, strict=True)])
+    view = maps.MapView.around(x, y, MAP_SIDE_M, MAP_PX)
+
+    def drawn(of: maps.OccupancyGrid, at: tuple[float, float]) -> np.ndarray:
+        return maps.draw_map(of, maps.MapView.around(at[0], at[1], MAP_SIDE_M, MAP_PX))
+
+    true = drawn(truth, (x, y))
+    angle = room.rng.uniform(-math.pi, math.pi)
+    away = np.array([math.cos(angle), math.sin(angle)])
+    pictures = {
+        TRUE: true,
+        "shifted 0.5 m": drawn(truth, (x + 0.5 * away[0], y + 0.5 * away[1])),
+        "shifted 1 m": drawn(truth, (x + away[0], y + away[1])),
+        "turned 90 degrees": np.ascontiguousarray(np.rot90(true)),
+        "mirrored": np.ascontiguousarray(true[:, ::-1]),
+        "another room": drawn(true_map(other.scene, CELL_M), other.stand()[:2]),
+        "all free": np.full_like(true, maps.FREE_GREEN),
+        "noise": room.rng.integers(0, 256, true.shape, np.uint8),
+    }
+
+    def score(picture: np.ndarray) -> float:
+        return map_consistency(seen.cells, maps.read_map(picture, view, seen))
+
+    known = float((seen.cells != maps.UNKNOWN).mean())
+    return Row(room.seed, known, scored(pictures, score))
+
+
+# -- from scores to figures -----------------------------------------------------------------------
+
+
+def auc(true: np.ndarray, wrong: np.ndarray) -> float:
+    """How often a true drawing scores above a wrong one; ties count half."""
+    ranks = rankdata(np.concatenate([true, wrong]))
+    above = ranks[: len(true)].sum() - len(true) * (len(true) + 1) / 2
+    return float(above / (len(true) * len(wrong)))
+
+
+def summary(rows: list[Row], how: str, kind: str, threshold: float, resamples: int) -> Any:
+    """One kind of wrong drawing against the true one, in the situations that have both."""
+    table = np.array(
+        [(r.room, r.scores[how][TRUE], r.scores[how].get(kind, math.nan)) for r in rows]
+    ).reshape(-1, 3)
+    table = table[~np.isnan(table).any(axis=1)]
+    if len(table) < 20:
+        return {"n": len(table)}
+    by_room = [np.flatnonzero(table[:, 0] == room) for room in np.unique(table[:, 0])]
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(resamples):
+        again = np.concatenate([by_room[i] for i in rng.integers(0, len(by_room), len(by_room))])
+        true, wrong = table[again, 1], table[again, 2]
+        found.append((auc(true, wrong), (wrong >= threshold).mean()))
+    low, high = np.percentile(np.array(found), (2.5, 97.5), axis=0)
+    return {
+        "n": len(table),
+        "rooms": len(by_room),
+        "auc": round(auc(table[:, 1], table[:, 2]), 4),
+        "auc_95": [round(float(low[0]), 4), round(float(high[0]), 4)],
+        "passed": round(float((table[:, 2] >= threshold).mean()), 4),
+        "passed_95": [round(float(low[1]), 4), round(float(high[1]), 4)],
+        "median": round(float(np.median(table[:, 2])), 4),
+    }
+
+
+def figures(rows: list[Row], threshold: float, by_overlap: bool, resamples: int) -> Any:
+    """Of one score: true drawings, and per kind of wrong one."""
+    bands = {"all": (0.0, 1.01)} | (OVERLAPS if by_overlap else {})
+    kinds = [k for k in max((r.scores[DRAWN[0]] for r in rows), key=len) if k != TRUE]
+    report: dict[str, Any] = {"threshold": threshold, "situations": len(rows)}
+    for how in DRAWN:
+        report[how] = {}
+        for band, (low, high) in bands.items():
+            inside = [r for r in rows if low <= r.overlap < high]
+            true = np.array([r.scores[how][TRUE] for r in inside])
+            measured = true[~np.isnan(true)]
+            report[how][band] = {
+                "situations": len(inside),
+                "not measurable": int(np.isnan(true).sum()),
+                "true passed": round(float((measured >= threshold).mean()), 4),
+                "true median": round(float(np.median(measured)), 4),
+                "wrong": {k: summary(inside, how, k, threshold, resamples) for k in kinds},
+            }
+        report[how]["by threshold"] = [
+            {"threshold": round(float(t), 2), **rates(rows, how, float(t))}
+            for t in np.arange(0.0, 0.96, 0.05)
+        ]
+    return report
+
+
+def rates(rows: list[Row], how: str, threshold: float) -> dict[str, float]:
+    """Share of true drawings, and of all wrong ones together, that pass."""
+    true = [r.scores[how][TRUE] for r in rows]
+    wrong = [v for r in rows for k, v in r.scores[how].items() if k != TRUE]
+
+    def passed(values: list[float]) -> float:
+        array = np.array(values)
+        return round(float((array[~np.isnan(array)] >= threshold).mean()), 4)
+
+    return {"true passed": passed(true), "wrong passed": passed(wrong)}
+
+
+def panel(title: str, rows: list[Row], how: str, threshold: float) -> Panel:
+    """ROC curves of every kind of wrong drawing."""
+    curves = []
+    limits = np.concatenate([[-1.0], np.linspace(0, 1, 401), [2.0]])
+    for kind in max((r.scores[how] for r in rows), key=len):
+        if kind == TRUE:
+            continue
+        pairs = np.array([(r.scores[how][TRUE], r.scores[how].get(kind, math.nan)) for r in rows])
+        true, wrong = pairs[~np.isnan(pairs).any(axis=1)].T
+        points = [((wrong >= t).mean(), (true >= t).mean()) for t in limits]
+        at = ((wrong >= threshold).mean(), (true >= threshold).mean())
+        curves.append(Curve(f"{kind}  {auc(true, wrong):.2f}", np.array(points), np.array(at)))
+    return Panel(title, curves)
+
+
+def table_lines(report: Any) -> list[str]:
+    lines = []
+    for name, title in (("view", "views"), ("map", "maps")):
+        score = report[name]
+        sharp, small = (score[how]["all"] for how in DRAWN)
+        lines += [
+            f"| {title}: wrong drawing | AUC | passes {score['threshold']} | AUC, small model | "
+            f"passes {score['threshold']} |",
+            "|---|---|---|---|---|",
+        ]
+        for kind in sharp["wrong"]:
+            cells = []
+            for of in (sharp["wrong"][kind], small["wrong"][kind]):
+                low, high = of["auc_95"]
+                cells += [f"{of['auc']:.2f} ({low:.2f}–{high:.2f})", f"{of['passed']:.1%}"]
+            lines.append(f"| {kind} | " + " | ".join(cells) + " |")
+        lines.append(
+            f"| *the true one* | | {sharp['true passed']:.1%} | | {small['true passed']:.1%} |"
+        )
+        lines.append("")
+    view = report["view"]
+    lines += [
+        "| overlap of the view | situations | too little to score | true passes "
+        "| turned 30 degrees passes | AUC |",
+        "|---|---|---|---|---|---|",
+    ]
+    for band in OVERLAPS:
+        for how in DRAWN:
+            of = view[how][band]
+            turned = of["wrong"]["turned 30 degrees"]
+            lines.append(
+                f"| {band}, {how} | {of['situations']} | {of['not measurable']} | "
+                f"{of['true passed']:.1%} | {turned['passed']:.1%} | {turned['auc']:.2f} |"
+            )
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rooms", type=int, default=320)
+    parser.add_argument("--resamples", type=int, default=500)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    chosen = parser.parse_args()
+    views: list[Row] = []
+    grids: list[Row] = []
+    other = Room(FIRST_SEED + chosen.rooms)
+    for seed in range(FIRST_SEED, FIRST_SEED + chosen.rooms):
+        room = Room(seed)
+        views += view_rows(room, other)
+        grids.append(map_row(room, other))
+        other = room
+    limits = defaults(IPT_PARAMETERS)
+    view_limit, map_limit = limits.min_consistency, limits.min_map_agreement
+    report = {
+        "rooms": chosen.rooms,
+        "seeds": [FIRST_SEED, FIRST_SEED + chosen.rooms - 1],
+        "view": figures(views, view_limit, True, chosen.resamples),
+        "map": figures(grids, map_limit, False, chosen.resamples),
+    }
+    chosen.out.parent.mkdir(exist_ok=True)
+    chosen.out.write_text(json.dumps(report, indent=1) + "\n")
+    panels = [
+        panel(f"{title}, {how}", rows, how, limit)
+        for title, rows, limit in (("views", views, view_limit), ("maps", grids, map_limit))
+        for how in DRAWN
+    ]
+    draw(panels, FIGURE)
+    lines = table_lines(report)
+    put(PAGE, "table", "\n".join(lines))
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
