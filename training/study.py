@@ -1,12 +1,14 @@
 """`ipt-study`: the experiment of supervision and inference mode, repeated over seeds.
 
-    ipt-study --size small --out runs/study              everything made here, minutes on two cores
-    ipt-study --size full --out runs/study --data data/tiny --vae runs/vae --seeds 0,1,2
+    ipt-study --size small --out runs/study    everything made here, minutes on two cores
+    ipt-study --size one_task                  perspective alone with a smaller model, an hour
+    ipt-study --size full                      the shipped model and all tasks: wants a GPU
 
-Every supervision variant is trained on the same number of showings of the same data, its
-checkpoint is chosen on validation, and that one checkpoint is asked the test questions once, in
-every mode. Finished runs are kept, so the study goes on where it stopped. Writes `study.json` and
-`study.md`.
+All runs begin from one base that knows nothing of the tasks: its tower sees, and it finds the
+named thing in a single picture. Every supervision variant is then trained on the same number of
+showings of the same data, its checkpoint is chosen on validation, and that one checkpoint is asked
+the test questions once, in every mode. Finished runs are kept, so the study goes on where it
+stopped. Writes `study.json` and `study.md`.
 """
 
 from __future__ import annotations
@@ -35,9 +37,11 @@ from ipt_training.evaluate import ask_rows, chosen_rows
 from ipt_training.evaluation.asking import MODES, BatchAsker
 from ipt_training.evaluation.records import summary
 from ipt_training.finetune.settings import Settings
+from ipt_training.finetune.tower import TOWER_FILE
 from ipt_training.progress import Watch
 from ipt_training.train import train
 from ipt_training.train_vae import main as train_vae
+from ipt_training.train_vit import main as train_vit
 
 #: The recipe that all runs share but for variant and seed, relative to the repository.
 RECIPE = Path("config/training/tiny_mixed.yaml")
@@ -46,19 +50,24 @@ RECIPE = Path("config/training/tiny_mixed.yaml")
 @dataclass(frozen=True)
 class Size:
     """How large a study is. counts: rows of train, validation and test data, made where missing;
-    overrides: entries of the recipe. vae: arguments of the VAE's training."""
+    tasks: those asked, empty for all; base: showings whose pictures the base is shown; overrides:
+    entries of the recipe. vae, vit: arguments of their training."""
 
     counts: dict[str, int]
+    base: int
     examples: int
     per_task: int
     seeds: tuple[int, ...]
     overrides: tuple[str, ...]
     vae: tuple[str, ...]
+    vit: tuple[str, ...]
+    tasks: tuple[str, ...] = ()
 
 
 SIZES = {
     "small": Size(
         {"train": 480, "validation": 64, "test": 160},
+        base=960,
         examples=2560,
         per_task=40,
         seeds=(0,),
@@ -68,7 +77,6 @@ SIZES = {
             "model.vit_config.hidden_size=64",
             "model.vit_config.intermediate_size=128",
             "batch.examples=16",
-            "optimiser.rate=3e-3",
             "optimiser.warmup=10",
             "optimiser.average=0.9",
             "run.validate=80",
@@ -76,14 +84,38 @@ SIZES = {
             "run.save=0",
         ),
         vae=("--steps", "200"),
+        vit=("--pictures", "1600", "--steps", "300"),
+    ),
+    "one_task": Size(
+        {"train": 12000, "validation": 400, "test": 1000},
+        base=60000,
+        examples=20000,
+        per_task=1000,
+        seeds=(0, 1, 2),
+        overrides=(
+            "model.llm_config={hidden_size: 128, intermediate_size: 256, num_hidden_layers: 3, "
+            "num_attention_heads: 4, num_key_value_heads: 2}",
+            "batch.examples=32",
+            "optimiser.warmup=30",
+            "optimiser.average=0.99",
+            "data.memory=true",
+            "run.validate=125",
+            "run.validation_examples=400",
+            "run.save=0",
+        ),
+        vae=("--precision", "bfloat16"),
+        vit=("--steps", "3000"),
+        tasks=("perspective",),
     ),
     "full": Size(
         {"train": 40000, "validation": 2000, "test": 8000},
+        base=80000,
         examples=80000,
         per_task=2000,
         seeds=(0, 1, 2),
         overrides=("run.validate=200", "run.validation_examples=400"),
         vae=("--precision", "bfloat16"),
+        vit=(),
     ),
 }
 
@@ -96,6 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/study"))
     parser.add_argument("--data", type=Path, help="folder with train, validation and test")
     parser.add_argument("--vae", type=Path, help="folder of a trained VAE")
+    parser.add_argument("--base", type=Path, help="checkpoint that all runs begin from")
     parser.add_argument("--recipe", type=Path, default=RECIPE)
     parser.add_argument("--variants", default=",".join(VARIANTS))
     parser.add_argument("--seeds", default="", help="default: those of the size")
@@ -112,22 +145,28 @@ def main(arguments: list[str] | None = None) -> int:
     seeds = [int(s) for s in given.seeds.split(",")] if given.seeds else list(size.seeds)
     data = given.data or given.out / "data"
     make_data(data, size)
+    shared = [
+        *size.overrides,
+        f"data.train={data / 'train'}",
+        f"data.validation={data / 'validation'}",
+        f"data.tasks=[{', '.join(size.tasks)}]",
+    ]
     vae = given.vae or given.out / "vae"
     if not (vae / "ae.safetensors").is_file():
         train_vae(["--data", str(data / "train"), "--out", str(vae), *size.vae])
+    shared.append(f"model.vae={vae}")
+    base = given.base or make_base(given.out, given.recipe, size, [*shared, *given.override])
     examples = given.examples or size.examples
     runs = []
     for seed in seeds:
         for variant in variants:
             overrides = [
-                *size.overrides,
+                *shared,
                 f"name={variant}_{seed}",
                 f"variant={variant}",
                 f"seed={seed}",
                 f"examples={examples}",
-                f"model.vae={vae}",
-                f"data.train={data / 'train'}",
-                f"data.validation={data / 'validation'}",
+                f"model.init={base}",
                 *given.override,
             ]
             settings = Settings.load(given.recipe, overrides)
@@ -135,6 +174,7 @@ def main(arguments: list[str] | None = None) -> int:
             result = {
                 "command": ["ipt-study", *(arguments if arguments is not None else sys.argv[1:])],
                 "data": {s: Dataset(data / s).digest() for s in size.counts},
+                "base": load(base, "auto").model_hash,
                 "examples_per_run": examples,
                 "runs": runs,
             }
@@ -157,8 +197,32 @@ def make_data(folder: Path, size: Size) -> None:
                 done += rows
                 watch.tell(done)
 
-            plan = Plan(count, size_px=64, split=split)
+            tasks = tuple((task, 1.0) for task in size.tasks)
+            plan = Plan(count, size_px=64, split=split, **({"tasks": tasks} if tasks else {}))
             write_dataset(plan, folder / split, on_rows=count_rows)
+
+
+def make_base(out: Path, recipe: Path, size: Size, overrides: Sequence[str]) -> Path:
+    """Where all runs begin, unless it was made: a tower that sees, and a decoder that has looked
+    at single pictures and finds in them what it is asked for."""
+    folder = out / "base" / "final"
+    if folder.is_dir():
+        return folder
+    own = [
+        *overrides,
+        "name=base",
+        "variant=mixed",
+        f"examples={size.base}",
+        "loss.looks_only=true",
+        "run.validate=0",
+        f"model.vit={out / 'vit'}",
+    ]
+    settings = Settings.load(recipe, own)
+    if not (out / "vit" / TOWER_FILE).is_file():
+        changes = [f"--override={entry}" for entry in own]
+        train_vit(["--out", str(out / "vit"), "--recipe", str(recipe), *changes, *size.vit])
+    train(settings, out / "base")
+    return folder
 
 
 def one_run(settings: Settings, out: Path, test: Path, size: Size) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 The numbers come from an example's facts: the asked object before and after a motion; how many
 counted things each frame shows; where each option stands from M1; how much room there is along a
 path. It reads the last token of the prompt, so whatever it teaches has to be there before the
-first word of an answer. It is never part of the shipped weights.
+first word of an answer. `look` makes cheap exercises for it from single pictures: finding the
+named thing is what every answer begins with. The head is never part of the shipped weights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,9 @@ from ipt_training.tasks.clearance import DRAWN_POINTS, true_grid
 #: drawn point of the path.
 PERSPECTIVE, COUNTING, PATH = slice(0, 5), slice(5, 10), slice(10, 18)
 CLEARANCE = slice(18, 18 + DRAWN_POINTS)
-NUMBERS = CLEARANCE.stop
+#: Right, up from the middle of a map, in half sides.
+MAP = slice(CLEARANCE.stop, CLEARANCE.stop + 2)
+NUMBERS = MAP.stop
 #: Divides metres and counts, so that all columns are about 1.
 SCALE_M, SCALE_COUNT, SCALE_CLEAR_M = 3.0, 2.0, 0.3
 #: More room than this is room enough.
@@ -55,6 +59,51 @@ def auxiliary_targets(example: Example | None) -> np.ndarray:
     if task is Task.CLEARANCE and len(facts.get("path_m", ())) == DRAWN_POINTS:
         targets[CLEARANCE] = _room_along(facts) / SCALE_CLEAR_M
     return targets
+
+
+@dataclass(frozen=True)
+class Look:
+    """One picture of an example, a question about nothing but what it shows, and the numbers that
+    answer it."""
+
+    picture: np.ndarray
+    text: str
+    targets: np.ndarray
+
+
+def look(example: Example, chance: np.random.Generator) -> Look | None:
+    """A random look at an example: where the named thing is in a view or on a map, how many of a
+    category there are. None where the facts do not say."""
+    facts: Mapping[str, Any] = example.facts
+    task, images = example.question.task, example.question.images
+    targets = np.full(NUMBERS, np.nan, np.float32)
+    if task is Task.PERSPECTIVE and "object_after_m" in facts:
+        after = bool(chance.integers(2))
+        place = facts["object_after_m" if after else "object_before_m"]
+        targets[PERSPECTIVE][:2] = np.array((place[0], place[2]), np.float32) / SCALE_M
+        picture = example.imagination if after else images[0]
+        return Look(picture, f"Where is the {facts['object']}?", targets)
+    if task is Task.COUNTING and len(facts.get("per_frame", ())) == 4:
+        k = int(chance.integers(5))
+        number = facts["count"] if k == 4 else facts["per_frame"][k]
+        targets[COUNTING][4 if k == 4 else 0] = number / SCALE_COUNT
+        picture = example.imagination if k == 4 else images[k]
+        return Look(picture, f"How many {facts['category']}?", targets)
+    if task is Task.PATH and len(facts.get("option_body_m", ())) == 4:
+        name = example.question.options[int(chance.integers(4))]
+        targets[MAP] = _on_map(facts, facts["option_body_m"][name])
+        return Look(images[0], f"Where is the {name}?", targets)
+    return None
+
+
+def _on_map(facts: Mapping[str, Any], body: Sequence[float]) -> np.ndarray:
+    """A place given forward and left of M1 on the straight path, in half sides of the map."""
+    way = np.array(facts["end_m"]) - np.array(facts["start_m"])
+    ahead = way / np.hypot(*way)
+    left = np.array([-ahead[1], ahead[0]])
+    world = np.array(facts["midpoint_m"]) + body[0] * ahead + body[1] * left
+    x0, y0, x1, y1 = facts["map_square_m"]
+    return np.asarray((2 * world - (x0 + x1, y0 + y1)) / (x1 - x0, y1 - y0), np.float32)
 
 
 def _ground(point: Sequence[float]) -> float:

@@ -33,6 +33,7 @@ from ipt_model.recipe import FILE_NAME, InputEncodings, Recipe
 from ipt_model.tokenizer import Tokenizer
 from ipt_model.vae import LatentCodec
 from ipt_training.finetune.settings import ModelSettings, Settings, SettingsError
+from ipt_training.finetune.tower import load_tower
 
 PRESET = "preset:"
 
@@ -70,6 +71,8 @@ def build(settings: Settings, device: torch.device | str = "cpu", weights: bool 
         with torch.random.fork_rng(devices=[]), torch.device("meta" if not weights else "cpu"):
             torch.manual_seed(settings.seed)
             model = BagelModel(config)
+        if wanted.vit and weights:
+            load_tower(Path(wanted.vit), model)
     else:
         folder = find_folder(wanted.init)
         if weights:

@@ -1,7 +1,7 @@
-"""AdamW with its learning rate over the run, and the running average of the weights.
+"""The optimiser with its learning rate over the run, and the running average of the weights.
 
-Everything is elementwise on the parameters as this process holds them, so it works the same on
-whole, replicated and sharded weights.
+AdamW and the average are elementwise on the parameters as this process holds them, so they work
+the same on whole, replicated and sharded weights. Muon needs whole matrices.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from ipt_training.finetune.settings import OptimiserSettings
 
@@ -28,27 +30,111 @@ def rate_factor(step: int, steps: int, settings: OptimiserSettings) -> float:
     return up * (bottom + (1 - bottom) * 0.5 * (1 - math.cos(math.pi * left / falling)))
 
 
-def make_optimiser(module: nn.Module, settings: OptimiserSettings) -> torch.optim.AdamW:
-    """AdamW over what is trainable. Matrices decay; norms, biases and the word table do not."""
+def make_optimiser(module: nn.Module, settings: OptimiserSettings) -> torch.optim.Optimizer:
+    """What moves all that is trainable. Matrices decay; norms, biases and the word table do not.
+    With `muon` the matrices of the layers move along orthogonalised momentum."""
+    turns: list[nn.Parameter] = []
     decays: list[nn.Parameter] = []
     stays: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             matrix = parameter.ndim >= 2 and "embed_tokens" not in name
-            (decays if matrix else stays).append(parameter)
-    if not decays and not stays:
-        raise ValueError("nothing to train: every parameter is frozen")
+            inner = settings.kind == "muon" and parameter.ndim == 2 and ".layers." in name
+            (turns if inner else decays if matrix else stays).append(parameter)
     groups = [
+        {"params": turns, "weight_decay": settings.weight_decay, "orthogonal": True},
         {"params": decays, "weight_decay": settings.weight_decay},
         {"params": stays, "weight_decay": 0.0},
     ]
+    groups = [g for g in groups if g["params"]]
+    if not groups:
+        raise ValueError("nothing to train: every parameter is frozen")
+    if settings.kind == "muon":
+        return Muon(groups, settings.rate, settings.betas, settings.eps)
     return torch.optim.AdamW(
-        [g for g in groups if g["params"]],
+        groups,
         lr=settings.rate,
         betas=settings.betas,
         eps=settings.eps,
         fused=torch.cuda.is_available() or None,
     )
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum made orthogonal for groups marked `orthogonal`, AdamW for all others.
+
+    One rate serves both: an orthogonal step is scaled to the size that AdamW's steps have.
+    """
+
+    MOMENTUM = 0.95
+    #: The root mean square of AdamW's steps, as a share of the rate.
+    ADAM_SIZE = 0.2
+
+    def __init__(
+        self,
+        groups: list[dict[str, Any]],
+        rate: float,
+        betas: tuple[float, float],
+        eps: float,
+    ) -> None:
+        defaults = {"lr": rate, "betas": betas, "eps": eps, "orthogonal": False}
+        super().__init__(groups, {**defaults, "weight_decay": 0.0})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            moved = [p for p in group["params"] if p.grad is not None]
+            (self._turn if group["orthogonal"] else self._adam)(group, moved)
+
+    def _turn(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
+        alike: dict[torch.Size, list[Tensor]] = {}
+        for parameter in parameters:
+            if not (state := self.state[parameter]):
+                state["momentum"] = torch.zeros_like(parameter)
+            state["momentum"].lerp_(parameter.grad, 1 - self.MOMENTUM)
+            alike.setdefault(parameter.shape, []).append(parameter)
+        for shape, members in alike.items():
+            ahead = [p.grad.lerp(self.state[p]["momentum"], self.MOMENTUM) for p in members]
+            size = self.ADAM_SIZE * math.sqrt(max(shape))
+            for parameter, step in zip(members, orthogonal(torch.stack(ahead)), strict=True):
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                parameter.add_(step, alpha=-group["lr"] * size)
+
+    def _adam(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
+        for parameter in parameters:
+            if not (state := self.state[parameter]):
+                state["step"] = torch.zeros(())
+                state["exp_avg"] = torch.zeros_like(parameter)
+                state["exp_avg_sq"] = torch.zeros_like(parameter)
+        states = [self.state[p] for p in parameters]
+        adamw(
+            parameters,
+            [p.grad for p in parameters],
+            [s["exp_avg"] for s in states],
+            [s["exp_avg_sq"] for s in states],
+            [],
+            [s["step"] for s in states],
+            amsgrad=False,
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            maximize=False,
+        )
+
+
+def orthogonal(matrices: Tensor) -> Tensor:
+    """[n, rows, columns] with all singular values brought near 1 by five Newton-Schulz steps: the
+    quintic a x + b x^3 + c x^5 sends (0, 1] to about 0.7 .. 1.2. bfloat16 is exact enough."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = (matrices.mT if tall else matrices).bfloat16()
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(5):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return (x.mT if tall else x).to(matrices.dtype)
 
 
 class RunningAverage:

@@ -22,7 +22,7 @@ from ipt_model.question import Question, Task
 from ipt_model.recipe import Recipe
 from ipt_model.tokenizer import Tokenizer
 from ipt_training.datasets.supervision import Sample
-from ipt_training.finetune.auxiliary import auxiliary_targets
+from ipt_training.finetune.auxiliary import auxiliary_targets, look
 from ipt_training.finetune.settings import Settings
 
 
@@ -103,6 +103,17 @@ class SequenceMaker:
         return TrainingSequence(
             (prompt, target), read + len(target.ids) + 2, 0, read, auxiliary_targets(None)
         )
+
+    def look_exercise(self, showing: Showing, number: int) -> TrainingSequence | None:
+        """A look at one picture of a showing, through the ViT alone: a sixth of a showing's
+        tokens."""
+        chance = np.random.default_rng([self.settings.seed, showing.number, 0x100C, number])
+        seen = look(showing.sample.example, chance)
+        if seen is None:
+            return None
+        segments = (self._vit(seen.picture), TextSegment(self.tokenizer.encode(seen.text)))
+        und = sum(self._size(s)[0] for s in segments)
+        return TrainingSequence(segments, und, 0, und, seen.targets)
 
     def filler(self) -> TrainingSequence:
         """The smallest sequence that touches every weight; its losses are not to be counted.

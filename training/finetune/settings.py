@@ -31,7 +31,8 @@ class ModelSettings:
     """Where the model comes from.
 
     init: a checkpoint folder, or `preset:NAME` for a fresh model of a preset's architecture. vae:
-        the folder whose frozen `ae.safetensors` is used; empty takes `init`'s own.
+        the folder whose frozen `ae.safetensors` is used; empty takes `init`'s own. vit: the folder
+        whose `vit.safetensors` a fresh model's vision tower begins with; empty begins at random.
     llm_config, vit_config, vae_config, config: entries that replace the preset's. recipe: entries
         of `ipt.json` that replace those of `init`. dtype: of the stored weights; training itself
         wants float32 unless the frozen part is large.
@@ -39,6 +40,7 @@ class ModelSettings:
 
     init: str = "preset:ipt_tiny"
     vae: str = ""
+    vit: str = ""
     llm_config: dict[str, Any] = field(default_factory=dict)
     vit_config: dict[str, Any] = field(default_factory=dict)
     vae_config: dict[str, Any] = field(default_factory=dict)
@@ -102,13 +104,17 @@ class LossSettings:
     auxiliary: float = 0.0
     weighting: Literal["token", "sqrt"] = "token"
     letter_exercises: int = 0
+    looks: int = 0
+    looks_only: bool = False
 
 
 @dataclass(frozen=True)
 class OptimiserSettings:
-    """AdamW, linear warm-up, constant, and over the last `decay` share of all steps down to
-    `final` of the rate."""
+    """Linear warm-up, constant, and over the last `decay` share of all steps down to `final` of
+    the rate. kind: `muon` moves the layers' matrices along orthogonalised momentum, at the same
+    rate, and the rest by AdamW."""
 
+    kind: Literal["adamw", "muon"] = "adamw"
     rate: float = 1e-5
     betas: tuple[float, float] = (0.9, 0.95)
     eps: float = 1e-15
@@ -181,8 +187,23 @@ class Settings:
             ("examples", self.examples >= 1, "at least 1"),
             ("batch.examples", self.batch.examples >= 1, "at least 1"),
             ("batch.tokens", self.batch.tokens >= 64, "at least 64"),
+            (
+                "loss.looks",
+                self.loss.looks == 0 or (self.loss.looks > 0 and self.loss.auxiliary > 0),
+                "0 where loss.auxiliary is 0, else at least 0",
+            ),
+            (
+                "loss.looks_only",
+                not self.loss.looks_only or self.loss.looks > 0,
+                "false where loss.looks is 0",
+            ),
             ("flow.draws", self.flow.draws >= 1, "at least 1"),
             ("flow.shift", self.flow.shift > 0, "a positive number"),
+            (
+                "optimiser.kind",
+                not (self.run.shard and self.optimiser.kind == "muon"),
+                "adamw where weights are sharded",
+            ),
             ("optimiser.rate", self.optimiser.rate > 0, "a positive number"),
             ("optimiser.decay", 0 <= self.optimiser.decay <= 1, "0 to 1"),
             ("optimiser.average", 0 <= self.optimiser.average < 1, "0 up to below 1"),

@@ -45,8 +45,12 @@ class StepMaker(Dataset[list[TrainingBatch]]):
     def __getitem__(self, step: int) -> list[TrainingBatch]:
         examples = self.settings.batch.examples
         numbers = range(step * examples, (step + 1) * examples)[self.rank :: self.world_size]
-        sequences = [self.maker.sequence(self.source.show(n)) for n in numbers]
-        exercises = self.settings.loss.letter_exercises
+        showings = [self.source.show(n) for n in numbers]
+        loss = self.settings.loss
+        sequences = [] if loss.looks_only else [self.maker.sequence(s) for s in showings]
+        looks = [self.maker.look_exercise(s, k) for s in showings for k in range(loss.looks)]
+        sequences += [one for one in looks if one is not None]
+        exercises = loss.letter_exercises
         first = EXERCISE_NUMBERS + step * exercises
         sequences += [
             self.maker.letter_exercise(n, self.words)
@@ -56,8 +60,8 @@ class StepMaker(Dataset[list[TrainingBatch]]):
         for group in micro_batches(sequences, self.settings.batch.tokens):
             fillers = int(self.world_size > 1 and self.settings.draws_pictures)
             group = group + [self.maker.filler()] * fillers
-            batches.append(make_batch(group, self.config, self.settings.loss.weighting, fillers))
-        return batches
+            batches.append(make_batch(group, self.config, loss.weighting, fillers))
+        return batches or [self.filler()]
 
     def filler(self) -> TrainingBatch:
         """A batch that touches every weight and counts nothing."""

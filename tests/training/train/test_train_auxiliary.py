@@ -20,6 +20,7 @@ from ipt_training.example import Example
 from ipt_training.finetune.auxiliary import (
     CLEARANCE,
     COUNTING,
+    MAP,
     MOST_CLEAR_M,
     NUMBERS,
     PATH,
@@ -28,8 +29,11 @@ from ipt_training.finetune.auxiliary import (
     SCALE_COUNT,
     SCALE_M,
     AuxiliaryHead,
+    Look,
     auxiliary_targets,
+    look,
 )
+from ipt_training.scenes.colours import COLOURS
 from ipt_training.tasks.clearance import grids_of
 
 COLUMNS = {
@@ -56,7 +60,7 @@ def test_each_task_has_columns_of_its_own(examples: dict[Task, list[Example]], t
         assert targets.shape == (NUMBERS,) and targets.dtype == np.float32
         assert np.isfinite(targets[own]).all() and np.isnan(targets[~own]).all()
         assert np.abs(targets[own]).max() < 4  # about 1 all, else one would outweigh the rest
-    assert sum(s.stop - s.start for s in COLUMNS.values()) == NUMBERS
+    assert sum(s.stop - s.start for s in (*COLUMNS.values(), MAP)) == NUMBERS
 
 
 def test_rows_without_the_numbers_teach_nothing(examples: dict[Task, list[Example]]) -> None:
@@ -104,6 +108,65 @@ def test_clearance_says_where_the_path_is_narrow(examples: dict[Task, list[Examp
                 assert found == pytest.approx(min(away, rim), abs=truth.resolution_m)
         clear = example.facts["robot_radius_m"]
         assert (room.min() >= clear) == (example.answer == "yes")
+
+
+def looks_at(example: Example) -> list[Look]:
+    found = [look(example, np.random.default_rng(seed)) for seed in range(12)]
+    return [one for one in found if one is not None]
+
+
+def test_a_look_at_a_map_says_where_the_named_thing_is(
+    examples: dict[Task, list[Example]],
+) -> None:
+    """Proved by the picture: the pixel there has the hue of the name."""
+    right = tried = 0
+    for example in examples[Task.PATH]:
+        for one in looks_at(example):
+            side = one.picture.shape[0]
+            x, y = one.targets[MAP]
+            assert max(abs(x), abs(y)) <= 1 and np.isnan(np.delete(one.targets, MAP)).all()
+            colour = one.text.removeprefix("Where is the ").split()[0]
+            row, column = round((1 - y) * side / 2 - 0.5), round((1 + x) * side / 2 - 0.5)
+            seen = one.picture[row, column].astype(float)
+            # of all colours the name's is the nearest, whatever the light
+            unit = {name: np.array(c) / np.linalg.norm(c) for name, c in COLOURS.items()}
+            nearest = max(unit, key=lambda name: unit[name] @ seen / max(np.linalg.norm(seen), 1))
+            grey = {"white", "black"}
+            right += nearest == colour or {nearest, colour} <= grey
+            tried += 1
+    assert tried >= 24 and right >= 0.85 * tried  # a path or a number may cover it
+
+
+def test_a_look_at_a_view_says_where_the_named_thing_is(
+    examples: dict[Task, list[Example]],
+) -> None:
+    for example in examples[Task.PERSPECTIVE]:
+        facts = example.facts
+        shown = set()
+        for one in looks_at(example):
+            after = one.picture is example.imagination
+            shown.add(after)
+            x, z = one.targets[PERSPECTIVE][:2] * SCALE_M
+            width = one.picture.shape[1]
+            focal = 0.5 * width / math.tan(0.5 * facts["fov_rad"])
+            column = 0.5 * width + focal * x / z
+            said = facts["object_pixel_after" if after else "object_pixel_before"][0]
+            assert column == pytest.approx(said, abs=0.12 * width)
+            assert one.text == f"Where is the {facts['object']}?"
+        assert shown == {False, True}
+
+
+def test_a_look_counts_what_one_picture_shows(examples: dict[Task, list[Example]]) -> None:
+    for example in examples[Task.COUNTING]:
+        for one in looks_at(example):
+            column = COUNTING.stop - 1 if one.picture is example.imagination else COUNTING.start
+            number = one.targets[column] * SCALE_COUNT
+            if column == COUNTING.start:
+                (frame,) = (k for k, p in enumerate(example.question.images) if p is one.picture)
+                assert number == example.facts["per_frame"][frame]
+            else:
+                assert number == int(example.answer)
+    assert not any(looks_at(example) for example in examples[Task.CLEARANCE])
 
 
 def test_the_head_ignores_what_is_unknown() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
+import math
 from itertools import pairwise
 from pathlib import Path
 
@@ -44,9 +47,10 @@ def numbers(reports: list[StepReport]) -> list[float]:
     return [v for r in reports for v in (*r.losses.values(), r.rate, r.norm) if v == v]
 
 
-def test_a_resumed_run_is_the_uninterrupted_one(data, vae, tmp_path) -> None:
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_a_resumed_run_is_the_uninterrupted_one(data, vae, tmp_path, kind) -> None:
     """To the last bit: weights, average, optimiser, chance and position all come back."""
-    settings = small_settings(data, vae, examples=40)
+    settings = small_settings(data, vae, examples=40, optimiser={"kind": kind})
     whole = run(settings, tmp_path / "whole")
     first = run(settings, tmp_path / "parts", stop_after=2)
     rest = run(settings, tmp_path / "parts")
@@ -81,9 +85,11 @@ def test_only_whole_checkpoints_count_and_old_ones_go(data, vae, tmp_path) -> No
     assert checkpoint_folders(tmp_path)[-1].name == "step-00000005"
 
 
-def test_it_learns_what_it_is_shown(data, vae, tmp_path) -> None:
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_it_learns_what_it_is_shown(data, vae, tmp_path, kind) -> None:
+    optimiser = {"rate": 5e-3, "warmup": 5, "kind": kind}
     settings = small_settings(
-        data, vae, examples=60 * 8, batch={"examples": 8}, optimiser={"rate": 5e-3, "warmup": 5}
+        data, vae, examples=60 * 8, batch={"examples": 8}, optimiser=optimiser
     )
     reports = run(settings, tmp_path)
 
@@ -93,6 +99,21 @@ def test_it_learns_what_it_is_shown(data, vae, tmp_path) -> None:
     assert mean("ce", reports[-10:]) < 0.3 * mean("ce", reports[:5])
     assert mean("mse", reports[-10:]) < 0.9 * mean("mse", reports[:5])
     assert mean("auxiliary", reports[-10:]) < 0.7 * mean("auxiliary", reports[:5])
+
+
+def test_a_base_learns_to_look_and_nothing_else(data, vae, tmp_path) -> None:
+    settings = small_settings(data, vae, loss={"looks": 2, "looks_only": True}, examples=60 * 8)
+    start, steps = parts_of(settings, tmp_path)
+    before = {n: p.detach().clone() for n, p in start.model.named_parameters()}
+    trainer = Trainer(settings, start, tmp_path, make_accelerator(settings))
+    reports: list[StepReport] = []
+    trainer.run(steps, reports.append)
+    losses = [r.losses["auxiliary"] for r in reports]
+    assert np.nanmean(losses[-10:]) < 0.8 * np.nanmean(losses[:5])
+    assert all(math.isnan(r.losses["ce"]) and math.isnan(r.losses["mse"]) for r in reports)
+    moved = {n for n, p in start.model.named_parameters() if not torch.equal(p, before[n])}
+    assert any(n.startswith("vit_model.") for n in moved)
+    assert not any("moe_gen" in n or n.startswith(("llm2vae", "vae2llm")) for n in moved)
 
 
 @pytest.mark.parametrize("variant", ["label", "text_cot", "given"])
@@ -214,6 +235,33 @@ def test_norms_biases_and_the_word_table_do_not_decay(data, vae, tmp_path) -> No
     assert all(n.endswith(("bias", "norm.weight", "weight")) for n in stays)
     assert all(start.model.get_parameter(n).ndim == 2 for n in decays)
     assert not any("pos_embed.pos_embed" in n for n in decays + stays)
+
+
+def test_muon_turns_the_layers_matrices_and_leaves_the_rest_to_adamw() -> None:
+    torch.manual_seed(0)
+    layers = torch.nn.ModuleList([torch.nn.Linear(6, 4)])
+    module = torch.nn.ModuleDict({"decoder": torch.nn.ModuleDict({"layers": layers})})
+    twin = copy.deepcopy(module)
+    settings = OptimiserSettings(kind="muon", rate=0.1, weight_decay=0.5)
+    ours, adam = (
+        make_optimiser(module, settings),
+        make_optimiser(twin, dataclasses.replace(settings, kind="adamw")),
+    )
+    weight, bias = layers[0].weight, layers[0].bias
+    momentum = torch.zeros(4, 6)
+    for _ in range(3):
+        before, gradient = weight.detach().clone(), torch.randn(4, 6)
+        for linear, optimiser in ((layers[0], ours), (twin["decoder"]["layers"][0], adam)):
+            linear.weight.grad, linear.bias.grad = gradient.clone(), gradient[:, 0].clone()
+            optimiser.step()
+        momentum = 0.95 * momentum + 0.05 * gradient
+        left, _, right = torch.linalg.svd(0.95 * momentum + 0.05 * gradient, full_matrices=False)
+        moved = (before * (1 - 0.1 * 0.5) - weight.detach()) / (0.1 * 0.2 * 6**0.5)
+        # along every singular direction by about one, whatever the gradient's size there
+        turned = left.T @ moved @ right.T
+        assert torch.all((turned.diag() > 0.6) & (turned.diag() < 1.3))
+        assert (turned - turned.diag().diag()).abs().max() < 0.1
+        assert torch.allclose(bias, twin["decoder"]["layers"][0].bias, atol=1e-6)
 
 
 # -- adapters

@@ -174,3 +174,22 @@ def test_the_head_is_told_of_positions_and_counts(data, vae) -> None:
         else:
             assert known and min(known) >= 10
     assert {"perspective", "counting"} <= seen
+
+
+def test_a_look_is_one_picture_one_question_and_no_answer(data, vae) -> None:
+    """Through the ViT alone; read at its last token; the same at every showing of that number."""
+    found = []
+    for number in range(8):
+        maker, showing, start = maker_and_showing(data, vae, "mixed", number)
+        one, again = (maker.look_exercise(showing, 0) for _ in range(2))
+        if one is None:
+            continue
+        found.append(one)
+        assert kinds(one.segments) == "Vt" and one.gen == 0 and one.read_until == one.und
+        assert np.array_equal(one.targets, again.targets, equal_nan=True)
+        assert np.isfinite(one.targets).any()
+        packed = pack([one.segments], start.config)
+        assert packed.lengths == (one.und,) and packed.ce_positions is None
+    assert len(found) >= 4
+    whole = maker.sequence(showing)
+    assert found[-1].und < 0.5 * (whole.und + whole.gen)

@@ -49,6 +49,12 @@ def test_overrides_reach_into_sections(tmp_path: Path) -> None:
         ({"flow": {"draws": 1.5}}, "flow.draws: expected int"),
         ({"optimiser": {"rate": "fast"}}, "optimiser.rate: expected float"),
         ({"optimiser": {"betas": [0.9]}}, "optimiser.betas: expected 2"),
+        (
+            {"optimiser": {"kind": "muon"}, "run": {"shard": True}},
+            "optimiser.kind: expected adamw",
+        ),
+        ({"loss": {"looks": 1}}, "loss.looks: expected 0 where loss.auxiliary is 0"),
+        ({"loss": {"looks_only": True}}, "loss.looks_only: expected false"),
         ({"dropout": {"vit": 1.0}}, "dropout.vit"),
         ({"loss": {"weighting": "word"}}, "loss.weighting"),
         ({"run": {"shard": 1}}, "run.shard: expected bool"),

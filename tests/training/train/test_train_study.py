@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[3]
 def test_a_study_trains_asks_and_writes_its_table(data, tmp_path, monkeypatch) -> None:
     tiny = Size(
         {"train": 24, "validation": 8, "test": 8},
+        base=16,
         examples=16,
         per_task=2,
         seeds=(0, 1),
@@ -27,6 +28,7 @@ def test_a_study_trains_asks_and_writes_its_table(data, tmp_path, monkeypatch) -
             "run.validation_examples=4",
         ),
         vae=("--steps", "2", "--crop", "16", "--batch", "4"),
+        vit=("--pictures", "16", "--steps", "2", "--workers", "1"),
     )
     monkeypatch.setitem(study.SIZES, "small", tiny)
     arguments = ["--out", str(tmp_path), "--recipe", str(ROOT / study.RECIPE)]
@@ -42,7 +44,7 @@ def test_a_study_trains_asks_and_writes_its_table(data, tmp_path, monkeypatch) -
     table = (tmp_path / "study.md").read_text()
     assert table.count("| label:") == table.count("| mixed:") == 5 and "2 seeds" in table
     hashes = {r["checkpoint"]["hash"] for r in found["runs"]}
-    assert len(hashes) == 4
+    assert len(hashes) == 4 and found["base"] not in hashes
     before = (tmp_path / "label-0" / "result.json").stat().st_mtime_ns
     assert main(arguments) == 0  # nothing is done twice
     assert (tmp_path / "label-0" / "result.json").stat().st_mtime_ns == before
