@@ -1,9 +1,8 @@
 """Thousands of questions to one node: does its memory grow, do threads leak, does every goal end?
 
 Starts simulator and node as processes, asks all four actions in turn over DDS, reads the node's
-resident memory
-and threads from /proc, and writes a JSON: `. scripts/environment.sh && python benchmarks/soak.py
---questions 5000`
+resident memory and threads from /proc, and writes a JSON: `. scripts/environment.sh && python
+benchmarks/soak.py --questions 5000`
 """
 
 from __future__ import annotations

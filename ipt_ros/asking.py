@@ -80,8 +80,8 @@ def ask_viewpoint(
     need be imagined. picture_px: the longer side of that picture.
 
     The motion is rounded as in training, and the imagined camera stands where the rounded motion
-    leads: what is
-    published is the pose that was asked of the model, not the one that was almost asked.
+    leads: what is published is the pose that was asked of the model, not the one that was almost
+    asked.
     """
     world_from_body = view.world_from_camera @ inverse(BODY_FROM_OPTICAL)
     heading = yaw_of(world_from_body)

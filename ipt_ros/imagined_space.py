@@ -20,8 +20,7 @@ UNTOUCHED = -1
 
 def mask_cells(observed: np.ndarray, imagined: Sequence[np.ndarray]) -> np.ndarray:
     """observed: H x W int8 map. imagined: probabilities of occupied per cell, H x W each, NaN
-    where
-    not drawn; the mean of those that speak counts.
+    where not drawn; the mean of those that speak counts.
     """
     mask = np.full(observed.shape, UNTOUCHED, np.int8)
     if not len(imagined):

@@ -1,8 +1,8 @@
 """The one thread that runs the model, and the policy of its queue. ROS-free.
 
 Goals wait in order, a stated number of them at most; one more is refused at once. Continuous work
-has a slot of its
-own in which the newest wins and which never holds a goal up by more than the work in hand.
+has a slot of its own in which the newest wins and which never holds a goal up by more than the
+work in hand.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Runs one node until SIGINT or SIGTERM, then lets it say goodbye while its publishers still work.
 
 rclpy's own handler shuts the context down first, and then nothing can be published any more: a
-node that owes
-others a last message (an all-clear mask) would stay silent. Here the node's `close` runs before
-the shutdown.
+node that owes others a last message (an all-clear mask) would stay silent. Here the node's `close`
+runs before the shutdown.
 """
 
 from __future__ import annotations

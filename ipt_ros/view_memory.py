@@ -1,9 +1,8 @@
 """What the robot has seen: the newest complete view and a bounded set of keyframes with poses.
 
 Callbacks put what arrives, the worker takes what it needs. Images stay as they came; nothing is
-decoded here, so
-putting costs microseconds. Knows nothing of ROS: a frame carries whatever object the caller
-decodes later.
+decoded here, so putting costs microseconds. Knows nothing of ROS: a frame carries whatever object
+the caller decodes later.
 """
 
 from __future__ import annotations

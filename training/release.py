@@ -61,8 +61,8 @@ def measured(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def release(run: Path, out: Path, name: str, facts: Mapping[str, Any]) -> int:
-    """Write the folder in half precision, with the facts measured of it; returns its size in
+def release(run: Path, out: Path, name: str, measured: Mapping[str, Any]) -> int:
+    """Write the folder in half precision, with what was measured of it; returns its size in
     bytes."""
     model = load_model(run, "cpu", torch.float32)
     codec = load_codec(run, model.config, "cpu", torch.float32)
@@ -71,13 +71,14 @@ def release(run: Path, out: Path, name: str, facts: Mapping[str, Any]) -> int:
     save_folder(out, config_dtype, codec.half(), position_tables=False)
     Tokenizer.load(run).save(out)
     recipe = Recipe.load(run)
-    training = {**recipe.training, "measured": dict(facts)}
+    training = {**recipe.training, "measured": dict(measured)}
     replace(recipe, model_id=name, training=training).save(out)
     if (run / CALIBRATION).is_file():
         shutil.copy(run / CALIBRATION, out / CALIBRATION)
-    if trained := training.get("recipe"):
-        text = yaml.safe_dump(dict(trained), sort_keys=False)
-        (out / "recipe.yaml").write_text(text, encoding="utf-8")
+    for stem, facts in (("recipe", training), ("base_recipe", training.get("began_from", {}))):
+        if trained := facts.get("recipe"):
+            text = yaml.safe_dump(dict(trained), sort_keys=False)
+            (out / f"{stem}.yaml").write_text(text, encoding="utf-8")
     size = sum(path.stat().st_size for path in out.iterdir())
     if size > MOST_BYTES:
         raise SystemExit(
@@ -109,7 +110,7 @@ def card(folder: Path, evaluation: Mapping[str, Any]) -> str:
         "",
         f"{facts.get('examples', 0):,} showings of {facts.get('rows', 0):,} examples, supervision "
         f"`{facts.get('recipe', {}).get('variant', '?')}`; `recipe.yaml` repeats it. Data "
-        f"`{str(facts.get('dataset', '?'))[:16]}`.",
+        f"`{str(facts.get('dataset', '?'))[:16]}`.{_before(facts.get('began_from', {}))}",
         "",
         f"## On {evaluation['data']['examples']:,} questions in {evaluation['data'].get('split')} "
         "houses",
@@ -155,6 +156,18 @@ def card(folder: Path, evaluation: Mapping[str, Any]) -> str:
         "the same weights in single precision.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _before(facts: Mapping[str, Any]) -> str:
+    """A sentence on the base that a run began from."""
+    if not facts:
+        return ""
+    looks = facts.get("recipe", {}).get("loss", {}).get("looks", 0)
+    return (
+        f" Before, the base (`base_recipe.yaml`): up to {looks} looks at the pictures of each of "
+        f"{facts.get('examples', 0):,} showings, which ask where a named thing is or how many "
+        "there are."
+    )
 
 
 def _percent(share: float) -> str:

@@ -88,7 +88,7 @@ SIZES = {
     ),
     "one_task": Size(
         {"train": 12000, "validation": 400, "test": 1000},
-        base=60000,
+        base=40000,
         examples=20000,
         per_task=1000,
         seeds=(0, 1, 2),
@@ -167,6 +167,7 @@ def main(arguments: list[str] | None = None) -> int:
                 f"seed={seed}",
                 f"examples={examples}",
                 f"model.init={base}",
+                "loss.looks=0",
                 *given.override,
             ]
             settings = Settings.load(given.recipe, overrides)
@@ -212,7 +213,9 @@ def make_base(out: Path, recipe: Path, size: Size, overrides: Sequence[str]) -> 
         *overrides,
         "name=base",
         "variant=mixed",
+        "model.init=preset:ipt_tiny",
         f"examples={size.base}",
+        "loss.looks=3",
         "loss.looks_only=true",
         "run.validate=0",
         f"model.vit={out / 'vit'}",
@@ -280,9 +283,8 @@ def cell(runs: Sequence[Mapping[str, Any]], variant: str, mode: str, task: str |
         if run["variant"] != variant:
             continue
         parts = [run["tasks"][task]] if task else list(run["tasks"].values())
-        found = [part["modes"][mode]["accuracy"] for part in parts]
-        values.append(statistics.fmean(a["share"] for a in found))
-        asked.append(sum(a["n"] for a in found))
+        values.append(_share(run, mode, task))
+        asked.append(sum(part["modes"][mode]["accuracy"]["n"] for part in parts))
     mean, n = statistics.fmean(values), min(asked)
     if len(values) > 1:
         error = statistics.stdev(values) / math.sqrt(len(values))
@@ -306,7 +308,7 @@ def markdown(runs: Sequence[Mapping[str, Any]], examples: int) -> str:
         "percent with the 95 % half-width (Student's t over seeds; over examples where there is "
         "one seed).",
     ]
-    for task in (None, *tasks):
+    for task in (None, *tasks) if len(tasks) > 1 else tasks:
         parts = [run["tasks"][task] if task else None for run in runs]
         chance = f", chance {100 * parts[0]['chance']:.0f} %" if parts[0] else ""
         n = cell(runs, variants[0], modes[0], task).n
@@ -320,7 +322,47 @@ def markdown(runs: Sequence[Mapping[str, Any]], examples: int) -> str:
                 row.append(f"{100 * c.mean:.1f} ± {100 * c.half:.1f}")
             row.append(f"{100 * _unparsable(runs, variant, task):.1f}")
             lines.append("| " + " | ".join(row) + " |")
+        lines += ["", *_differences(runs, variants, task)]
     return "\n".join(lines) + "\n"
+
+
+#: What is compared with what, in which mode: (variant, mode) twice.
+QUESTIONS = (
+    ("does drawing in training help the answer?", ("mixed", "answer"), ("label_vae", "answer")),
+    ("the drawing, or the privileged view?", ("mixed", "answer"), ("given", "answer")),
+    ("does what is drawn matter?", ("ipt", "imagine"), ("ipt_wrong", "imagine")),
+    ("does drawing before the answer help?", ("mixed", "imagine"), ("mixed", "answer")),
+    ("and if the drawing were true?", ("mixed", "given"), ("mixed", "answer")),
+    ("pictures or words to think in?", ("mixed", "imagine"), ("text_cot", "answer")),
+)
+
+
+def _differences(
+    runs: Sequence[Mapping[str, Any]], variants: Sequence[str], task: str | None
+) -> list[str]:
+    """Answers to `QUESTIONS` where both variants were trained: points, paired by seed."""
+    lines = ["| question | compared | points |", "|---|---|---|"]
+    for question, *sides in QUESTIONS:
+        if not {variant for variant, _ in sides} <= set(variants):
+            continue
+        a, b = (
+            {r["seed"]: _share(r, s[1], task) for r in runs if r["variant"] == s[0]} for s in sides
+        )
+        gaps = [a[seed] - b[seed] for seed in sorted(set(a) & set(b))]
+        if not gaps:
+            continue
+        said = f"{100 * statistics.fmean(gaps):+.1f}"
+        if len(gaps) > 1:
+            error = statistics.stdev(gaps) / math.sqrt(len(gaps))
+            said += f" ± {100 * float(stats.t.ppf(0.975, len(gaps) - 1)) * error:.1f}"
+        names = " less ".join(f"{variant}/{mode}" for variant, mode in sides)
+        lines.append(f"| {question} | {names} | {said} |")
+    return lines if len(lines) > 2 else []
+
+
+def _share(run: Mapping[str, Any], mode: str, task: str | None) -> float:
+    parts = [run["tasks"][task]] if task else list(run["tasks"].values())
+    return statistics.fmean(part["modes"][mode]["accuracy"]["share"] for part in parts)
 
 
 def _unparsable(runs: Sequence[Mapping[str, Any]], variant: str, task: str | None) -> float:

@@ -2,8 +2,7 @@
 exactly once.
 
 The executor's thread accepts and ends goals; the model's thread does everything between. A goal
-that cannot be
-answered ends aborted with a code and a text; it never takes the node with it.
+that cannot be answered ends aborted with a code and a text; it never takes the node with it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """TracePath: is a path clear, also where it cannot be seen? A verdict, and a risk per pose.
 
 What was seen decides where it can: a path through a cell seen occupied is BLOCKED and one that was
-seen free all
-along is CLEAR, whatever the model says. The model speaks only for the unseen rest.
+seen free all along is CLEAR, whatever the model says. The model speaks only for the unseen rest.
 """
 
 from __future__ import annotations

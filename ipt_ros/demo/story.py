@@ -1,6 +1,5 @@
 """What the demo asks, where it stands, and what the right answers are. The referee: it knows the
-world, the robot does
-not.
+world, the robot does not.
 
 Everything is derived from the scene's seed. Nothing here knows about ROS.
 """

@@ -199,12 +199,13 @@ def export(
     dtype: torch.dtype | None = None,
 ) -> None:
     """Write a folder that `Imaginer.from_pretrained` loads: these weights of the model, VAE,
-    tokenizer and `ipt.json` with `facts` on the training."""
+    tokenizer and `ipt.json` with `facts` on the training and on that of what it began from."""
     with torch.device("meta"):
         plain = BagelModel(start.config)
     plain.load_state_dict({k: v.detach().to(dtype=dtype) for k, v in weights.items()}, assign=True)
     codec = start.codec if dtype is None else copy.deepcopy(start.codec).to(dtype)
     save_folder(folder, plain, codec, position_tables=False)
     start.tokenizer.save(folder)
-    recipe = dataclasses.replace(start.recipe, training={**start.recipe.training, **facts})
-    recipe.save(folder)
+    before = start.recipe.training
+    training = {**facts, "began_from": dict(before)} if before else dict(facts)
+    dataclasses.replace(start.recipe, training=training).save(folder)

@@ -51,7 +51,7 @@ class TowerSettings:
     along a cosine."""
 
     pictures: int = 40000
-    steps: int = 6000
+    steps: int = 5000
     batch: int = 64
     rate: float = 2e-3
     warmup: int = 100

@@ -306,3 +306,15 @@ def test_adapters_alone_are_trained_and_merge_into_the_weights(
         with trainer.averaged():
             adapted = start.model(batch.packed)
     assert torch.allclose(adapted.ce, plain.ce, atol=0.1 if narrow else 1e-4)
+
+
+def test_a_run_says_what_it_began_from(data, vae, tmp_path) -> None:
+    first = small_settings(data, vae, examples=16, name="first")
+    train(first, tmp_path / "first")
+    init = {"model": {"init": str(tmp_path / "first" / "final"), "vae": str(vae)}}
+    second = Settings.from_dict({**first.to_dict(), "name": "second", **init})
+    train(second, tmp_path / "second")
+    facts = json.loads((tmp_path / "second" / "final" / "ipt.json").read_text())["training"]
+    assert facts["recipe"]["name"] == "second"
+    assert facts["began_from"]["recipe"]["name"] == "first" and facts["began_from"]["step"] == 2
+    assert "began_from" not in facts["began_from"]

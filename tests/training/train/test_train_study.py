@@ -84,3 +84,16 @@ def test_tasks_weigh_alike_in_the_mean() -> None:
     assert cell([run], "label", "given", None).mean == pytest.approx(0.6)
     assert cell([run], "label", "given", None).n == 200
     assert "60.0 ±" in markdown([run], 10) and "n = 200" in markdown([run], 10)
+
+
+def test_differences_are_paired_by_seed() -> None:
+    shares = {"label_vae": (0.5, 0.7), "mixed": (0.6, 0.82)}
+    runs = [
+        made_up(variant, seed, {"path": share})
+        for variant, both in shares.items()
+        for seed, share in enumerate(both)
+    ]
+    table = markdown(runs, 10)
+    # 0.10 and 0.12 apart: 11 points, half-width 12.706 * 1.0
+    assert "| mixed/answer less label_vae/answer | +11.0 ± 12.7 |" in table
+    assert "ipt_wrong" not in table and table.count("## ") == 1
