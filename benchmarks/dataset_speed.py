@@ -289,7 +289,7 @@ def main() -> None:
     for key, tasks, size, count in (
         *((f"{task}, room, 128 px", [task], 128, 4 * args.count) for task in names),
         ("all tasks, room, 128 px", names, 128, 8 * args.count),
-        ("all tasks, room, 512 px", names, 512, args.count),
+        ("all tasks, room, 512 px", names, 512, 4 * args.count),
     ):
         result["all_cores"][key] = all_cores(tasks, size, count, args.workers)
         print(key, json.dumps(result["all_cores"][key]), flush=True)

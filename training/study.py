@@ -87,10 +87,10 @@ SIZES = {
         vit=("--pictures", "1600", "--steps", "300"),
     ),
     "one_task": Size(
-        {"train": 12000, "validation": 400, "test": 1000},
-        base=40000,
-        examples=20000,
-        per_task=1000,
+        {"train": 6000, "validation": 300, "test": 800},
+        base=24000,
+        examples=12000,
+        per_task=800,
         seeds=(0, 1, 2),
         overrides=(
             "model.llm_config={hidden_size: 128, intermediate_size: 256, num_hidden_layers: 3, "
@@ -100,11 +100,11 @@ SIZES = {
             "optimiser.average=0.99",
             "data.memory=true",
             "run.validate=125",
-            "run.validation_examples=400",
+            "run.validation_examples=300",
             "run.save=0",
         ),
         vae=("--precision", "bfloat16"),
-        vit=("--steps", "3000"),
+        vit=("--pictures", "24000", "--steps", "2000"),
         tasks=("perspective",),
     ),
     "full": Size(
