@@ -20,7 +20,7 @@ import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -198,8 +198,9 @@ def make_data(folder: Path, size: Size) -> None:
                 done += rows
                 watch.tell(done)
 
-            tasks = tuple((task, 1.0) for task in size.tasks)
-            plan = Plan(count, size_px=64, split=split, **({"tasks": tasks} if tasks else {}))
+            plan = Plan(count, size_px=64, split=split)
+            if size.tasks:
+                plan = replace(plan, tasks=tuple((task, 1.0) for task in size.tasks))
             write_dataset(plan, folder / split, on_rows=count_rows)
 
 

@@ -71,9 +71,11 @@ class Look:
     targets: np.ndarray
 
 
-def look(example: Example, chance: np.random.Generator) -> Look | None:
+def look(example: Example | None, chance: np.random.Generator) -> Look | None:
     """A random look at an example: where the named thing is in a view or on a map, how many of a
     category there are. None where the facts do not say."""
+    if example is None:
+        return None
     facts: Mapping[str, Any] = example.facts
     task, images = example.question.task, example.question.images
     targets = np.full(NUMBERS, np.nan, np.float32)

@@ -91,10 +91,10 @@ class Muon(torch.optim.Optimizer):
         for parameter in parameters:
             if not (state := self.state[parameter]):
                 state["momentum"] = torch.zeros_like(parameter)
-            state["momentum"].lerp_(parameter.grad, 1 - self.MOMENTUM)
+            state["momentum"].lerp_(_gradient(parameter), 1 - self.MOMENTUM)
             alike.setdefault(parameter.shape, []).append(parameter)
         for shape, members in alike.items():
-            ahead = [p.grad.lerp(self.state[p]["momentum"], self.MOMENTUM) for p in members]
+            ahead = [_gradient(p).lerp(self.state[p]["momentum"], self.MOMENTUM) for p in members]
             size = self.ADAM_SIZE * math.sqrt(max(shape))
             for parameter, step in zip(members, orthogonal(torch.stack(ahead)), strict=True):
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
@@ -109,7 +109,7 @@ class Muon(torch.optim.Optimizer):
         states = [self.state[p] for p in parameters]
         adamw(
             parameters,
-            [p.grad for p in parameters],
+            [_gradient(p) for p in parameters],
             [s["exp_avg"] for s in states],
             [s["exp_avg_sq"] for s in states],
             [],
@@ -122,6 +122,11 @@ class Muon(torch.optim.Optimizer):
             eps=group["eps"],
             maximize=False,
         )
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    assert parameter.grad is not None, "only parameters with a gradient are moved"
+    return parameter.grad
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

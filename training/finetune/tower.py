@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -198,8 +199,12 @@ def train_tower(
     seeing.to(device).train()
     matrices = [p for p in seeing.parameters() if p.ndim >= 2]
     others = [p for p in seeing.parameters() if p.ndim < 2]
+    groups: list[dict[str, Any]] = [
+        {"params": matrices, "weight_decay": settings.weight_decay},
+        {"params": others},
+    ]
     optimiser = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": others}],
+        groups,
         lr=settings.rate,
         betas=(0.9, 0.95),
         weight_decay=0.0,

@@ -167,6 +167,7 @@ def test_a_look_counts_what_one_picture_shows(examples: dict[Task, list[Example]
             else:
                 assert number == int(example.answer)
     assert not any(looks_at(example) for example in examples[Task.CLEARANCE])
+    assert look(None, np.random.default_rng(0)) is None  # a row of a public set
 
 
 def test_the_head_ignores_what_is_unknown() -> None:
