@@ -11,6 +11,8 @@ import torch
 from small_runs import rows_of, small_settings
 
 from ipt_model.packing import DroppedPicture, LatentSegment, TextSegment, VitSegment, pack
+from ipt_training.datasets.parquet import Dataset
+from ipt_training.datasets.schema import example_from_row
 from ipt_training.finetune.building import build
 from ipt_training.finetune.sequences import SequenceMaker
 
@@ -193,3 +195,12 @@ def test_a_look_is_one_picture_one_question_and_no_answer(data, vae) -> None:
     assert len(found) >= 4
     whole = maker.sequence(showing)
     assert found[-1].und < 0.5 * (whole.und + whole.gen)
+
+
+def test_thoughts_in_words_fit_into_what_the_small_model_may_write(data, vae) -> None:
+    """A thought that is cut off never gets to its answer: every reply would be unparsable."""
+    start = build(small_settings(data, vae))
+    lengths = [
+        len(start.tokenizer.encode(example_from_row(row).reasoning)) for row in Dataset(data)
+    ]
+    assert 20 < max(lengths) <= start.recipe.max_think_tokens - 20
