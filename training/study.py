@@ -330,7 +330,7 @@ def markdown(runs: Sequence[Mapping[str, Any]], examples: int) -> str:
 #: What is compared with what, in which mode: (variant, mode) twice.
 QUESTIONS = (
     ("does drawing in training help the answer?", ("mixed", "answer"), ("label_vae", "answer")),
-    ("the drawing, or the privileged view?", ("mixed", "answer"), ("given", "answer")),
+    ("learned by drawing the view, or by being given it?", ("ipt", "given"), ("given", "given")),
     ("does what is drawn matter?", ("ipt", "imagine"), ("ipt_wrong", "imagine")),
     ("does drawing before the answer help?", ("mixed", "imagine"), ("mixed", "answer")),
     ("and if the drawing were true?", ("mixed", "given"), ("mixed", "answer")),

@@ -127,14 +127,16 @@ def trained_recipe(settings: Settings, folder: Path, config: BagelConfig) -> Rec
     inputs = recipe.inputs
     if settings.variant in ("label", "text_cot"):
         inputs = InputEncodings(answer=("vit",), imagine=("vit",), given=("vit",))
-    prompt = recipe.prompt
-    if settings.variant == "text_cot":  # knows the thinking prompt alone
+    prompt, most = recipe.prompt, recipe.max_answer_tokens
+    if settings.variant == "text_cot":  # knows the thinking prompt alone, and thinks as it answers
         prompt = dataclasses.replace(prompt, answer_mode_prompt="think")
+        most += recipe.max_think_tokens
     return dataclasses.replace(
         recipe,
         model_id=settings.name.replace("_", "-"),
         inputs=inputs,
         prompt=prompt,
+        max_answer_tokens=most,
         temperature={},
     )
 

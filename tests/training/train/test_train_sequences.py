@@ -204,3 +204,7 @@ def test_thoughts_in_words_fit_into_what_the_small_model_may_write(data, vae) ->
         len(start.tokenizer.encode(example_from_row(row).reasoning)) for row in Dataset(data)
     ]
     assert 20 < max(lengths) <= start.recipe.max_think_tokens - 20
+    words = build(small_settings(data, vae, variant="text_cot"))
+    # asked for an answer, it thinks first, in the same reply
+    assert max(lengths) + 20 <= words.recipe.max_answer_tokens
+    assert start.recipe.max_answer_tokens < 40
