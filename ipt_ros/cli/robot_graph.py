@@ -68,7 +68,7 @@ def gather(asker: Asker, listen_s: float) -> Facts:
     clock = SimClock(node)
     heard = {topic: Heard(node, kind, topic, role, clock) for role, topic, kind, _ in wanted}
     statuses = _Statuses(node, name)
-    _listen(heard, listen_s)
+    _listen(heard, statuses, listen_s)
     transform = None
     if parameters["pose_source"] == "tf":
         images = [heard[topic].newest for role, topic, _, _ in wanted if role == "image"]
@@ -208,11 +208,13 @@ def _profile(role: str, parameters: Mapping[str, Any]) -> Any:
     return sensor_qos("best_effort" if role == "clock" else parameters["reliability"])
 
 
-def _listen(heard: Mapping[str, Heard], listen_s: float) -> None:
-    """Until all that is published was heard ten times, or the time is over."""
+def _listen(heard: Mapping[str, Heard], statuses: _Statuses, listen_s: float) -> None:
+    """Until all that is published was heard ten times and the node told its state, or the time is
+    over."""
     end = time.monotonic() + listen_s
     never = threading.Event()
-    while time.monotonic() < end and not all(h.enough for h in heard.values()):
+    sources = (*heard.values(), statuses)
+    while time.monotonic() < end and not all(source.enough for source in sources):
         never.wait(0.05)
     for one in heard.values():
         one.stop()
@@ -253,7 +255,14 @@ class _Statuses:
 
         self._name = name
         self._newest: dict[str, Status] = {}
+        published = node.get_publishers_info_by_topic("/diagnostics")
+        self._expected = any(p.node_name == name for p in published)
         node.create_subscription(DiagnosticArray, "/diagnostics", self._hear, 10)
+
+    @property
+    def enough(self) -> bool:
+        """The node tells once a second, which may be after everything else was heard."""
+        return bool(self._newest) or not self._expected
 
     def _hear(self, message: Any) -> None:
         for status in message.status:
