@@ -20,10 +20,10 @@ from transformers.utils.generic import ModelOutput
 
 from . import attention
 from .config import BagelConfig
-from .embeddings import PositionTable, TimeEmbedder, grid_ids, rotary
+from .embeddings import PositionTable, TimeEmbedder, rotary
 from .layers import Decoder, LanguageModel, RmsNorm
 from .packing import PackedBatch
-from .vision import Connector, VisionEncoder, patches
+from .vision import Connector, VisionEncoder, picture_tokens
 
 
 @dataclass
@@ -139,11 +139,8 @@ class BagelModel(PreTrainedModel):
 
     def look(self, pictures: Tensor) -> Tensor:
         """B x H x W x 3 uint8 at the ViT's size -> und tokens [B, patches, hidden]."""
-        patch = self.config.vit.patch
-        x = patches(pictures, patch, self.connector.fc1.weight.dtype)
-        rows, columns = pictures.shape[1] // patch, pictures.shape[2] // patch
-        ids = grid_ids(rows, columns, self.config.vit.side, pictures.device)
-        return self.connector(self.vit_model(x, ids)) + self.vit_pos_embed(ids)
+        seen, ids = picture_tokens(self.vit_model, self.connector, self.config.vit, pictures)
+        return seen + self.vit_pos_embed(ids)
 
     def latent_tokens(self, x: Tensor, time: Tensor, ids: Tensor) -> Tensor:
         """Latents [B, N, numbers], time embedding, position ids [N] or [B, N] -> gen tokens [B,

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import ConfigError, VitShape
+from .embeddings import grid_ids
 
 ACTIVATIONS = {
     "gelu_pytorch_tanh": nn.GELU(approximate="tanh"),
@@ -141,3 +142,14 @@ class Connector(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc2(self.act(self.fc1(x)))
+
+
+def picture_tokens(
+    encoder: VisionEncoder, connector: Connector, shape: VitShape, pictures: Tensor
+) -> tuple[Tensor, Tensor]:
+    """B x H x W x 3 uint8 at the ViT's size -> B x patches x decoder width, without positions; and
+    the position ids [patches]."""
+    x = patches(pictures, shape.patch, connector.fc1.weight.dtype)
+    rows, columns = pictures.shape[1] // shape.patch, pictures.shape[2] // shape.patch
+    ids = grid_ids(rows, columns, shape.side, pictures.device)
+    return connector(encoder(x, ids)), ids

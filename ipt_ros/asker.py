@@ -85,9 +85,12 @@ class Asker:
         finally:
             self.node.destroy_client(client)
 
+    def _topic(self, action: Any) -> str:
+        return f"{self.target}/{SERVERS[action.__name__]}"
+
     def reach(self, action: Any, timeout_s: float = 10.0) -> ActionClient:
         """Wait for the server of an action."""
-        topic = f"{self.target}/{SERVERS[action.__name__]}"
+        topic = self._topic(action)
         client = self._clients.get(topic)
         if client is None:
             client = self._clients[topic] = ActionClient(self.node, action, topic)
@@ -105,8 +108,7 @@ class Asker:
         on_feedback: Callable[[Any], None] | None = None,
     ) -> Asked:
         """Send a goal and return once it was accepted."""
-        client = self.reach(action, timeout_s)
-        topic = f"{self.target}/{SERVERS[action.__name__]}"
+        client, topic = self.reach(action, timeout_s), self._topic(action)
         heard: list[Any] = []
 
         def listen(message: Any) -> None:

@@ -27,7 +27,7 @@ from typing import Any, cast
 import torch
 from scipy import stats
 
-from ipt_model.loading import load
+from ipt_model.loading import hash_folder, load
 from ipt_model.question import Mode
 from ipt_training.datasets.generate import write_dataset
 from ipt_training.datasets.parquet import DATASET_FILE, Dataset
@@ -157,7 +157,14 @@ def main(arguments: list[str] | None = None) -> int:
     shared.append(f"model.vae={vae}")
     base = given.base or make_base(given.out, given.recipe, size, [*shared, *given.override])
     examples = given.examples or size.examples
-    runs = []
+    result: dict[str, Any] = {
+        "command": ["ipt-study", *(arguments if arguments is not None else sys.argv[1:])],
+        "data": {s: Dataset(data / s).digest() for s in size.counts},
+        "base": hash_folder(base),
+        "examples_per_run": examples,
+        "runs": [],
+    }
+    runs = result["runs"]
     for seed in seeds:
         for variant in variants:
             overrides = [
@@ -172,13 +179,6 @@ def main(arguments: list[str] | None = None) -> int:
             ]
             settings = Settings.load(given.recipe, overrides)
             runs.append(one_run(settings, given.out / f"{variant}-{seed}", data / "test", size))
-            result = {
-                "command": ["ipt-study", *(arguments if arguments is not None else sys.argv[1:])],
-                "data": {s: Dataset(data / s).digest() for s in size.counts},
-                "base": load(base, "auto").model_hash,
-                "examples_per_run": examples,
-                "runs": runs,
-            }
             (given.out / "study.json").write_text(json.dumps(result, indent=1) + "\n")
             (given.out / "study.md").write_text(markdown(runs, examples), encoding="utf-8")
     print(markdown(runs, examples))
@@ -283,13 +283,11 @@ def cell(runs: Sequence[Mapping[str, Any]], variant: str, mode: str, task: str |
     for run in runs:
         if run["variant"] != variant:
             continue
-        parts = [run["tasks"][task]] if task else list(run["tasks"].values())
         values.append(_share(run, mode, task))
-        asked.append(sum(part["modes"][mode]["accuracy"]["n"] for part in parts))
+        asked.append(sum(part["modes"][mode]["accuracy"]["n"] for part in _parts(run, task)))
     mean, n = statistics.fmean(values), min(asked)
     if len(values) > 1:
-        error = statistics.stdev(values) / math.sqrt(len(values))
-        half = float(stats.t.ppf(0.975, len(values) - 1)) * error
+        half = _half(values)
     else:
         half = 1.96 * math.sqrt(max(mean * (1 - mean), 1e-9) / n)
     return Cell(mean, half, len(values), n)
@@ -354,16 +352,26 @@ def _differences(
             continue
         said = f"{100 * statistics.fmean(gaps):+.1f}"
         if len(gaps) > 1:
-            error = statistics.stdev(gaps) / math.sqrt(len(gaps))
-            said += f" ± {100 * float(stats.t.ppf(0.975, len(gaps) - 1)) * error:.1f}"
+            said += f" ± {100 * _half(gaps):.1f}"
         names = " less ".join(f"{variant}/{mode}" for variant, mode in sides)
         lines.append(f"| {question} | {names} | {said} |")
     return lines if len(lines) > 2 else []
 
 
+def _half(values: Sequence[float]) -> float:
+    """Half the 95 % interval of a mean over seeds, by Student's t."""
+    error = statistics.stdev(values) / math.sqrt(len(values))
+    return float(stats.t.ppf(0.975, len(values) - 1)) * error
+
+
+def _parts(run: Mapping[str, Any], task: str | None) -> list[Any]:
+    """What a run found on a task, or on each."""
+    return [run["tasks"][task]] if task else list(run["tasks"].values())
+
+
 def _share(run: Mapping[str, Any], mode: str, task: str | None) -> float:
-    parts = [run["tasks"][task]] if task else list(run["tasks"].values())
-    return statistics.fmean(part["modes"][mode]["accuracy"]["share"] for part in parts)
+    found = (part["modes"][mode]["accuracy"]["share"] for part in _parts(run, task))
+    return statistics.fmean(found)
 
 
 def _unparsable(runs: Sequence[Mapping[str, Any]], variant: str, task: str | None) -> float:
@@ -371,8 +379,7 @@ def _unparsable(runs: Sequence[Mapping[str, Any]], variant: str, task: str | Non
         part["modes"][Mode.ANSWER.value]["unparsable"]["share"]
         for run in runs
         if run["variant"] == variant
-        for name, part in run["tasks"].items()
-        if task in (None, name)
+        for part in _parts(run, task)
     ]
     return statistics.fmean(shares)
 

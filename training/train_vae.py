@@ -29,8 +29,7 @@ from ipt_training.finetune.autoencoder import (
     save_autoencoder,
     train_autoencoder,
 )
-from ipt_training.finetune.building import preset_config
-from ipt_training.finetune.settings import ModelSettings, Settings
+from ipt_training.part_command import add_options, config_of, settings_of
 from ipt_training.progress import Watch
 
 
@@ -38,24 +37,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="ipt-train-vae", description=__doc__)
     parser.add_argument("--data", required=True, type=Path, help="dataset folder")
     parser.add_argument("--validation", type=Path, help="dataset folder for the final PSNR")
-    parser.add_argument("--out", required=True, type=Path)
-    parser.add_argument("--preset", default="ipt_tiny")
-    parser.add_argument("--recipe", type=Path, help="take the model section of this recipe")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int, default=0)
-    for name, value in asdict(VaeSettings()).items():
-        parser.add_argument(f"--{name}", type=type(value), default=value)
+    add_options(parser, VaeSettings())
     given = parser.parse_args(arguments)
-    if given.threads:
-        torch.set_num_threads(given.threads)
+    settings = settings_of(given, VaeSettings())
     device = pick_device(given.device)
-    settings = VaeSettings(**{name: getattr(given, name) for name in asdict(VaeSettings())})
-    folder = preset_folder(given.preset)
-    model = ModelSettings()
-    if given.recipe:
-        model = Settings.load(given.recipe, ["data.train=unused", "data.fresh={}"]).model
-    config = preset_config(model, folder)
-    recipe = Recipe.load(folder)
+    config = config_of(given)
+    recipe = Recipe.load(preset_folder(given.preset))
     torch.manual_seed(settings.seed)
     codec = LatentCodec(config)
     pictures = held_out = PictureSource(Dataset(given.data), recipe, settings.seed)

@@ -13,14 +13,10 @@ import json
 import os
 import time
 from dataclasses import asdict
-from pathlib import Path
 
 import torch
 
 from ipt_model.loading import pick_device
-from ipt_model.presets import preset_folder
-from ipt_training.finetune.building import preset_config
-from ipt_training.finetune.settings import ModelSettings, Settings
 from ipt_training.finetune.tower import (
     Seeing,
     TowerReport,
@@ -32,6 +28,7 @@ from ipt_training.finetune.tower import (
     train_tower,
     vocabulary,
 )
+from ipt_training.part_command import add_options, config_of, settings_of
 from ipt_training.progress import Watch
 from ipt_training.scenes.splits import seeds_of
 
@@ -41,23 +38,11 @@ HELD_OUT = 64
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="ipt-train-vit", description=__doc__)
-    parser.add_argument("--out", required=True, type=Path)
-    parser.add_argument("--preset", default="ipt_tiny")
-    parser.add_argument("--recipe", type=Path, help="take the model section of this recipe")
-    parser.add_argument("--override", action="append", default=[], metavar="section.name=value")
+    add_options(parser, TowerSettings())
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="that draw")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int, default=0)
-    for name, value in asdict(TowerSettings()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     given = parser.parse_args(arguments)
-    if given.threads:
-        torch.set_num_threads(given.threads)
-    settings = TowerSettings(**{name: getattr(given, name) for name in asdict(TowerSettings())})
-    model = ModelSettings()
-    if given.recipe:
-        model = Settings.load(given.recipe, given.override).model
-    config = preset_config(model, preset_folder(given.preset))
+    settings = settings_of(given, TowerSettings())
+    config = config_of(given)
     torch.manual_seed(settings.seed)
     seeing = Seeing(config, len(vocabulary(settings.level)))
     size, patch = config.vit.side * config.vit.patch, config.vit.patch

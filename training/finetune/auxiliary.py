@@ -23,6 +23,7 @@ from ipt_model.maps import OCCUPIED
 from ipt_model.question import Task
 from ipt_training.example import Example
 from ipt_training.tasks.clearance import DRAWN_POINTS, true_grid
+from ipt_training.tasks.geometry import moved
 
 #: Columns of the targets: perspective x, z before and after (m, optical frame), the change of
 #: distance; counting per frame and in all; path forward, left of each option; clearance at each
@@ -101,9 +102,8 @@ def look(example: Example | None, chance: np.random.Generator) -> Look | None:
 def _on_map(facts: Mapping[str, Any], body: Sequence[float]) -> np.ndarray:
     """A place given forward and left of M1 on the straight path, in half sides of the map."""
     way = np.array(facts["end_m"]) - np.array(facts["start_m"])
-    ahead = way / np.hypot(*way)
-    left = np.array([-ahead[1], ahead[0]])
-    world = np.array(facts["midpoint_m"]) + body[0] * ahead + body[1] * left
+    walker = np.array([*facts["midpoint_m"], np.arctan2(way[1], way[0])])
+    world = moved(walker, *np.array([*body, 0.0]))[:2]
     x0, y0, x1, y1 = facts["map_square_m"]
     return np.asarray((2 * world - (x0 + x1, y0 + y1)) / (x1 - x0, y1 - y0), np.float32)
 

@@ -16,7 +16,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,9 +24,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ipt_model.config import BagelConfig
-from ipt_model.embeddings import grid_ids
 from ipt_model.model import BagelModel
-from ipt_model.vision import patches
+from ipt_model.vision import picture_tokens
+from ipt_training.finetune.optimise import make_optimiser
+from ipt_training.finetune.settings import OptimiserSettings
 from ipt_training.scenes.camera import Camera, camera_pose
 from ipt_training.scenes.colours import HOUSE_COLOURS, ROOM_COLOURS
 from ipt_training.scenes.embree import Renderer
@@ -90,7 +90,7 @@ def vocabulary(level: str) -> tuple[str, ...]:
 
 
 def draw_views(first: int, last: int, level: str, size: int, patch: int) -> PatchViews:
-    """Views and the map of the training scenes `first` to `last - 1`."""
+    """Views and the map of each scene `first` to `last - 1`."""
     parts = [_scene_views(seed, level, size, patch) for seed in range(first, last)]
     return _joined(parts)
 
@@ -171,21 +171,23 @@ class Seeing(nn.Module):
         fresh = BagelModel(config)
         self.vit_model, self.connector = fresh.vit_model, fresh.connector
         self.read = nn.Linear(config.llm.hidden, words + SURFACES)
-        self.config = config
+        self.shape = config.vit
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """[n, h, w, 3] uint8 -> logits [n, patches, words], surfaces [n, patches, SURFACES]."""
-        patch = self.config.vit.patch
-        x = patches(pictures, patch, self.read.weight.dtype)
-        rows, columns = pictures.shape[1] // patch, pictures.shape[2] // patch
-        ids = grid_ids(rows, columns, self.config.vit.side, pictures.device)
-        out = self.read(self.connector(self.vit_model(x, ids)))
+        seen, _ = picture_tokens(self.vit_model, self.connector, self.shape, pictures)
+        out = self.read(seen)
         return out[..., :-SURFACES], out[..., -SURFACES:]
 
     def kept(self) -> dict[str, Tensor]:
         """The tensors of tower and connector under the model's names."""
-        own = self.state_dict()
-        return {n: v for n, v in own.items() if n.startswith(("vit_model.", "connector."))}
+        return tower_of(self)
+
+
+def tower_of(module: nn.Module) -> dict[str, Tensor]:
+    """Tower and connector of a model, or of `Seeing`, by name."""
+    named = module.named_parameters()
+    return {name: p for name, p in named if name.startswith(("vit_model.", "connector."))}
 
 
 def train_tower(
@@ -197,17 +199,9 @@ def train_tower(
 ) -> None:
     """Train in place on `views`, in random order."""
     seeing.to(device).train()
-    matrices = [p for p in seeing.parameters() if p.ndim >= 2]
-    others = [p for p in seeing.parameters() if p.ndim < 2]
-    groups: list[dict[str, Any]] = [
-        {"params": matrices, "weight_decay": settings.weight_decay},
-        {"params": others},
-    ]
-    optimiser = torch.optim.AdamW(
-        groups,
-        lr=settings.rate,
-        betas=(0.9, 0.95),
-        weight_decay=0.0,
+    optimiser = make_optimiser(
+        seeing,
+        OptimiserSettings(rate=settings.rate, eps=1e-8, weight_decay=settings.weight_decay),
     )
     chance = np.random.default_rng([settings.seed, 0x715])
     for step in range(settings.steps):
@@ -242,19 +236,16 @@ def _look(
     said, level = seeing(torch.from_numpy(views.pictures[rows]).to(device))
     named = F.binary_cross_entropy_with_logits(said, things.float(), reduction="none")
     loss = named.sum(-1).mean() + F.smooth_l1_loss(level, surfaces)
-    right = float((things & (said > 0)).sum())
-    recall, precision = (
-        right / max(float(things.sum()), 1),
-        right / max(float((said > 0).sum()), 1),
-    )
-    return loss, recall, precision
+    told = said > 0
+    right, there, claimed = (float(some.sum()) for some in (things & told, things, told))
+    return loss, right / max(there, 1), right / max(claimed, 1)
 
 
 # -- files
 def save_tower(folder: Path, seeing: Seeing) -> None:
     """Write `vit.safetensors`, float32."""
     folder.mkdir(parents=True, exist_ok=True)
-    kept = {name: value.float().contiguous().cpu() for name, value in seeing.kept().items()}
+    kept = {n: v.detach().float().contiguous().cpu() for n, v in seeing.kept().items()}
     save_file(kept, folder / TOWER_FILE)
 
 
@@ -264,7 +255,7 @@ def load_tower(folder: Path, model: BagelModel) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: not there; give the folder that ipt-train-vit wrote")
     stored = load_file(path)
-    own = {n: p for n, p in model.named_parameters() if n.startswith(("vit_model.", "connector."))}
+    own = tower_of(model)
     wrong = sorted(
         set(stored) ^ set(own)
         | {n for n in set(stored) & set(own) if stored[n].shape != own[n].shape}
