@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from . import attention
 from .config import ConfigError, VitShape
 from .embeddings import grid_ids
 
@@ -59,7 +59,7 @@ class VitAttention(nn.Module):
             project(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for project in (self.q_proj, self.k_proj, self.v_proj)
         )
-        return self.out_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return self.out_proj(attention.full(q, k, v).transpose(1, 2).flatten(2))
 
 
 class VitMlp(nn.Module):

@@ -179,6 +179,27 @@ def test_unreadable_inputs(base, call, message):
         call(base.fork())
 
 
+@pytest.mark.parametrize("hidden", [False, True])
+def test_training_on_a_cpu_attends_as_torch_does(hidden, monkeypatch):
+    """Plain products, taken for short sequences with gradients, equal torch's kernel; so do the
+    gradients."""
+    torch.manual_seed(0)
+    inputs = [torch.randn(2, heads, 9, 8, requires_grad=True) for heads in (6, 3, 3)]
+    mask = torch.ones(2, 1, 9, 9, dtype=torch.bool).tril() if hidden else None
+
+    def attend():
+        seen = attention.full(*inputs) if mask is None else attention.masked(*inputs, mask)
+        return seen, torch.autograd.grad(seen.square().sum(), inputs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(attention.F, "scaled_dot_product_attention", None)
+        plain, gradients = attend()
+    monkeypatch.setattr(attention, "SHORT", 0)
+    kernel, expected = attend()
+    for ours, theirs in zip((plain, *gradients), (kernel, *expected), strict=True):
+        assert relative_error(ours, theirs) < 2e-6
+
+
 def test_parts_equal_one_store():
     """Attention over a shared and an own store, in chunks, is attention over both joined."""
     torch.manual_seed(0)

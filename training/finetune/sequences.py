@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import torch
@@ -167,18 +168,20 @@ class SequenceMaker:
         tokens = latents[0].numel() // self.config.latent_patch_size**2
         shape = (tokens, self.config.latent_numbers)
         if showing.sample.flow_loss:
-            for _ in range(self.settings.flow.draws):
+            draws = self.settings.flow.draws
+            for k in range(draws):
                 noise = torch.from_numpy(chance.standard_normal(shape, dtype=np.float32))
-                yield LatentSegment(latents, noise, self._time(chance))
+                yield LatentSegment(latents, noise, self._time((k + chance.random()) / draws))
         dropout = self.settings.dropout
         keep_vae, keep_vit = chance.random(2) >= (dropout.vae, dropout.vit)
         yield LatentSegment(latents) if keep_vae else DroppedPicture()
         yield self._vit(picture) if keep_vit else DroppedPicture()
 
-    def _time(self, chance: np.random.Generator) -> float:
-        """A flow time as the reference draws it: the logistic function of a normal number,
-        shifted."""
-        t = 1 / (1 + math.exp(-float(chance.standard_normal())))
+    def _time(self, share: float) -> float:
+        """The flow time below which a share of the reference's times lies: theirs are the logistic
+        function of a normal number, shifted. The draws of a showing take one share each of as many
+        equal parts, so a picture is practised at all times and not by chance at one."""
+        t = 1 / (1 + math.exp(-NormalDist().inv_cdf(min(max(share, 1e-9), 1 - 1e-9))))
         shift = self.settings.flow.shift
         return shift * t / (1 + (shift - 1) * t)
 

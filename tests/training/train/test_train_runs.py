@@ -23,7 +23,12 @@ from ipt_training.finetune.building import build, merged_weights
 from ipt_training.finetune.checkpoints import ResumeError, checkpoint_folders
 from ipt_training.finetune.optimise import RunningAverage, make_optimiser, rate_factor
 from ipt_training.finetune.settings import OptimiserSettings, Settings
-from ipt_training.finetune.trainer import StepReport, Trainer, make_accelerator
+from ipt_training.finetune.trainer import (
+    StepReport,
+    Trainer,
+    make_accelerator,
+    quick_products,
+)
 from ipt_training.train import main, train
 
 
@@ -197,6 +202,19 @@ def test_bfloat16_stays_near_float32(data, vae, tmp_path) -> None:
     assert rough.losses["ce"] == pytest.approx(plain.losses["ce"], rel=0.02)
     assert rough.losses["mse"] == pytest.approx(plain.losses["mse"], rel=0.02)
     assert rough.losses != plain.losses
+
+
+def test_quick_products_end_with_their_block_and_leave_gpus_alone() -> None:
+    products = torch.backends.mkldnn.matmul
+    before = products.fp32_precision
+    with quick_products(torch.device("cuda")):
+        assert products.fp32_precision == before
+    a, b = torch.randn(64, 48), torch.randn(48, 32)
+    with pytest.raises(KeyError), quick_products(torch.device("cpu")):
+        assert products.fp32_precision != before
+        assert torch.allclose(a @ b, (a.double() @ b.double()).float(), atol=0.2)
+        raise KeyError
+    assert products.fp32_precision == before
 
 
 def test_the_rate_rises_stays_and_falls() -> None:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import pytest
 import torch
 from small_runs import rows_of, small_settings
 
-from ipt_model.packing import DroppedPicture, LatentSegment, TextSegment, VitSegment, pack
+from ipt_model.packing import (
+    ROUND,
+    DroppedPicture,
+    LatentSegment,
+    TextSegment,
+    VitSegment,
+    pack,
+)
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
 from ipt_training.finetune.building import build
@@ -88,7 +96,7 @@ def test_sizes_and_the_place_read_by_the_head_are_those_of_the_packer(data, vae)
     sequence = maker.sequence(showing)
     packed = pack([sequence.segments], start.config)
     assert packed.lengths == (sequence.und + sequence.gen,)
-    assert packed.und_ids.shape[1] == sequence.und
+    assert packed.und_ids.shape[1] == -(-sequence.und // ROUND) * ROUND
     prompt_end = packed.position[0][packed.und_ids.shape[1] :]  # latents are never last
     ids = packed.concatenate(packed.und_ids[..., None].float(), torch.zeros(1, len(prompt_end), 1))
     assert int(ids[sequence.read_until - 1, 0]) == start.tokenizer.special.eos
@@ -112,13 +120,30 @@ def test_chance_comes_from_the_number_alone(data, vae) -> None:
 def test_times_are_logistic_normal_and_shifted(data, vae) -> None:
     def times(shift: float) -> np.ndarray:
         maker, _, _ = maker_and_showing(data, vae, "ipt", flow={"shift": shift})
-        chance = np.random.default_rng(0)
-        return np.array([maker._time(chance) for _ in range(4000)])
+        return np.array([maker._time(share) for share in (np.arange(4000) + 0.5) / 4000])
 
     plain, shifted = times(1.0), times(3.0)
     logit = np.log(plain / (1 - plain))
     assert abs(logit.mean()) < 0.06 and abs(logit.std() - 1) < 0.05
     assert np.allclose(shifted, 3 * plain / (1 + 2 * plain))
+
+
+def test_draws_of_a_showing_spread_over_all_times(data, vae) -> None:
+    """One in each quarter of the reference's distribution, anywhere in it."""
+    maker, showing, _ = maker_and_showing(data, vae, "ipt", flow={"draws": 4})
+    times = np.array(
+        [
+            [s.t for s in maker.sequence(replace(showing, number=n)).segments if is_noised(s)]
+            for n in range(200)
+        ]
+    )
+    share = np.vectorize(NormalDist().cdf)(np.log(times / (1 - times)))
+    assert (np.floor(share * 4) == np.arange(4)).all()
+    assert abs(share.mean() - 0.5) < 0.02 and (share * 4 % 1).std() > 0.25
+
+
+def is_noised(segment: object) -> bool:
+    return isinstance(segment, LatentSegment) and segment.noise is not None
 
 
 def test_conditions_are_dropped_as_often_as_asked(data, vae) -> None:
