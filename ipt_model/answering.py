@@ -76,7 +76,7 @@ class Answering:
         clock.require(clock.expect("answer", context.batch))
         clock.tell("answer", 0.9)
         with clock.stage("answer", "answer", context.batch):
-            replies = turn.answer(context, drawn=draws)
+            replies = turn.answer(context, mode)
         return self._finish(mode, _outcome(replies), turn, drawn, replies)
 
     # -- budget

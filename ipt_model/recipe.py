@@ -84,9 +84,9 @@ class Recipe:
     """Everything but the weights. The defaults suit BAGEL-7B-MoT as released.
 
     auto: the modes that AUTO tries, best first, as validation ranked them.
-    temperature: divides the option log-probabilities before they are normalised; by task, found on
-        validation data, 1 where missing. max_think_tokens, max_answer_tokens: where writing is cut
-        off.
+    temperature: divides the option log-probabilities before they are normalised; by task and mode,
+        found on validation data, 1 where missing. max_think_tokens, max_answer_tokens: where
+        writing is cut off.
     training: free facts on how the weights were made, for the model card.
     """
 
@@ -96,7 +96,7 @@ class Recipe:
     inputs: InputEncodings = field(default_factory=InputEncodings)
     flow: FlowDefaults = field(default_factory=FlowDefaults)
     auto: tuple[Mode, ...] = (Mode.IMAGINE, Mode.ANSWER)
-    temperature: Mapping[Task, float] = field(default_factory=dict)
+    temperature: Mapping[Task, Mapping[Mode, float]] = field(default_factory=dict)
     max_think_tokens: int = 1024
     max_answer_tokens: int = 1024
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -104,9 +104,15 @@ class Recipe:
     def __post_init__(self) -> None:
         if not self.auto or not set(self.auto) <= {Mode.IMAGINE, Mode.ANSWER}:
             raise RecipeError(f"auto: expected imagine and/or answer, got {list(self.auto)}")
-        for task, value in self.temperature.items():
-            if not value > 0:
-                raise RecipeError(f"temperature.{task.value}: expected > 0, got {value}")
+        for task, modes in self.temperature.items():
+            for mode, value in modes.items():
+                if not value > 0:
+                    name = f"temperature.{task.value}.{mode.value}"
+                    raise RecipeError(f"{name}: expected > 0, got {value}")
+
+    def temperature_of(self, task: Task, mode: Mode) -> float:
+        """What divides the option scores of such a question reached in such a way."""
+        return self.temperature.get(task, {}).get(mode, 1.0)
 
     @staticmethod
     def load(folder: str | Path) -> Recipe:
@@ -142,7 +148,10 @@ class Recipe:
         if "auto" in given:
             given["auto"] = tuple(Mode(m) for m in given["auto"])
         if "temperature" in given:
-            given["temperature"] = {Task(t): float(v) for t, v in given["temperature"].items()}
+            given["temperature"] = {
+                Task(task): {Mode(mode): float(v) for mode, v in modes.items()}
+                for task, modes in given["temperature"].items()
+            }
         return replace(Recipe(), **given)
 
     def to_dict(self) -> dict[str, Any]:
@@ -154,7 +163,10 @@ class Recipe:
             "inputs": {k: list(v) for k, v in asdict(self.inputs).items()},
             "flow": {**asdict(self.flow), "interval": list(self.flow.interval)},
             "auto": [m.value for m in self.auto],
-            "temperature": {t.value: v for t, v in self.temperature.items()},
+            "temperature": {
+                task.value: {mode.value: v for mode, v in modes.items()}
+                for task, modes in self.temperature.items()
+            },
             "max_think_tokens": self.max_think_tokens,
             "max_answer_tokens": self.max_answer_tokens,
             "training": dict(self.training),

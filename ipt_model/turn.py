@@ -22,7 +22,7 @@ from .drawing import Drawing, Drawn
 from .extraction import Reading, read_answer
 from .loading import LoadedModel
 from .option_scores import OptionScores, normalise, score_options
-from .question import Outcome, Question, QuestionError
+from .question import Mode, Outcome, Question, QuestionError
 
 _THOUGHT = re.compile(
     f"{prompts.THINK_OPEN}(?P<think>.*){prompts.THINK_CLOSE}{prompts.IMAGE_START}", re.DOTALL
@@ -239,13 +239,13 @@ class Turn:
         return context.add_vit([torch.from_numpy(v.copy()) for v in views])
 
     # -- answering
-    def answer(self, context: Context, *, drawn: bool) -> list[Reply]:
-        """One reply per entry of the context."""
+    def answer(self, context: Context, mode: Mode) -> list[Reply]:
+        """One reply per entry of the context, which was reached in this mode."""
         style = self.recipe.prompt.answer_style
         names = prompts.option_names(self.question, style)
         if not names:
             return [self._free(text) for text in self._replies(context)]
-        replies = [prompts.answer_text(name, drawn=drawn) for name in names]
+        replies = [prompts.answer_text(name, drawn=self.draws) for name in names]
         scores = score_options(context, self.tokenizer, replies, style)
         written: list[str] | None = None
         out = []
@@ -261,7 +261,7 @@ class Turn:
                     score = self._score_there(context, entry, text, names)
             probabilities: tuple[float, ...] = ()
             if reading.outcome is Outcome.ANSWERED:
-                temperature = self.recipe.temperature.get(self.question.task, 1.0)
+                temperature = self.recipe.temperature_of(self.question.task, mode)
                 probabilities = normalise(score.log_probabilities, temperature)
             out.append(Reply(text, reading, probabilities, score.mass))
         return out

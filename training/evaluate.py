@@ -5,7 +5,8 @@
 
 Writes `evaluation.json` (numbers with intervals, checkpoint and dataset hash, command line, seeds)
 and `evaluation.html` (the same with 24 examples in pictures). `--calibrate` fits one temperature
-per task and writes it, with `calibration.json`, into the checkpoint: use validation data.
+per task and mode and writes them, with `calibration.json`, into the checkpoint: use validation
+data.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import torch
 from ipt_model.imaginer import Imaginer
 from ipt_model.loading import LoadedModel, find_folder, load
 from ipt_model.question import Mode, Task
+from ipt_model.recipe import Recipe
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
 from ipt_training.evaluation.asking import MODES, BatchAsker
@@ -88,11 +90,11 @@ def main(arguments: list[str] | None = None) -> int:
         "command": ["ipt-eval", *(arguments if arguments is not None else sys.argv[1:])],
         "seed": given.seed,
         "flow_steps": asker.steps,
-        "temperature": {t.value: v for t, v in loaded.recipe.temperature.items()},
+        "temperature": loaded.recipe.to_dict()["temperature"],
         "machine": machine(loaded),
         "seconds": round(seconds, 1),
         "asked_alone": asker.asked_alone,
-        "tasks": summary(records, modes, loaded.recipe.temperature),
+        "tasks": summary(records, modes, loaded.recipe),
     }
     if not given.no_latency:
         result["latency_s"] = latency(loaded, [one.example for one in shown], modes)
@@ -100,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
         found = calibrate(records, modes)
         facts = {k: result[k] for k in ("model", "data", "command", "seed")}
         write_calibration(folder, found, facts)
-        print(f"{folder}: temperatures { {t.value: v for t, v in found.temperatures.items()} }")
+        print(f"{folder}: temperatures {Recipe.load(folder).to_dict()['temperature']}")
     out = given.out or folder / "evaluation"
     out.mkdir(parents=True, exist_ok=True)
     (out / "evaluation.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

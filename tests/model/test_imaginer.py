@@ -194,7 +194,9 @@ def test_letters_name_the_options_in_the_callers_order(tmp_path: Path) -> None:
 
 
 def test_calibration_softens_the_probabilities(tmp_path: Path) -> None:
-    warm = load(tmp_path, ANSWERS, small_recipe(temperature={Task.PERSPECTIVE: 2.0}))
+    warm = load(
+        tmp_path, ANSWERS, small_recipe(temperature={Task.PERSPECTIVE: {Mode.ANSWER: 2.0}})
+    )
     share = 1 / (1 + math.exp(-0.5))
     assert warm.ask(ASKED, mode=Mode.ANSWER).confidence == pytest.approx(share, abs=1e-5)
     other = dataclasses.replace(ASKED, task=Task.PATH)

@@ -17,7 +17,7 @@ SMALL = Recipe(
     inputs=InputEncodings(answer=("vae", "vit")),
     flow=FlowDefaults(points=11, interval=(0.4, 1.0), renorm="global", min_steps=2),
     auto=(Mode.ANSWER,),
-    temperature={Task.PATH: 1.5},
+    temperature={Task.PATH: {Mode.ANSWER: 1.5}},
     training={"seed": 1},
 )
 
@@ -46,7 +46,7 @@ def test_a_plain_bagel_folder_needs_no_file(tmp_path: Path) -> None:
         ({"inputs": {"answer": ["audio"]}}, "audio"),
         ({"auto": ["given"]}, "given"),
         ({"auto": ["best"]}, "best"),
-        ({"temperature": {"path": 0}}, "temperature.path"),
+        ({"temperature": {"path": {"answer": 0}}}, "temperature.path.answer"),
         ({"prompt": {"order": "?"}}, "order"),
     ],
 )

@@ -291,7 +291,7 @@ class BatchAsker:
             entry.question, Mode.IMAGINE, seed=self.seed + entry.number, flow_steps=self.steps
         )
         logs = tuple(float(np.log(max(p, 1e-30))) for p in answer.option_probabilities)
-        temperature = self.recipe.temperature.get(entry.question.task, 1.0)
+        temperature = self.recipe.temperature_of(entry.question.task, Mode.IMAGINE)
         return Reply(
             answer.outcome,
             int(np.argmax(logs)) if logs else None,

@@ -1,8 +1,8 @@
 """Temperatures that make stated probabilities true, found on validation data.
 
-One temperature per task over all modes that AUTO may choose from: the robot is told one number
-whichever way it was reached. Writes them, and the order of AUTO's modes, into the checkpoint's
-`ipt.json`, and what was found into `calibration.json` beside it.
+One temperature per task and mode: a model that was taught with true views believes its own
+drawings too readily, and answers at once with more doubt. Writes them, and the order of AUTO's
+modes, into the checkpoint's `ipt.json`, and what was found into `calibration.json` beside it.
 """
 
 from __future__ import annotations
@@ -28,33 +28,32 @@ FILE_NAME = "calibration.json"
 
 @dataclass(frozen=True)
 class Calibration:
-    """temperatures by task; tables: per task and mode, ECE before and after and the reliability
-    curves; auto: modes by their accuracy, best first."""
+    """temperatures by task and mode; tables: the same, with ECE before and after and the
+    reliability curves; auto: modes by their accuracy, best first."""
 
-    temperatures: dict[Task, float]
+    temperatures: dict[Task, dict[Mode, float]]
     tables: dict[str, dict[str, Any]]
     auto: tuple[Mode, ...]
 
 
 def calibrate(records: Sequence[Record], modes: Sequence[Mode]) -> Calibration:
-    """Fit on these records; only modes ANSWER and IMAGINE count."""
-    own = [m for m in modes if m in (Mode.ANSWER, Mode.IMAGINE)]
-    temperatures: dict[Task, float] = {}
+    """Fit on these records, in each of these modes."""
+    temperatures: dict[Task, dict[Mode, float]] = {}
     tables: dict[str, dict[str, Any]] = {}
     for task in dict.fromkeys(r.task for r in records):
         of_task = [r for r in records if r.task is task]
-        read = [(r, r.replies[m]) for r in of_task for m in own]
-        read = [(r, reply) for r, reply in read if reply.log_probabilities]
-        temperature = fit_temperature(
-            [reply.log_probabilities for _, reply in read], [r.answer_index for r, _ in read]
-        )
-        temperatures[task] = round(temperature, 4)
-        tables[task.value] = {
-            mode.value: _table(of_task, mode, temperatures[task]) for mode in own
-        }
+        found = temperatures[task] = {mode: _fitted(of_task, mode) for mode in modes}
+        tables[task.value] = {m.value: _table(of_task, m, found[m]) for m in modes}
+    own = [m for m in modes if m in (Mode.ANSWER, Mode.IMAGINE)]
     accuracy = {m: share_of([r.right(m) for r in records]).value for m in own}
     auto = tuple(sorted(own, key=lambda m: -accuracy[m]))
     return Calibration(temperatures, tables, auto)
+
+
+def _fitted(records: Sequence[Record], mode: Mode) -> float:
+    read = [r for r in records if r.replies[mode].log_probabilities]
+    scores = [r.replies[mode].log_probabilities for r in read]
+    return round(fit_temperature(scores, [r.answer_index for r in read]), 4)
 
 
 def _table(records: Sequence[Record], mode: Mode, temperature: float) -> dict[str, Any]:
@@ -74,11 +73,12 @@ def _table(records: Sequence[Record], mode: Mode, temperature: float) -> dict[st
 
 def write_calibration(folder: Path, found: Calibration, facts: Mapping[str, Any]) -> None:
     """Into `ipt.json` and `calibration.json` of a checkpoint folder."""
-    recipe = Recipe.load(folder)
-    replace(recipe, temperature=found.temperatures, auto=found.auto).save(folder)
+    old = Recipe.load(folder)
+    recipe = replace(old, temperature=found.temperatures, auto=found.auto)
+    recipe.save(folder)
     data = {
         **facts,
-        "temperature": {t.value: v for t, v in found.temperatures.items()},
+        "temperature": recipe.to_dict()["temperature"],
         "auto": [m.value for m in found.auto],
         "tables": found.tables,
     }

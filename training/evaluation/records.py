@@ -15,6 +15,7 @@ import numpy as np
 
 from ipt_model.maps import MapView, read_map
 from ipt_model.question import Mode, Outcome, Task
+from ipt_model.recipe import Recipe
 from ipt_training.evaluation.asking import Reply
 from ipt_training.evaluation.metrics import calibration_error, psnr, share_of, ssim
 from ipt_training.evaluation.objects import judge_object, object_pixels
@@ -110,9 +111,7 @@ def _map_scores(example: Example, imagined: np.ndarray) -> MapScores | None:
 
 
 # -- tables
-def summary(
-    records: Sequence[Record], modes: Sequence[Mode], temperature: Mapping[Task, float]
-) -> dict[str, Any]:
+def summary(records: Sequence[Record], modes: Sequence[Mode], recipe: Recipe) -> dict[str, Any]:
     """Everything that is reported, by task."""
     out: dict[str, Any] = {}
     for task in dict.fromkeys(r.task for r in records):
@@ -123,7 +122,7 @@ def summary(
             "modes": {},
         }
         for mode in modes:
-            part["modes"][mode.value] = mode_summary(own, mode, temperature.get(task, 1.0))
+            part["modes"][mode.value] = mode_summary(own, mode, recipe.temperature_of(task, mode))
         if any(r.picture is not None for r in own):
             part["imagination"] = imagination_summary(own)
             part["imagination_by_variant"] = _grouped(

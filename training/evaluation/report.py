@@ -116,7 +116,7 @@ def _curves(result: dict[str, Any], records: Sequence[Record]) -> str:
         for mode, colour in ((Mode.ANSWER, "var(--accent)"), (Mode.IMAGINE, "var(--good)")):
             if mode.value not in part["modes"]:
                 continue
-            temperature = result["temperature"].get(task, 1.0)
+            temperature = result["temperature"].get(task, {}).get(mode.value, 1.0)
             read = [r for r in own if r.replies[mode].log_probabilities]
             bins = reliability(
                 [max(r.replies[mode].probabilities(temperature)) for r in read],

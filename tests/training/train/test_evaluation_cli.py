@@ -72,7 +72,8 @@ def test_calibration_is_written_where_the_robot_reads_it(report, model) -> None:
     recipe = Recipe.load(model)
     stored = json.loads((model / "calibration.json").read_text())
     assert set(recipe.temperature) == set(Task) - {Task.FREE}
-    assert {t.value: v for t, v in recipe.temperature.items()} == stored["temperature"]
+    assert recipe.to_dict()["temperature"] == stored["temperature"]
+    assert all(set(modes) == {*recipe.auto, Mode.GIVEN} for modes in recipe.temperature.values())
     assert [m.value for m in recipe.auto] == stored["auto"] and len(stored["auto"]) == 2
     table = stored["tables"]["path"]["answer"]
     assert {"ece_before", "ece_after", "reliability_after"} <= set(table)
@@ -124,13 +125,13 @@ def record(number: int, kind: str, right: bool | None, logs=(2.0, 0.0)) -> Recor
 
 def test_balanced_accuracy_weighs_sub_categories_alike() -> None:
     records = [record(i, "closer", True) for i in range(9)] + [record(9, "further", False)]
-    found = summary(records, [Mode.ANSWER], {})["perspective"]["modes"]["answer"]
+    found = summary(records, [Mode.ANSWER], Recipe())["perspective"]["modes"]["answer"]
     assert found["accuracy"]["share"] == 0.9 and found["balanced"] == 0.5
 
 
 def test_unparsable_replies_are_wrong_and_counted() -> None:
     records = [record(0, "closer", True), record(1, "closer", None), record(2, "closer", None)]
-    found = summary(records, [Mode.ANSWER], {})["perspective"]["modes"]["answer"]
+    found = summary(records, [Mode.ANSWER], Recipe())["perspective"]["modes"]["answer"]
     assert found["accuracy"]["k"] == 1 and found["unparsable"]["share"] == 0.6667
     confidence = 1 / (1 + np.exp(-2))
     assert found["mean_confidence"] == pytest.approx(confidence, abs=1e-4)  # of what was read
@@ -151,7 +152,7 @@ def test_calibration_lowers_the_error_and_ranks_modes() -> None:
     assert found.auto == (Mode.IMAGINE, Mode.ANSWER)
     table = found.tables["perspective"]["answer"]
     assert table["ece_before"] > 0.25 > table["ece_after"]
-    assert found.temperatures[Task.PERSPECTIVE] > 2
+    assert found.temperatures[Task.PERSPECTIVE][Mode.ANSWER] > 2
 
 
 def test_a_mode_that_does_not_exist_is_refused(model, data) -> None:

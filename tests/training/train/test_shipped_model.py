@@ -42,7 +42,7 @@ def test_its_card_has_every_task_in_every_mode(imaginer) -> None:
             assert found[mode]["n"] >= 300
             assert f"| {task} | {mode} | {100 * found[mode]['share']:.1f} % |" in card
     stored = json.loads((FOLDER / "calibration.json").read_text())
-    assert {t.value: v for t, v in imaginer.recipe.temperature.items()} == stored["temperature"]
+    assert imaginer.recipe.to_dict()["temperature"] == stored["temperature"]
 
 
 def test_it_answers_questions_about_new_rooms_as_often_as_its_card_says(imaginer) -> None:
