@@ -31,7 +31,8 @@ from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.plan import Plan
 from ipt_training.example import Example
 from ipt_training.finetune.building import Start, build
-from ipt_training.finetune.latents import store_for
+from ipt_training.finetune.latents import codec_digest, store_for
+from ipt_training.finetune.own_views import OwnViews, OwnViewsError
 from ipt_training.finetune.sequences import SequenceMaker
 from ipt_training.finetune.settings import Settings, SettingsError
 from ipt_training.finetune.sources import FreshSource, RowSource, Source
@@ -77,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings = Settings.load(given.recipe, given.override)
         out = given.out or Path("runs") / settings.name
         outcome = train(settings, out, minutes=given.minutes)
-    except (SettingsError, FileNotFoundError) as error:
+    except (SettingsError, OwnViewsError, FileNotFoundError) as error:
         print(f"ipt-train: {error}", file=sys.stderr)
         return 2
     state = "finished" if outcome.finished else "stopped; run the same command to go on"
@@ -176,6 +177,9 @@ def make_source(
                 on_rows=count,
             )
         accelerator.wait_for_everyone()
+    own = None
+    if settings.data.own:
+        own = OwnViews(Path(settings.data.own), dataset.digest(), codec_digest(start.codec))
     rows = RowSource(
         dataset,
         settings.variant,
@@ -184,6 +188,8 @@ def make_source(
         store,
         settings.data.tasks,
         settings.data.memory,
+        own,
+        settings.data.own_share,
     )
     return rows, {"dataset": dataset.digest(), "rows": rows.rows_per_epoch}
 

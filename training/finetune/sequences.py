@@ -24,17 +24,20 @@ from ipt_model.recipe import Recipe
 from ipt_model.tokenizer import Tokenizer
 from ipt_training.datasets.supervision import Sample
 from ipt_training.finetune.auxiliary import auxiliary_targets, look
+from ipt_training.finetune.own_views import OwnView
 from ipt_training.finetune.settings import Settings
 
 
 @dataclass(frozen=True)
 class Showing:
     """A sample and which showing of the run it is. latents: of its pictures, inputs then the drawn
-    one, [channels, h, w] each; None where they are not needed."""
+    one, [channels, h, w] each; None where they are not needed. own: what the model itself drew, to
+    be answered from in place of the true view."""
 
     number: int
     sample: Sample
     latents: tuple[Tensor | None, ...]
+    own: OwnView | None = None
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,8 @@ class SequenceMaker:
                 yield LatentSegment(latents, noise, self._time((k + chance.random()) / draws))
         dropout = self.settings.dropout
         keep_vae, keep_vit = chance.random(2) >= (dropout.vae, dropout.vit)
+        if showing.own is not None:
+            latents, picture = showing.own.latents, showing.own.picture
         yield LatentSegment(latents) if keep_vae else DroppedPicture()
         yield self._vit(picture) if keep_vit else DroppedPicture()
 

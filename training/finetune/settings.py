@@ -56,6 +56,9 @@ class DataSettings:
     train, validation: dataset folders; a training folder may be left out for `fresh`, a plan for
         examples made on the fly (entries of `datasets.plan.Plan`) by `workers` processes.
     tasks: kept tasks, empty for all. memory: keep the encoded rows in memory after first reading.
+    own: a folder of views that the model itself drew of the training rows (`ipt-draw-own`); of the
+        showings that draw such a row, a share `own_share` answers from that view instead of the
+        true one, which is still what the drawing is taught.
     """
 
     train: str = ""
@@ -64,6 +67,8 @@ class DataSettings:
     tasks: tuple[str, ...] = ()
     memory: bool = False
     workers: int = 2
+    own: str = ""
+    own_share: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -197,6 +202,7 @@ class Settings:
                 not self.loss.looks_only or self.loss.looks > 0,
                 "false where loss.looks is 0",
             ),
+            ("data.own_share", 0 < self.data.own_share <= 1, "above 0 up to 1"),
             ("flow.draws", self.flow.draws >= 1, "at least 1"),
             ("flow.shift", self.flow.shift > 0, "a positive number"),
             (

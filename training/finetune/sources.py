@@ -23,6 +23,7 @@ from ipt_training.datasets.schema import Row, decode_image
 from ipt_training.datasets.supervision import Sample, Variant, supervise, supervise_row
 from ipt_training.example import Example
 from ipt_training.finetune.latents import LatentStore, encode_pictures
+from ipt_training.finetune.own_views import OwnView, OwnViews
 from ipt_training.finetune.sequences import Showing, needs_latents, pictures_of
 
 
@@ -34,7 +35,8 @@ class Source(Protocol):
 
 class RowSource:
     """Rows in a new shuffled order each epoch. Under `mixed` a row draws in one epoch and only
-    answers in the next; under `ipt_wrong` it always has the same wrong view."""
+    answers in the next; under `ipt_wrong` it always has the same wrong view. Of the showings that
+    draw a row in `own`, a share `own_share` answers from the view there."""
 
     def __init__(
         self,
@@ -45,9 +47,11 @@ class RowSource:
         latents: LatentStore,
         tasks: tuple[str, ...] = (),
         in_memory: bool = False,
+        own: OwnViews | None = None,
+        own_share: float = 0.5,
     ) -> None:
         self.dataset, self.variant, self.recipe, self.seed = dataset, variant, recipe, seed
-        self.latents = latents
+        self.latents, self.own, self.own_share = latents, own, own_share
         self._memory: dict[int, Row] | None = {} if in_memory else None
         kinds = dataset.column("task")
         self.kept = np.array([not tasks or kind in tasks for kind in kinds], bool)
@@ -86,12 +90,17 @@ class RowSource:
         needed = needs_latents(sample)
         if not any(needed):
             return Showing(number, sample, (None,) * len(needed))
-        own = list(self.latents[row])
+        latents = list(self.latents[row])
         if partner != row:
-            own[-1] = self.latents[partner][-1]
-        return Showing(
-            number, sample, tuple(z if n else None for z, n in zip(own, needed, strict=False))
-        )
+            latents[-1] = self.latents[partner][-1]
+        kept = tuple(z if n else None for z, n in zip(latents, needed, strict=False))
+        return Showing(number, sample, kept, self._own_view(row, number, sample))
+
+    def _own_view(self, row: int, number: int, sample: Sample) -> OwnView | None:
+        if self.own is None or not sample.flow_loss:
+            return None
+        chance = np.random.default_rng([self.seed, number, 0x0E])
+        return self.own.get(row) if chance.random() < self.own_share else None
 
     def _row(self, index: int) -> Row:
         if self._memory is None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_runs import small_settings
 
 from ipt_model.imaginer import Imaginer
 from ipt_model.loading import LoadedModel, load
@@ -17,23 +16,6 @@ from ipt_model.recipe import Recipe
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
 from ipt_training.evaluation.asking import MODES, BatchAsker, by_place
-from ipt_training.train import train
-
-
-@pytest.fixture(scope="module")
-def trained(data, vae, tmp_path_factory) -> Path:
-    """A model that has learned how replies look, if not what is true."""
-    settings = small_settings(
-        data,
-        vae,
-        examples=60 * 8,
-        optimiser={"rate": 5e-3, "warmup": 5, "average": 0.5},
-        flow={"draws": 1},
-        loss={"auxiliary": 0.0},
-    )
-    out = tmp_path_factory.mktemp("trained")
-    assert train(settings, out).finished
-    return out / "final"
 
 
 def compare(loaded: LoadedModel, data: Path, modes=MODES, flow_steps: int = 3) -> list[dict]:
@@ -48,7 +30,7 @@ def compare(loaded: LoadedModel, data: Path, modes=MODES, flow_steps: int = 3) -
             answer = imaginer.ask(question, mode, seed=11 + number, flow_steps=flow_steps)
             reply = own[mode]
             assert reply.outcome is answer.outcome and reply.text == answer.reply
-            temperature = loaded.recipe.temperature.get(question.task, 1.0)
+            temperature = loaded.recipe.temperature_of(question.task, mode)
             assert reply.probabilities(temperature) == pytest.approx(
                 answer.option_probabilities, abs=2e-4
             )
@@ -81,7 +63,7 @@ def test_guided_drawing_and_split_encodings_agree_too(trained, data) -> None:
 def test_letters_and_temperatures_agree_too(trained, data) -> None:
     loaded = load(trained, "cpu")
     recipe: Recipe = loaded.recipe
-    temperature = {example_from_row(Dataset(data)[0]).question.task: 2.5}
+    temperature = {example_from_row(Dataset(data)[0]).question.task: {Mode.ANSWER: 2.5}}
     letters = replace(
         recipe, prompt=replace(recipe.prompt, answer_style="letter"), temperature=temperature
     )

@@ -1,0 +1,92 @@
+"""`ipt-draw-own`: let a model draw the unseen views of training rows, for `data.own` of a recipe.
+
+    ipt-draw-own --model runs/long/final --data runs/data/train --count 10000 --out runs/own
+
+Row, picture and latents of each go into one file per process; start several with `--part 0/2`,
+`--part 1/2`. Rows that the model answers without drawing are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ipt_model.loading import load
+from ipt_model.question import Mode
+from ipt_training.datasets.parquet import Dataset
+from ipt_training.datasets.schema import example_from_row
+from ipt_training.evaluation.asking import BatchAsker
+from ipt_training.finetune.latents import codec_digest, encode_pictures
+from ipt_training.finetune.own_views import write_part
+from ipt_training.progress import Watch
+
+#: Rows read, drawn and let go together; large, so that layouts fill their batches.
+BLOCK = 1024
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="ipt-draw-own", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--model", required=True, help="checkpoint folder or shipped name")
+    parser.add_argument("--data", required=True, type=Path, help="the dataset to be trained on")
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--count", type=int, default=10_000, help="rows, over all parts")
+    parser.add_argument("--part", default="0/1", metavar="K/N", help="which share of the rows")
+    parser.add_argument("--flow-steps", type=int)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=0)
+    given = parser.parse_args(arguments)
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    part, parts = _part(given.part, parser)
+    loaded = load(given.model, given.device)
+    if loaded.codec is None:
+        parser.error(f"--model: {given.model} was loaded without the half that draws")
+    dataset = Dataset(given.data)
+    chosen = np.random.default_rng(given.seed).permutation(len(dataset))[: given.count]
+    rows = sorted(chosen[part::parts].tolist())
+    asker = BatchAsker(loaded, given.batch, given.flow_steps, given.seed)
+    began = time.perf_counter()
+    kept: dict[int, np.ndarray] = {}
+    with Watch("drawing", len(rows)) as watch:
+        for first in range(0, len(rows), BLOCK):
+            block = rows[first : first + BLOCK]
+            examples = [example_from_row(dataset[row]) for row in block]
+            for place, replies in asker.ask(examples, [Mode.IMAGINE], first=block[0]):
+                drawn = replies[Mode.IMAGINE].imagined
+                if drawn is not None:
+                    kept[block[place]] = drawn
+            watch.tell(first + len(block))
+    if not kept:
+        raise SystemExit(f"ipt-draw-own: {given.model} drew nothing for {len(rows)} rows")
+    facts: dict[str, object] = {
+        "model": loaded.model_hash,
+        "dataset": dataset.digest(),
+        "codec": codec_digest(loaded.codec),
+        "seed": given.seed,
+        "flow_steps": asker.steps,
+    }
+    pictures = list(kept.values())
+    latents = encode_pictures(loaded.codec, pictures, loaded.recipe)
+    write_part(given.out, part, list(kept), pictures, latents, facts)
+    seconds = time.perf_counter() - began
+    print(f"{given.out}: {len(kept)} of {len(rows)} rows drawn in {seconds:.0f} s")
+    return 0
+
+
+def _part(text: str, parser: argparse.ArgumentParser) -> tuple[int, int]:
+    part, _, parts = text.partition("/")
+    if not (part.isdigit() and parts.isdigit() and int(part) < int(parts)):
+        parser.error(f"--part: expected K/N with K below N, got {text}")
+    return int(part), int(parts)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

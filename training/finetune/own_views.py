@@ -1,0 +1,83 @@
+"""Views that a model drew itself, kept to be answered from while it trains.
+
+Whoever only ever saw true views while learning to answer takes its own blurry ones for true as
+well. A share of the showings therefore answers from what the model really draws of that row. The
+folder may hold several parts, written by as many processes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ipt_training.datasets.parquet import write_file
+
+
+@dataclass(frozen=True)
+class OwnView:
+    """A drawn picture, H x W x 3 uint8, and its latents, [channels, h, w]."""
+
+    picture: np.ndarray
+    latents: Tensor
+
+
+class OwnViewsError(ValueError):
+    """A folder that does not fit the run; the message names what was expected."""
+
+
+class OwnViews:
+    """The views of a folder by row of the dataset they were drawn for."""
+
+    def __init__(self, folder: Path, dataset: str, codec: str) -> None:
+        """dataset, codec: digests of what the run trains on, which must be those of the views."""
+        parts = sorted(folder.glob("own-*.npz"))
+        if not parts:
+            raise OwnViewsError(f"{folder}: expected views drawn by ipt-draw-own, found none")
+        self._views: dict[int, OwnView] = {}
+        for path in parts:
+            with np.load(path) as part:
+                facts = json.loads(str(part["facts"]))
+                for name, expected in (("dataset", dataset), ("codec", codec)):
+                    if facts[name] != expected:
+                        raise OwnViewsError(
+                            f"{path}: drawn with {name} {facts[name][:16]}, "
+                            f"the run has {expected[:16]}"
+                        )
+                arrays = zip(part["rows"], part["pictures"], part["latents"], strict=True)
+                for row, picture, latents in arrays:
+                    self._views[int(row)] = OwnView(picture, torch.from_numpy(latents))
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def get(self, row: int) -> OwnView | None:
+        """The view drawn for this row, None where there is none."""
+        own = self._views.get(row)
+        return None if own is None else OwnView(own.picture, own.latents.float())
+
+
+def write_part(
+    folder: Path,
+    part: int,
+    rows: list[int],
+    pictures: list[np.ndarray],
+    latents: list[Tensor],
+    facts: dict[str, object],
+) -> None:
+    """Write one part whole or not at all; all pictures have one size."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sink = io.BytesIO()
+    np.savez_compressed(
+        sink,
+        rows=np.array(rows),
+        pictures=np.stack(pictures),
+        latents=torch.stack(latents).half().numpy(),
+        facts=np.array(json.dumps(facts)),
+    )
+    write_file(folder / f"own-{part:03d}.npz", sink.getvalue())
