@@ -29,7 +29,7 @@ dataset: setup-test  ## 20,000 examples of the four tasks, with contact sheet an
 
 # Datasets, checkpoints and finished runs are kept: the same command goes on where it was stopped.
 TINY := runs/tiny
-train-tiny: setup-test  ## the shipped model from nothing: data, VAE, tower, base, training, calibration, evaluation, card
+train-tiny: setup-test  ## the shipped model from nothing: data, VAE, tower, base, three runs, calibration, evaluation, card
 	@$(RUN) set -e; export OMP_NUM_THREADS=1; \
 	learn() { torchrun --nproc-per-node $$(nproc) -m ipt_training.train "$$@"; }; \
 	python -m ipt_training.datasets --count 20000 --size 128 --out dataset_out --workers $$(nproc); \
@@ -39,7 +39,13 @@ train-tiny: setup-test  ## the shipped model from nothing: data, VAE, tower, bas
 		--out runs/vae --precision bfloat16 --threads $$(nproc); \
 	[ -f runs/vit/vit.json ] || python -m ipt_training.train_vit --out runs/vit --threads $$(nproc); \
 	learn config/training/base_tiny.yaml --out runs/base; \
-	learn config/training/tiny_mixed.yaml --out $(TINY); \
+	learn config/training/tiny_mixed.yaml --out runs/mixed; \
+	python -m ipt_training.datasets --count 40000 --size 64 --seed 1 --out runs/data/train --workers $$(nproc) \
+		--tasks perspective=3,path=2,counting=1,clearance=2; \
+	learn config/training/ship_tiny.yaml --out runs/long; \
+	own() { python -m ipt_training.draw_own --model runs/long/final --data runs/data/train --out runs/own --part $$1/2; }; \
+	[ -f runs/own/own-001.npz ] || { own 0 & first=$$!; own 1; wait $$first; }; \
+	learn config/training/own_tiny.yaml --out $(TINY); \
 	python -m ipt_training.evaluate --model $(TINY)/final --data runs/data/validation --calibrate --out $(TINY)/validation; \
 	python -m ipt_training.evaluate --model $(TINY)/final --data runs/data/test --out $(TINY)/test; \
 	python -m ipt_training.release --run $(TINY)/final --evaluation $(TINY)/test/evaluation.json --out ipt_model/weights/ipt_tiny

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -75,9 +75,10 @@ def release(run: Path, out: Path, name: str, measured: Mapping[str, Any]) -> int
     replace(recipe, model_id=name, training=training).save(out)
     if (run / CALIBRATION).is_file():
         shutil.copy(run / CALIBRATION, out / CALIBRATION)
-    for stem, facts in (("recipe", training), ("base_recipe", training.get("began_from", {}))):
+    for number, facts in enumerate(runs(training)):
         if trained := facts.get("recipe"):
             text = yaml.safe_dump(dict(trained), sort_keys=False)
+            stem = f"recipe_{trained['name']}" if number else "recipe"
             (out / f"{stem}.yaml").write_text(text, encoding="utf-8")
     size = sum(path.stat().st_size for path in out.iterdir())
     if size > MOST_BYTES:
@@ -86,6 +87,13 @@ def release(run: Path, out: Path, name: str, measured: Mapping[str, Any]) -> int
             "train a narrower model"
         )
     return size
+
+
+def runs(training: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """What is told of a run, of the one it began from, and so on back to the first."""
+    while training:
+        yield training
+        training = training.get("began_from", {})
 
 
 def card(folder: Path, evaluation: Mapping[str, Any]) -> str:
@@ -110,7 +118,7 @@ def card(folder: Path, evaluation: Mapping[str, Any]) -> str:
         "",
         f"{facts.get('examples', 0):,} showings of {facts.get('rows', 0):,} examples, supervision "
         f"`{facts.get('recipe', {}).get('variant', '?')}`; `recipe.yaml` repeats it. Data "
-        f"`{str(facts.get('dataset', '?'))[:16]}`.{_before(facts.get('began_from', {}))}",
+        f"`{str(facts.get('dataset', '?'))[:16]}`.{_before(facts)}",
         "",
         f"## On {evaluation['data']['examples']:,} questions in {evaluation['data'].get('split')} "
         "houses",
@@ -159,15 +167,19 @@ def card(folder: Path, evaluation: Mapping[str, Any]) -> str:
 
 
 def _before(facts: Mapping[str, Any]) -> str:
-    """A sentence on the base that a run began from."""
-    if not facts:
-        return ""
-    looks = facts.get("recipe", {}).get("loss", {}).get("looks", 0)
-    return (
-        f" Before, the base (`base_recipe.yaml`): up to {looks} looks at the pictures of each of "
-        f"{facts.get('examples', 0):,} showings, which ask where a named thing is or how many "
-        "there are."
-    )
+    """Sentences on the runs that this one goes on from, the last first."""
+    told = ""
+    for run in list(runs(facts))[1:]:
+        recipe = run.get("recipe", {})
+        loss = recipe.get("loss", {})
+        shown = f"{run.get('examples', 0):,} showings of {run.get('rows', 0):,} examples"
+        if loss.get("looks_only"):
+            shown += (
+                f" through up to {loss['looks']} looks at the pictures of each, which ask where a "
+                "named thing is or how many there are"
+            )
+        told += f" Before that `{recipe.get('name')}`: {shown}."
+    return told
 
 
 def _percent(share: float) -> str:

@@ -53,8 +53,10 @@ class OwnViews:
                 for row, picture, latents in arrays:
                     self._views[int(row)] = OwnView(picture, torch.from_numpy(latents))
 
-    def __len__(self) -> int:
-        return len(self._views)
+    @property
+    def rows(self) -> list[int]:
+        """All rows that have a view."""
+        return sorted(self._views)
 
     def get(self, row: int) -> OwnView | None:
         """The view drawn for this row, None where there is none."""

@@ -56,9 +56,9 @@ class DataSettings:
     train, validation: dataset folders; a training folder may be left out for `fresh`, a plan for
         examples made on the fly (entries of `datasets.plan.Plan`) by `workers` processes.
     tasks: kept tasks, empty for all. memory: keep the encoded rows in memory after first reading.
-    own: a folder of views that the model itself drew of the training rows (`ipt-draw-own`); of the
-        showings that draw such a row, a share `own_share` answers from that view instead of the
-        true one, which is still what the drawing is taught.
+    own: a folder of views that the model itself drew of training rows (`ipt-draw-own`). Only those
+        rows are shown then, and a share `own_share` of the showings that draw answers from that
+        view instead of the true one, which is still what the drawing is taught.
     """
 
     train: str = ""

@@ -35,8 +35,9 @@ class Source(Protocol):
 
 class RowSource:
     """Rows in a new shuffled order each epoch. Under `mixed` a row draws in one epoch and only
-    answers in the next; under `ipt_wrong` it always has the same wrong view. Of the showings that
-    draw a row in `own`, a share `own_share` answers from the view there."""
+    answers in the next; under `ipt_wrong` it always has the same wrong view. With `own` only the
+    rows in it are shown, and a share `own_share` of the showings that draw answers from the view
+    there."""
 
     def __init__(
         self,
@@ -55,6 +56,8 @@ class RowSource:
         self._memory: dict[int, Row] | None = {} if in_memory else None
         kinds = dataset.column("task")
         self.kept = np.array([not tasks or kind in tasks for kind in kinds], bool)
+        if own is not None:
+            self.kept &= np.isin(np.arange(len(kinds)), own.rows)
         if not self.kept.any():
             raise ValueError(f"{dataset.path}: no row of the tasks {list(tasks)}")
         self.rows_per_epoch = int(self.kept.sum())

@@ -148,7 +148,7 @@ def test_calibration_lowers_the_error_and_ranks_modes() -> None:
         records.append(
             Record(**{**one.__dict__, "replies": {**one.replies, Mode.IMAGINE: better}})
         )
-    found = calibrate(records, [Mode.ANSWER, Mode.IMAGINE, Mode.GIVEN])
+    found = calibrate(records, [Mode.ANSWER, Mode.IMAGINE])
     assert found.auto == (Mode.IMAGINE, Mode.ANSWER)
     table = found.tables["perspective"]["answer"]
     assert table["ece_before"] > 0.25 > table["ece_after"]
