@@ -48,7 +48,8 @@ class Answering:
         drawable = self.loaded.codec is not None and bool(
             self.question.images or self.question.view_size
         )
-        modes = [m for m in self.loaded.recipe.auto if m is not Mode.IMAGINE or drawable]
+        order = self.loaded.recipe.preferred(self.question.task)
+        modes = [m for m in order if m is not Mode.IMAGINE or drawable]
         return modes or [Mode.ANSWER]
 
     def _answer(self, mode: Mode) -> Answer:

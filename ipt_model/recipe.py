@@ -83,7 +83,8 @@ class InputEncodings:
 class Recipe:
     """Everything but the weights. The defaults suit BAGEL-7B-MoT as released.
 
-    auto: the modes that AUTO tries, best first, as validation ranked them.
+    auto: the modes that AUTO tries, best first, as validation ranked them; auto_by_task: the same
+        for tasks where that is known.
     temperature: divides the option log-probabilities before they are normalised; by task and mode,
         found on validation data, 1 where missing. max_think_tokens, max_answer_tokens: where
         writing is cut off.
@@ -96,19 +97,26 @@ class Recipe:
     inputs: InputEncodings = field(default_factory=InputEncodings)
     flow: FlowDefaults = field(default_factory=FlowDefaults)
     auto: tuple[Mode, ...] = (Mode.IMAGINE, Mode.ANSWER)
+    auto_by_task: Mapping[Task, tuple[Mode, ...]] = field(default_factory=dict)
     temperature: Mapping[Task, Mapping[Mode, float]] = field(default_factory=dict)
     max_think_tokens: int = 1024
     max_answer_tokens: int = 1024
     training: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.auto or not set(self.auto) <= {Mode.IMAGINE, Mode.ANSWER}:
-            raise RecipeError(f"auto: expected imagine and/or answer, got {list(self.auto)}")
-        for task, modes in self.temperature.items():
-            for mode, value in modes.items():
+        by_task = {f"auto_by_task.{t.value}": modes for t, modes in self.auto_by_task.items()}
+        for name, modes in {"auto": self.auto, **by_task}.items():
+            if not modes or not set(modes) <= {Mode.IMAGINE, Mode.ANSWER}:
+                raise RecipeError(f"{name}: expected imagine and/or answer, got {list(modes)}")
+        for task, of_task in self.temperature.items():
+            for mode, value in of_task.items():
                 if not value > 0:
                     name = f"temperature.{task.value}.{mode.value}"
                     raise RecipeError(f"{name}: expected > 0, got {value}")
+
+    def preferred(self, task: Task) -> tuple[Mode, ...]:
+        """The modes that AUTO tries for such a question, best first."""
+        return self.auto_by_task.get(task, self.auto)
 
     def temperature_of(self, task: Task, mode: Mode) -> float:
         """What divides the option scores of such a question reached in such a way."""
@@ -147,6 +155,11 @@ class Recipe:
             given["inputs"] = InputEncodings(**given["inputs"])
         if "auto" in given:
             given["auto"] = tuple(Mode(m) for m in given["auto"])
+        if "auto_by_task" in given:
+            given["auto_by_task"] = {
+                Task(task): tuple(Mode(m) for m in modes)
+                for task, modes in given["auto_by_task"].items()
+            }
         if "temperature" in given:
             given["temperature"] = {
                 Task(task): {Mode(mode): float(v) for mode, v in modes.items()}
@@ -163,6 +176,9 @@ class Recipe:
             "inputs": {k: list(v) for k, v in asdict(self.inputs).items()},
             "flow": {**asdict(self.flow), "interval": list(self.flow.interval)},
             "auto": [m.value for m in self.auto],
+            "auto_by_task": {
+                task.value: [m.value for m in modes] for task, modes in self.auto_by_task.items()
+            },
             "temperature": {
                 task.value: {mode.value: v for mode, v in modes.items()}
                 for task, modes in self.temperature.items()

@@ -118,6 +118,14 @@ def test_auto_takes_the_checkpoints_first_choice(draws: Imaginer, tmp_path: Path
     assert cautious.ask(ASKED).provenance.mode is Mode.ANSWER
 
 
+def test_auto_knows_for_which_tasks_drawing_pays(tmp_path: Path) -> None:
+    order = {Task.PERSPECTIVE: (Mode.ANSWER, Mode.IMAGINE)}
+    imaginer = load(tmp_path, ANSWERS_DRAWING, small_recipe(auto_by_task=order))
+    for task, mode in ((Task.PERSPECTIVE, Mode.ANSWER), (Task.PATH, Mode.IMAGINE)):
+        asked = dataclasses.replace(INTRODUCED, task=task)
+        assert imaginer.ask(asked).provenance.mode is mode
+
+
 def test_a_question_without_pictures(answers: Imaginer) -> None:
     bare = Question(Task.FREE, (), "Which way?", ("left", "right"))
     assert answers.ask(bare).provenance.mode is Mode.ANSWER

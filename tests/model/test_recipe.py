@@ -17,6 +17,7 @@ SMALL = Recipe(
     inputs=InputEncodings(answer=("vae", "vit")),
     flow=FlowDefaults(points=11, interval=(0.4, 1.0), renorm="global", min_steps=2),
     auto=(Mode.ANSWER,),
+    auto_by_task={Task.CLEARANCE: (Mode.IMAGINE, Mode.ANSWER)},
     temperature={Task.PATH: {Mode.ANSWER: 1.5}},
     training={"seed": 1},
 )
@@ -46,6 +47,7 @@ def test_a_plain_bagel_folder_needs_no_file(tmp_path: Path) -> None:
         ({"inputs": {"answer": ["audio"]}}, "audio"),
         ({"auto": ["given"]}, "given"),
         ({"auto": ["best"]}, "best"),
+        ({"auto_by_task": {"path": []}}, "auto_by_task.path"),
         ({"temperature": {"path": {"answer": 0}}}, "temperature.path.answer"),
         ({"prompt": {"order": "?"}}, "order"),
     ],

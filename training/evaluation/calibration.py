@@ -29,25 +29,33 @@ FILE_NAME = "calibration.json"
 @dataclass(frozen=True)
 class Calibration:
     """temperatures by task and mode; tables: the same, with ECE before and after and the
-    reliability curves; auto: modes by their accuracy, best first."""
+    reliability curves; auto: the robot's modes by their accuracy, best first, over all tasks and
+    for each."""
 
     temperatures: dict[Task, dict[Mode, float]]
     tables: dict[str, dict[str, Any]]
     auto: tuple[Mode, ...]
+    auto_by_task: dict[Task, tuple[Mode, ...]]
 
 
 def calibrate(records: Sequence[Record], modes: Sequence[Mode]) -> Calibration:
     """Fit on these records, in each of these modes."""
     temperatures: dict[Task, dict[Mode, float]] = {}
     tables: dict[str, dict[str, Any]] = {}
+    auto: dict[Task, tuple[Mode, ...]] = {}
     for task in dict.fromkeys(r.task for r in records):
         of_task = [r for r in records if r.task is task]
         found = temperatures[task] = {mode: _fitted(of_task, mode) for mode in modes}
         tables[task.value] = {m.value: _table(of_task, m, found[m]) for m in modes}
-    own = [m for m in modes if m in (Mode.ANSWER, Mode.IMAGINE)]
+        auto[task] = _ranked(of_task, modes)
+    return Calibration(temperatures, tables, _ranked(records, modes), auto)
+
+
+def _ranked(records: Sequence[Record], modes: Sequence[Mode]) -> tuple[Mode, ...]:
+    """The robot's own modes, the most often right first; of equals the one that costs less."""
+    own = [m for m in (Mode.ANSWER, Mode.IMAGINE) if m in modes]
     accuracy = {m: share_of([r.right(m) for r in records]).value for m in own}
-    auto = tuple(sorted(own, key=lambda m: -accuracy[m]))
-    return Calibration(temperatures, tables, auto)
+    return tuple(sorted(own, key=lambda m: -accuracy[m]))
 
 
 def _fitted(records: Sequence[Record], mode: Mode) -> float:
@@ -74,12 +82,17 @@ def _table(records: Sequence[Record], mode: Mode, temperature: float) -> dict[st
 def write_calibration(folder: Path, found: Calibration, facts: Mapping[str, Any]) -> None:
     """Into `ipt.json` and `calibration.json` of a checkpoint folder."""
     old = Recipe.load(folder)
-    recipe = replace(old, temperature=found.temperatures, auto=found.auto)
+    recipe = replace(
+        old,
+        temperature=found.temperatures,
+        auto=found.auto,
+        auto_by_task=found.auto_by_task,
+    )
     recipe.save(folder)
     data = {
         **facts,
         "temperature": recipe.to_dict()["temperature"],
-        "auto": [m.value for m in found.auto],
+        **{name: recipe.to_dict()[name] for name in ("auto", "auto_by_task")},
         "tables": found.tables,
     }
     (folder / FILE_NAME).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,8 @@ def test_calibration_is_written_where_the_robot_reads_it(report, model) -> None:
     assert recipe.to_dict()["temperature"] == stored["temperature"]
     assert all(set(modes) == {*recipe.auto, Mode.GIVEN} for modes in recipe.temperature.values())
     assert [m.value for m in recipe.auto] == stored["auto"] and len(stored["auto"]) == 2
+    assert recipe.to_dict()["auto_by_task"] == stored["auto_by_task"]
+    assert set(recipe.auto_by_task) == set(recipe.temperature)
     table = stored["tables"]["path"]["answer"]
     assert {"ece_before", "ece_after", "reliability_after"} <= set(table)
 
@@ -148,8 +151,14 @@ def test_calibration_lowers_the_error_and_ranks_modes() -> None:
         records.append(
             Record(**{**one.__dict__, "replies": {**one.replies, Mode.IMAGINE: better}})
         )
-    found = calibrate(records, [Mode.ANSWER, Mode.IMAGINE])
+    alike = [
+        replace(r, task=Task.PATH, replies=dict.fromkeys(r.replies, r.replies[Mode.ANSWER]))
+        for r in records[:9]
+    ]
+    found = calibrate([*records, *alike], [Mode.ANSWER, Mode.IMAGINE])
     assert found.auto == (Mode.IMAGINE, Mode.ANSWER)
+    assert found.auto_by_task[Task.PERSPECTIVE] == (Mode.IMAGINE, Mode.ANSWER)
+    assert found.auto_by_task[Task.PATH] == (Mode.ANSWER, Mode.IMAGINE)
     table = found.tables["perspective"]["answer"]
     assert table["ece_before"] > 0.25 > table["ece_after"]
     assert found.temperatures[Task.PERSPECTIVE][Mode.ANSWER] > 2
