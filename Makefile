@@ -40,10 +40,12 @@ train-tiny: setup-test  ## the shipped model from nothing: data, VAE, tower, bas
 	[ -f runs/vit/vit.json ] || python -m ipt_training.train_vit --out runs/vit --threads $$(nproc); \
 	learn config/training/base_tiny.yaml --out runs/base; \
 	learn config/training/tiny_mixed.yaml --out runs/mixed; \
-	python -m ipt_training.datasets --count 40000 --size 64 --seed 1 --out runs/data/train --workers $$(nproc) \
-		--tasks perspective=3,path=2,counting=1,clearance=2; \
+	more() { python -m ipt_training.datasets --size 64 --workers $$(nproc) \
+		--tasks perspective=3,path=2,counting=1,clearance=2 "$$@"; }; \
+	more --count 40000 --seed 1 --out runs/data/train; \
 	learn config/training/ship_tiny.yaml --out runs/long; \
-	own() { python -m ipt_training.draw_own --model runs/long/final --data runs/data/train --out runs/own --part $$1/2; }; \
+	more --count 8000 --seed 2 --out runs/data/own; \
+	own() { python -m ipt_training.draw_own --model runs/long/final --data runs/data/own --out runs/own --part $$1/2; }; \
 	[ -f runs/own/own-001.npz ] || { own 0 & first=$$!; own 1; wait $$first; }; \
 	learn config/training/own_tiny.yaml --out $(TINY); \
 	python -m ipt_training.evaluate --model $(TINY)/final --data runs/data/validation --calibrate --out $(TINY)/validation; \

@@ -1,8 +1,9 @@
 """`ipt-draw-own`: let a model draw the unseen views of training rows, for `data.own` of a recipe.
 
-    ipt-draw-own --model runs/long/final --data runs/data/train --count 10000 --out runs/own
+    ipt-draw-own --model runs/long/final --data runs/data/own --out runs/own
 
-Row, picture and latents of each go into one file per process; start several with `--part 0/2`,
+Rows that the model has not learned from are best: it draws those it knows too well, and their
+answers it may know by heart. Row, picture and latents of each go into one file per process; start several with `--part 0/2`,
 `--part 1/2`. Rows that the model answers without drawing are left out.
 """
 
@@ -35,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--model", required=True, help="checkpoint folder or shipped name")
     parser.add_argument("--data", required=True, type=Path, help="the dataset to be trained on")
     parser.add_argument("--out", required=True, type=Path)
-    parser.add_argument("--count", type=int, default=10_000, help="rows, over all parts")
+    parser.add_argument("--count", type=int, default=12_000, help="rows, over all parts")
     parser.add_argument("--part", default="0/1", metavar="K/N", help="which share of the rows")
     parser.add_argument("--flow-steps", type=int)
     parser.add_argument("--batch", type=int, default=32)
