@@ -1,4 +1,4 @@
-"""What learning from own drawings changes: `python benchmarks/own_views.py NAME=EVALUATION.json ...`.
+"""What learning from own drawings changes: `python benchmarks/own_views.py NAME=JSON ...`.
 
 Puts evaluations of the same questions side by side (`ipt-eval` of the run before, and of runs
 that went on from it) and writes benchmarks/results/own_views.json.

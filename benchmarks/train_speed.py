@@ -1,10 +1,11 @@
 """What makes a training step on a CPU faster, measured on the same steps in turn: `python
-benchmarks/train_speed.py --recipe config/training/tiny_mixed.yaml --data DATASET --init MODEL`.
+benchmarks/train_speed.py --data DATASET`.
 
-Kinds: `plain` is torch's attention kernel, its own matrix products and padding to the longest
-sequence; `attention`, `products` and `shapes` change one thing more each, `all` is bfloat16 too.
-One thread; every kind computes losses and gradients of every step, in rotating order. Writes
-benchmarks/results/train_speed.json with the processor time of each kind relative to `plain`.
+Kinds: `plain` is torch's attention kernel and its own matrix products; `products alone` are
+oneDNN's, under which that kernel is slow; then `attention` and `products` change one thing more
+each, and `all` is bfloat16 too. One thread; every kind computes losses and gradients of every
+step, in rotating order. Writes benchmarks/results/train_speed.json with the processor time of each
+kind relative to `plain`.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from pathlib import Path
 
 import torch
 
-from ipt_model import attention, packing
+from ipt_model import attention
 from ipt_training.finetune.building import build
-from ipt_training.finetune.losses import LossModule, TrainingBatch
+from ipt_training.finetune.losses import LossModule
 from ipt_training.finetune.sequences import SequenceMaker
 from ipt_training.finetune.settings import Settings
 from ipt_training.finetune.steps import StepMaker
@@ -32,10 +33,10 @@ from ipt_training.train import make_source
 RESULTS = Path(__file__).parent / "results" / "train_speed.json"
 KINDS = {
     "plain": set(),
+    "products alone": {"products"},
     "attention": {"attention"},
     "products": {"attention", "products"},
-    "shapes": {"attention", "products", "shapes"},
-    "all": {"attention", "products", "shapes", "bfloat16"},
+    "all": {"attention", "products", "bfloat16"},
 }
 
 
@@ -55,22 +56,12 @@ def only(parts: set[str]) -> Iterator[None]:
         attention.SHORT = before
 
 
-def batches(steps: StepMaker, step: int, parts: set[str]) -> list[TrainingBatch]:
-    """The step's batches, padded to few shapes or exactly."""
-    before = packing.ROUND
-    packing.ROUND = before if "shapes" in parts else 1
-    try:
-        return steps[step]
-    finally:
-        packing.ROUND = before
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--recipe", type=Path, default=Path("config/training/tiny_mixed.yaml"))
+    parser.add_argument("--recipe", type=Path, default=Path("config/training/ship_tiny.yaml"))
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--init", default="ipt-tiny")
-    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--override", action="append", default=[])
     chosen = parser.parse_args()
     torch.set_num_threads(1)
@@ -85,9 +76,9 @@ def main() -> None:
         seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
         tokens = 0
         for step in range(chosen.steps + 1):
-            names = list(KINDS)
+            names, prepared = list(KINDS), steps[step]
+            tokens += sum(b.packed.tokens for b in prepared)
             for kind in names[step % len(names) :] + names[: step % len(names)]:
-                prepared = batches(steps, step, KINDS[kind])
                 began = time.process_time()
                 with only(KINDS[kind]):
                     for batch in prepared:
@@ -95,7 +86,6 @@ def main() -> None:
                 if step:  # the first step warms up
                     seconds[kind].append(time.process_time() - began)
                 module.zero_grad(set_to_none=True)
-                tokens += sum(b.packed.tokens for b in prepared) if kind == "plain" else 0
     plain = sum(seconds["plain"])
     record = {
         "recipe": chosen.recipe.name,

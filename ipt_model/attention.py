@@ -41,8 +41,8 @@ def masked(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
 
 
 def _by_hand(q: Tensor, k: Tensor) -> bool:
-    """Whether plain products are faster: training on a CPU, where torch's kernel takes twice as
-    long for short sequences."""
+    """Whether plain products serve better: training on a CPU, where torch's kernel is no faster
+    for short sequences, and many times slower once oneDNN makes the products."""
     short = q.shape[-2] * k.shape[-2] <= SHORT * SHORT
     return q.device.type == "cpu" and short and torch.is_grad_enabled() and q.requires_grad
 

@@ -21,10 +21,6 @@ from .config import BagelConfig
 from .embeddings import grid_ids
 from .latents import to_tokens
 
-#: Reading tokens are padded to a multiple of this: kernels are made per shape, and few shapes
-#: means few kernels.
-ROUND = 16
-
 
 @dataclass(frozen=True)
 class TextSegment:
@@ -221,7 +217,6 @@ class _Packer:
         if not self.offset:
             raise PackingError("expected at least one segment with tokens, got none")
         u = max(und.count for und, _ in rows)
-        u = -(-u // ROUND) * ROUND
         g = max(gen.count for _, gen in rows)
 
         def column(name: str, fill: int = 0) -> Tensor:

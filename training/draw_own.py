@@ -3,8 +3,8 @@
     ipt-draw-own --model runs/long/final --data runs/data/own --out runs/own
 
 Rows that the model has not learned from are best: it draws those it knows too well, and their
-answers it may know by heart. Row, picture and latents of each go into one file per process; start several with `--part 0/2`,
-`--part 1/2`. Rows that the model answers without drawing are left out.
+answers it may know by heart. Row, picture and latents of each go into one file per process; start
+several with `--part 0/2`, `--part 1/2`. Rows that the model answers without drawing are left out.
 """
 
 from __future__ import annotations

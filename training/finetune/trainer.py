@@ -228,8 +228,8 @@ class Trainer:
 @contextlib.contextmanager
 def quick_products(device: torch.device) -> Iterator[None]:
     """On a CPU, matrix products by oneDNN, which may round factors to bfloat16 where the processor
-    has units for that; elsewhere they are float32 still, and about twice as fast as the default
-    on processors that MKL does not favour."""
+    has units for that. Elsewhere they stay float32, and are faster than the default on processors
+    that MKL does not favour (benchmarks/train_speed.py)."""
     if device.type != "cpu":
         yield
         return

@@ -12,7 +12,6 @@ import torch
 from small_runs import rows_of, small_settings
 
 from ipt_model.packing import (
-    ROUND,
     DroppedPicture,
     LatentSegment,
     TextSegment,
@@ -96,7 +95,7 @@ def test_sizes_and_the_place_read_by_the_head_are_those_of_the_packer(data, vae)
     sequence = maker.sequence(showing)
     packed = pack([sequence.segments], start.config)
     assert packed.lengths == (sequence.und + sequence.gen,)
-    assert packed.und_ids.shape[1] == -(-sequence.und // ROUND) * ROUND
+    assert packed.und_ids.shape[1] == sequence.und
     prompt_end = packed.position[0][packed.und_ids.shape[1] :]  # latents are never last
     ids = packed.concatenate(packed.und_ids[..., None].float(), torch.zeros(1, len(prompt_end), 1))
     assert int(ids[sequence.read_until - 1, 0]) == start.tokenizer.special.eos
