@@ -14,13 +14,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from ipt_model.loading import load
 from ipt_model.question import Mode
+from ipt_training.asking_command import add_options, asker_of
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
-from ipt_training.evaluation.asking import BatchAsker
 from ipt_training.finetune.latents import codec_digest, encode_pictures
 from ipt_training.finetune.own_views import write_part
 from ipt_training.progress import Watch
@@ -33,27 +31,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="ipt-draw-own", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--model", required=True, help="checkpoint folder or shipped name")
-    parser.add_argument("--data", required=True, type=Path, help="the dataset to be trained on")
+    add_options(parser)
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--count", type=int, default=12_000, help="rows, over all parts")
     parser.add_argument("--part", default="0/1", metavar="K/N", help="which share of the rows")
-    parser.add_argument("--flow-steps", type=int)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int, default=0)
     given = parser.parse_args(arguments)
-    if given.threads:
-        torch.set_num_threads(given.threads)
     part, parts = _part(given.part, parser)
-    loaded = load(given.model, given.device)
+    asker = asker_of(given)
+    loaded = asker.loaded
     if loaded.codec is None:
         parser.error(f"--model: {given.model} was loaded without the half that draws")
     dataset = Dataset(given.data)
     chosen = np.random.default_rng(given.seed).permutation(len(dataset))[: given.count]
     rows = sorted(chosen[part::parts].tolist())
-    asker = BatchAsker(loaded, given.batch, given.flow_steps, given.seed)
     began = time.perf_counter()
     kept: dict[int, np.ndarray] = {}
     with Watch("drawing", len(rows)) as watch:

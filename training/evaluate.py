@@ -24,9 +24,9 @@ from typing import Any
 import torch
 
 from ipt_model.imaginer import Imaginer
-from ipt_model.loading import LoadedModel, find_folder, load
+from ipt_model.loading import LoadedModel, find_folder
 from ipt_model.question import Mode, Task
-from ipt_model.recipe import Recipe
+from ipt_training.asking_command import add_options, asker_of
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
 from ipt_training.evaluation.asking import MODES, BatchAsker
@@ -46,32 +46,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="ipt-eval", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--model", required=True, help="checkpoint folder or shipped name")
-    parser.add_argument("--data", required=True, type=Path, help="dataset folder")
+    add_options(parser)
     parser.add_argument(
         "--out", type=Path, help="folder of the report (default: beside the model)"
     )
     parser.add_argument("--modes", default="answer,imagine,given")
     parser.add_argument("--tasks", default="", help="comma-separated, default all")
     parser.add_argument("--per-task", type=int, default=2000, help="most examples of a task")
-    parser.add_argument("--flow-steps", type=int)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--calibrate", action="store_true")
     parser.add_argument("--no-latency", action="store_true")
     given = parser.parse_args(arguments)
-    if given.threads:
-        torch.set_num_threads(given.threads)
     modes = tuple(Mode(name) for name in given.modes.split(","))
     if not modes or not set(modes) <= set(MODES):
         parser.error(f"--modes: expected some of answer, imagine, given, got {given.modes}")
-    loaded = load(given.model, given.device)
+    asker = asker_of(given)
+    loaded = asker.loaded
     folder = find_folder(given.model)
     dataset = Dataset(given.data)
     rows = chosen_rows(dataset, given.per_task, tuple(filter(None, given.tasks.split(","))))
-    asker = BatchAsker(loaded, given.batch, given.flow_steps, given.seed)
     began = time.perf_counter()
     with Watch("evaluation", len(rows)) as watch:
         records, shown = ask_rows(asker, dataset, rows, modes, watch)
@@ -101,8 +93,8 @@ def main(arguments: list[str] | None = None) -> int:
     if given.calibrate:
         found = calibrate(records, modes)
         facts = {k: result[k] for k in ("model", "data", "command", "seed")}
-        write_calibration(folder, found, facts)
-        print(f"{folder}: temperatures {Recipe.load(folder).to_dict()['temperature']}")
+        calibrated = write_calibration(folder, found, facts)
+        print(f"{folder}: temperatures {calibrated.to_dict()['temperature']}")
     out = given.out or folder / "evaluation"
     out.mkdir(parents=True, exist_ok=True)
     (out / "evaluation.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -79,20 +79,20 @@ def _table(records: Sequence[Record], mode: Mode, temperature: float) -> dict[st
     }
 
 
-def write_calibration(folder: Path, found: Calibration, facts: Mapping[str, Any]) -> None:
-    """Into `ipt.json` and `calibration.json` of a checkpoint folder."""
-    old = Recipe.load(folder)
+def write_calibration(folder: Path, found: Calibration, facts: Mapping[str, Any]) -> Recipe:
+    """Into `ipt.json` and `calibration.json` of a checkpoint folder; returns what is now there."""
     recipe = replace(
-        old,
+        Recipe.load(folder),
         temperature=found.temperatures,
         auto=found.auto,
         auto_by_task=found.auto_by_task,
     )
     recipe.save(folder)
+    told = recipe.to_dict()
     data = {
         **facts,
-        "temperature": recipe.to_dict()["temperature"],
-        **{name: recipe.to_dict()[name] for name in ("auto", "auto_by_task")},
+        **{name: told[name] for name in ("temperature", "auto", "auto_by_task")},
         "tables": found.tables,
     }
     (folder / FILE_NAME).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    return recipe
