@@ -2,8 +2,10 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 RUN := . scripts/environment.sh &&
+# One worker a core; a file's tests stay together, for they share nodes and models. PYTEST_ARGS=-n0: without workers.
+PYTEST := OMP_NUM_THREADS=1 python -m pytest tests -n $$(nproc) --maxprocesses 8 --dist loadscope --no-loadscope-reorder
 
-.PHONY: help setup setup-test demo test faults lint format dataset train-tiny study clean
+.PHONY: help setup setup-test demo test test-fast faults lint format dataset train-tiny study clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -18,7 +20,10 @@ demo: setup  ## a simulated robot asks about space it cannot see; writes demo_ou
 	@$(RUN) python -m ipt_ros.demo --out demo_out
 
 test: setup-test  ## every test, nodes as separate processes over DDS
-	@$(RUN) python -m pytest tests $(PYTEST_ARGS)
+	@$(RUN) $(PYTEST) $(PYTEST_ARGS)
+
+test-fast: setup-test  ## for people at work: the tests that start no node and train nothing, in under a minute
+	@$(RUN) $(PYTEST) -m 'not slow' $(PYTEST_ARGS)
 
 faults: setup-test  ## 200 faults in random order against one node
 	@$(RUN) IPT_FAULTS=200 python -m pytest -s tests/ros/test_faults.py

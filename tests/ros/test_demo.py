@@ -22,7 +22,7 @@ def demo(ros_domain, tmp_path_factory):
     out = tmp_path_factory.mktemp("demo")
     done = subprocess.run(
         [sys.executable, "-m", "ipt_ros.demo", "--out", str(out)],
-        env={**os.environ, "ROS_DOMAIN_ID": str(ros_domain + 7)},
+        env={**os.environ, "ROS_DOMAIN_ID": str(ros_domain + 3)},
         capture_output=True,
         text=True,
         timeout=240,
