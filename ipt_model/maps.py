@@ -35,12 +35,15 @@ class OccupancyGrid:
     """cells: H x W int8 with -1, 0, 100; cells[0, 0] is the square whose lower left corner is the
     origin.
 
-    resolution_m: side of a cell. origin_xy: x, y of that corner in the map frame, m.
+    resolution_m: side of a cell. origin_xy: x, y of that corner, m, along the axes of the cells.
+    turn_rad: how far these axes are turned against the frame that the map is stated in, about the
+    zero of both; every point that a grid is asked for is along the axes of the cells.
     """
 
     cells: np.ndarray
     resolution_m: float
     origin_xy: tuple[float, float]
+    turn_rad: float = 0.0
 
     def __post_init__(self) -> None:
         if self.cells.ndim != 2 or self.cells.size == 0 or self.cells.dtype != np.int8:

@@ -18,6 +18,8 @@ from ipt_ros.errors import ErrorCode, GoalError
 
 #: ROS counts pixels from the middle of the first one, this package from its corner.
 PIXEL_CENTRE = 0.5
+#: No robot is farther from the zero of its frame, m; beyond, a cell is lost in rounding.
+FARTHEST_M = 1e6
 
 
 @dataclass(frozen=True)
@@ -183,25 +185,32 @@ def grid_to_array(message: Any) -> OccupancyGrid:
         raise _bad_map(f"{info.width} x {info.height} cells declared, {data.size} came")
     if not (math.isfinite(info.resolution) and info.resolution > 0):
         raise _bad_map(f"resolution is {info.resolution} m")
-    origin = pose_to_matrix(info.origin, ErrorCode.NO_MAP, "origin of the map")
-    if not np.allclose(origin[:3, :3], np.eye(3), atol=1e-3):
-        raise _bad_map("its origin is turned; publish a map along the axes of its frame")
+    origin = pose_to_matrix(info.origin, ErrorCode.BAD_MAP, "map: its origin")
+    if np.abs(origin[:2, 3]).max() > FARTHEST_M:
+        raise _bad_map(
+            f"its origin is at {_short(origin[:2, 3])} m, more than {FARTHEST_M:g} away"
+        )
+    if origin[2, 2] < math.cos(1e-3):
+        raise _bad_map("its origin is tilted; publish a map that lies in the plane of its frame")
     if data.min() < -1 or data.max() > 100:
         raise _bad_map(f"cells from {data.min()} to {data.max()}; expected -1 to 100")
     cells = data.astype(np.int8).reshape(info.height, info.width)
     # float32 on the wire: 0.05 comes as 0.0500000007, which adds up over a thousand cells
     resolution = float(np.format_float_positional(np.float32(info.resolution)))
-    return OccupancyGrid(cells, resolution, (float(origin[0, 3]), float(origin[1, 3])))
+    turn = math.atan2(origin[1, 0], origin[0, 0])
+    x, y = (planar_matrix(0.0, 0.0, turn)[:2, :2].T @ origin[:2, 3]).tolist()
+    return OccupancyGrid(cells, resolution, (x, y), turn)
 
 
 def array_to_grid(grid: OccupancyGrid, header: Any) -> Any:
     """The nav_msgs OccupancyGrid of cells with int8 values -1 to 100."""
-    from geometry_msgs.msg import Point, Pose
+    from geometry_msgs.msg import Point, Pose, Quaternion
     from nav_msgs.msg import MapMetaData
     from nav_msgs.msg import OccupancyGrid as Message
 
     height, width = grid.cells.shape
-    x, y = grid.origin_xy
+    x, y = planar_matrix(0.0, 0.0, grid.turn_rad)[:2, :2] @ grid.origin_xy
+    qx, qy, qz, qw = yaw_to_quaternion(grid.turn_rad)
     return Message(
         header=header,
         info=MapMetaData(
@@ -209,7 +218,10 @@ def array_to_grid(grid: OccupancyGrid, header: Any) -> Any:
             resolution=float(grid.resolution_m),
             width=width,
             height=height,
-            origin=Pose(position=Point(x=float(x), y=float(y))),
+            origin=Pose(
+                position=Point(x=float(x), y=float(y)),
+                orientation=Quaternion(x=qx, y=qy, z=qz, w=qw),
+            ),
         ),
         data=array("b", np.ascontiguousarray(grid.cells).tobytes()),
     )
@@ -239,7 +251,7 @@ def _bad_info(text: str) -> GoalError:
 
 
 def _bad_map(text: str) -> GoalError:
-    return GoalError(ErrorCode.NO_MAP, f"map: {text}")
+    return GoalError(ErrorCode.BAD_MAP, f"map: {text}")
 
 
 def _short(matrix: np.ndarray) -> str:

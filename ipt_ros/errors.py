@@ -31,6 +31,7 @@ class ErrorCode(IntEnum):
     MODEL_FAILED = 10115
     OUT_OF_MEMORY = 10116
     BAD_DEPTH = 10117
+    BAD_MAP = 10118
 
 
 def is_out_of_memory(error: BaseException) -> bool:

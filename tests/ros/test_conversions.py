@@ -147,14 +147,23 @@ def test_stamps_make_the_round_trip(ns):
     st.sampled_from([0.05, 0.1, 0.025]),
     metres,
     metres,
+    st.floats(-3.1, 3.1),
 )
-def test_maps_make_the_round_trip(cells, resolution, x, y):
-    message = array_to_grid(OccupancyGrid(cells, resolution, (x, y)), Header(frame_id="map"))
+def test_maps_make_the_round_trip(cells, resolution, x, y, turn):
+    map_of = OccupancyGrid(cells, resolution, (x, y), turn)
+    message = array_to_grid(map_of, Header(frame_id="map"))
     assert (message.info.height, message.info.width) == cells.shape
     grid = grid_to_array(message)
     np.testing.assert_array_equal(grid.cells, cells)
     assert grid.cells.dtype == np.int8 and grid.resolution_m == resolution
-    assert grid.origin_xy == (x, y)
+    assert grid.origin_xy == pytest.approx((x, y), abs=1e-9)
+    assert grid.turn_rad == pytest.approx(turn, abs=1e-9)
+
+
+def test_an_origin_that_is_not_turned_comes_through_exactly():
+    grid = OccupancyGrid(np.zeros((2, 3), np.int8), 0.05, (-1.23, 4.56))
+    back = grid_to_array(array_to_grid(grid, Header()))
+    assert (back.origin_xy, back.turn_rad) == ((-1.23, 4.56), 0.0)
 
 
 def test_maps_that_cannot_be_read_are_refused():
@@ -165,13 +174,17 @@ def test_maps_that_cannot_be_read_are_refused():
         change(message)
         with pytest.raises(GoalError) as error:
             grid_to_array(message)
-        assert error.value.code == ErrorCode.NO_MAP
+        assert error.value.code == ErrorCode.BAD_MAP
         return error.value.text
 
     assert "4 x 2 cells declared, 6 came" in broken(lambda m: setattr(m.info, "width", 4))
     assert "0 x 2" in broken(lambda m: setattr(m.info, "width", 0))
     assert "resolution is nan" in broken(lambda m: setattr(m.info, "resolution", math.nan))
     assert "cells from 0 to 101" in broken(lambda m: m.data.__setitem__(0, 101))
-    assert "turned" in broken(
-        lambda m: setattr(m.info.origin, "orientation", Quaternion(z=0.7, w=0.7))
+    assert "tilted" in broken(
+        lambda m: setattr(m.info.origin, "orientation", Quaternion(x=0.7, w=0.7))
     )
+    assert "its origin: holds NaN" in broken(
+        lambda m: setattr(m.info.origin.position, "x", math.nan)
+    )
+    assert "1e+06 away" in broken(lambda m: setattr(m.info.origin.position, "x", 1e18))
