@@ -89,15 +89,22 @@ def load(
 
 
 def find_folder(name: str | Path) -> Path:
-    """The folder of a shipped model or of weights on disk."""
+    """The folder of a shipped model or of weights on disk.
+
+    Only the names of shipped models may be written with `-` or `_`; everything else is a path and
+    means that folder and no other.
+    """
     shipped = Path(str(files("ipt_model") / "weights"))
-    names = [p.name for p in shipped.iterdir() if p.is_dir()] if shipped.is_dir() else []
-    known = [UNTRAINED, *sorted(n.replace("_", "-") for n in names if not n.startswith("_"))]
-    for folder in (shipped / str(name).replace("-", "_"), Path(name).expanduser()):
-        if folder.is_dir():
-            return folder
+    folders = [p for p in shipped.iterdir() if p.is_dir()] if shipped.is_dir() else []
+    by_name = {p.name.replace("_", "-"): p for p in folders if not p.name.startswith(("_", "."))}
+    if found := by_name.get(str(name).replace("_", "-")):
+        return found
+    # an empty path would be the folder that the program was started in
+    if str(name).strip() and (folder := Path(name).expanduser()).is_dir():
+        return folder
     raise ModelNotFoundError(
-        f"model {str(name)!r}: expected a folder with ema.safetensors, or one of {known}"
+        f"model {str(name)!r}: expected a folder with ema.safetensors, or one of "
+        f"{[UNTRAINED, *sorted(by_name)]}"
     )
 
 

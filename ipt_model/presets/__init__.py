@@ -8,8 +8,8 @@ from pathlib import Path
 
 def preset_folder(name: str) -> Path:
     """The folder with a preset's `config.json`, `ipt.json` and tokenizer."""
-    folder = Path(str(files("ipt_model.presets") / name))
-    if not (folder / "config.json").is_file():
-        known = sorted(p.parent.name for p in folder.parent.glob("*/config.json"))
-        raise FileNotFoundError(f"preset {name!r}: expected one of {known}")
-    return folder
+    presets = Path(str(files("ipt_model.presets")))
+    known = {p.parent.name: p.parent for p in sorted(presets.glob("*/config.json"))}
+    if name not in known:
+        raise FileNotFoundError(f"preset {name!r}: expected one of {list(known)}")
+    return known[name]

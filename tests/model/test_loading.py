@@ -41,6 +41,38 @@ def test_unknown_names_list_what_there_is() -> None:
         Imaginer.from_pretrained("no-such-model")
 
 
+def test_a_path_means_that_folder_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hyphens may stand for underscores in the names of shipped models only."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("run_1", "runs_of_may/run_1", "ipt_tiny_2"):
+        (tmp_path / name).mkdir(parents=True)
+    shipped = loading.find_folder("ipt-tiny")
+    assert shipped == loading.find_folder("ipt_tiny") and shipped.name == "ipt_tiny"
+    for wrong in (
+        tmp_path / "run-1",
+        "run-1",
+        "./run-1",
+        "runs-of-may/run-1",
+        "ipt-tiny-2",
+        "../weights/ipt_tiny",
+        "__pycache__",
+        "_tiny",
+        "",
+        " ",
+    ):
+        with pytest.raises(ModelNotFoundError):
+            loading.find_folder(wrong)
+    assert loading.find_folder("run_1").resolve() == tmp_path / "run_1"
+    (tmp_path / "run-1").mkdir()
+    assert loading.find_folder(tmp_path / "run-1") == tmp_path / "run-1"
+    assert loading.find_folder("./ipt_tiny_2").resolve() == tmp_path / "ipt_tiny_2"
+    for wrong in ("ipt-tiny", "../presets/ipt_tiny", str(preset_folder("ipt_tiny")), ""):
+        with pytest.raises(FileNotFoundError, match="ipt_tiny"):
+            preset_folder(wrong)
+
+
 def test_the_untrained_model_is_honest_and_the_same_everywhere() -> None:
     one, two = (Imaginer.from_pretrained("ipt-tiny-untrained", "cpu") for _ in range(2))
     assert one.model_id == "ipt-tiny-untrained"
