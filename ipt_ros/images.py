@@ -14,9 +14,12 @@ import cv2
 import numpy as np
 
 from ipt_ros.errors import ErrorCode, GoalError
+from ipt_ros.picture_header import HeaderError, picture_size
 
 #: No camera on a robot takes more; a header made of garbage easily claims it.
 MAX_PIXELS = 64_000_000
+#: Of a compressed picture: a small message may claim them, and each takes 50 ns to decode.
+MAX_COMPRESSED_PIXELS = 32_000_000
 
 #: Encodings read here: bytes per pixel, what OpenCV makes RGB of it with (None: is RGB).
 _PLAIN: dict[str, tuple[int, int | None]] = {
@@ -67,22 +70,33 @@ def image_to_rgb(message: Any) -> np.ndarray:
     if encoding in _BRIDGED:
         return _bridged(message, _rows(message, _BRIDGED[encoding], code))
     raise ImageError(
-        code, f"image encoding {encoding!r} is unknown; expected one of {_list(COLOUR_ENCODINGS)}"
+        code,
+        f"image encoding {_short(encoding)} is unknown; expected one of {_list(COLOUR_ENCODINGS)}",
     )
 
 
 def compressed_to_rgb(message: Any) -> np.ndarray:
-    """H x W x 3 uint8 RGB of a CompressedImage: JPEG, PNG or whatever OpenCV reads."""
-    data = np.frombuffer(message.data, np.uint8)
+    """H x W x 3 uint8 RGB of a CompressedImage: a JPEG or PNG, EXIF or not, as the sensor lies."""
+    data = bytes(message.data)
+    what = f"compressed image of {len(data)} bytes, format {_short(message.format)},"
     try:
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        bgr = cv2.imdecode(data, flags) if data.size else None
-    except cv2.error as error:
-        raise ImageError(ErrorCode.BAD_IMAGE, f"compressed image: {error.err}") from None
-    if bgr is None:
+        height, width = picture_size(data)
+    except HeaderError as error:
+        raise ImageError(ErrorCode.BAD_IMAGE, f"{what} {error}") from None
+    if height * width > MAX_COMPRESSED_PIXELS:
         raise ImageError(
             ErrorCode.BAD_IMAGE,
-            f"compressed image of {data.size} bytes, format {message.format!r}, is no JPEG or PNG",
+            f"{what} is {width} x {height} by its header: more than {MAX_COMPRESSED_PIXELS} "
+            "pixels",
+        )
+    try:
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise ImageError(ErrorCode.BAD_IMAGE, f"{what} {error.err}") from None
+    if bgr is None:
+        raise ImageError(
+            ErrorCode.BAD_IMAGE, f"{what} is no JPEG or PNG that can be read: it is damaged"
         )
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
@@ -92,7 +106,8 @@ def depth_to_metres(message: Any) -> np.ndarray:
     code, encoding = ErrorCode.BAD_DEPTH, str(message.encoding)
     if encoding not in _DEPTH:
         raise ImageError(
-            code, f"depth encoding {encoding!r} is unknown; expected one of {_list(_DEPTH)}"
+            code,
+            f"depth encoding {_short(encoding)} is unknown; expected one of {_list(_DEPTH)}",
         )
     dtype = _DEPTH[encoding].newbyteorder(">" if message.is_bigendian else "<")
     raw = _rows(message, dtype.itemsize, code).view(dtype)
@@ -199,6 +214,12 @@ def _decoder() -> Any:
 
         return lambda message: image_to_cvimage(message, "rgb8")
     return lambda message: CvBridge().imgmsg_to_cv2(message, "rgb8")
+
+
+def _short(text: Any) -> str:
+    """What a driver wrote, in quotes and at a length that fits a log."""
+    text = str(text)
+    return repr(text if len(text) <= 40 else text[:40] + "...")
 
 
 def _list(names: Any) -> str:

@@ -1,7 +1,9 @@
 """Pictures go to ROS and back unchanged, and no garbage raises anything but ImageError."""
 
+import struct
 from array import array
 from types import SimpleNamespace
+from zlib import compress, crc32
 
 import cv2
 import numpy as np
@@ -21,6 +23,7 @@ from ipt_ros.images import (
     image_to_rgb,
     rgb_to_image,
 )
+from ipt_ros.picture_header import picture_size
 
 pytest.importorskip("sensor_msgs.msg", reason="sensor_msgs is not installed")
 from std_msgs.msg import Header
@@ -105,9 +108,118 @@ def test_compressed_pictures_are_read():
     assert np.abs(lossy[:, 20:].astype(int) - rgb[:, 20:]).max() < 12
 
 
+def png_of(width, height, *chunks):
+    """A grey picture of one bit a pixel: many pixels, few bytes."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc32(kind + data))
+
+    rows = compress(bytes(-(-width // 8) + 1) * height)
+    header = chunk(b"IHDR", struct.pack(">II5B", width, height, 1, 0, 0, 0, 0))
+    body = b"".join(chunk(*c) for c in chunks)
+    return b"\x89PNG\r\n\x1a\n" + header + body + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def jpeg_of(width, height):
+    """A small JPEG whose header claims another size."""
+    data = cv2.imencode(".jpg", np.zeros((16, 16, 3), np.uint8))[1].tobytes()
+    place = data.index(b"\xff\xc0") + 5
+    return data[:place] + struct.pack(">HH", height, width) + data[place + 4 :]
+
+
+def with_segment(jpeg, marker, payload):
+    """As with EXIF and its thumbnail: something in front of the frame."""
+    return jpeg[:2] + b"\xff" + marker + struct.pack(">H", len(payload) + 2) + payload + jpeg[2:]
+
+
+def refused(data, words, format="jpeg"):
+    with pytest.raises(ImageError, match=words) as error:
+        compressed_to_rgb(SimpleNamespace(data=array("B", data), format=format))
+    assert error.value.code == ErrorCode.BAD_IMAGE and len(error.value.text) < 300
+
+
+@pytest.fixture
+def undecoded(monkeypatch):
+    def decode(*_):
+        raise AssertionError("a picture was decoded that should have been refused before")
+
+    monkeypatch.setattr(cv2, "imdecode", decode)
+
+
+def test_a_picture_bomb_is_refused_by_its_header(undecoded):
+    bomb = png_of(12_000, 12_000)
+    assert len(bomb) < 30_000
+    refused(bomb, "is 12000 x 12000 by its header: more than 32000000 pixels")
+    refused(png_of(2**31 - 1, 3), "is 2147483647 x 3 by its header")
+    refused(jpeg_of(65_000, 65_000), "is 65000 x 65000 by its header")
+    hidden = with_segment(jpeg_of(65_000, 65_000), b"\xe1", b"Exif" + jpeg_of(16, 16))
+    refused(hidden, "is 65000 x 65000")
+    refused(jpeg_of(65_000, 65_000).replace(b"\xff\xc0", b"rubbish\xff\xff\xc0"), "65000 x")
+    progressive = jpeg_of(4000, 4000).replace(b"\xff\xc0", b"\xff\xc2")
+    scan = progressive[progressive.index(b"\xff\xda") : -2]
+    refused(progressive[:-2] + 100 * scan, "JPEG of 101 scans; expected at most 64")
+
+
+def test_what_cannot_be_measured_is_not_decoded(undecoded):
+    rgb = np.zeros((8, 8, 3), np.uint8)
+    for suffix, name in ((".webp", "WebP"), (".tiff", "TIFF"), (".bmp", "BMP"), (".ppm", "")):
+        data = cv2.imencode(suffix, rgb)[1].tobytes()
+        refused(data, f"is no JPEG or PNG but {name}" if name else "is no JPEG or PNG$")
+    refused(png_of(8, 8, (b"acTL", bytes(8))), "animated PNG")
+    refused(png_of(8, 8).replace(b"IHDR", b"IHDX"), "PNG without a header")
+    refused(png_of(8, 8)[:20], "PNG without a header")
+    refused(png_of(0, 8), "is 0 x 8 by its header: the size is zero")
+    refused(jpeg_of(8, 0), "is 8 x 0 by its header")
+    jpeg = jpeg_of(8, 8)
+    refused(jpeg[: jpeg.index(b"\xff\xc0") + 4], "ends before its size")
+    refused(jpeg.replace(b"\xff\xc0", b"\xff\xc3"), "of a kind that is not read .marker FFC3")
+    refused(jpeg[:2] + b"\xff\xe1\0\1" + jpeg[2:], "damaged header .marker FFE1")
+    refused(jpeg[:2] + jpeg[jpeg.index(b"\xff\xda") :], "without a size before its first scan")
+    refused(b"GIF89a" + bytes(20), "but GIF", format="x" * 500_000)
+
+
+def test_whatever_is_measured_is_the_size_that_is_decoded():
+    rng = np.random.default_rng(3)
+    for suffix, flags in (
+        (".jpg", []),
+        (".jpg", [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]),
+        (".jpg", [cv2.IMWRITE_JPEG_OPTIMIZE, 1, cv2.IMWRITE_JPEG_RST_INTERVAL, 2]),
+        (".png", []),
+    ):
+        for shape in ((7, 33), (33, 7), (64, 48, 3), (5, 9, 4)):
+            if len(shape) == 3 and shape[2] == 4 and suffix == ".jpg":
+                continue
+            pixels = rng.integers(0, 256, shape, np.uint8)
+            data = cv2.imencode(suffix, pixels, flags)[1].tobytes()
+            assert picture_size(data) == shape[:2]
+            got = compressed_to_rgb(SimpleNamespace(data=array("B", data), format=""))
+            assert got.shape == (*shape[:2], 3)
+    turned = b"Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0\0\0\0\0"
+    wide = cv2.imencode(".jpg", np.zeros((16, 32, 3), np.uint8))[1].tobytes()
+    wide = with_segment(wide, b"\xe1", turned)
+    got = compressed_to_rgb(SimpleNamespace(data=array("B", wide), format="jpeg"))
+    assert got.shape == (16, 32, 3), "as the sensor lies: the calibration is for that"
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_damage_to_a_picture_is_refused_or_of_the_size_that_was_measured(data):
+    whole = data.draw(st.sampled_from([png_of(40, 30), jpeg_of(16, 16)]))
+    damaged = bytearray(whole[: data.draw(st.integers(2, len(whole)))])
+    for _ in range(data.draw(st.integers(0, 4))):
+        place = data.draw(st.integers(0, len(damaged) - 1))
+        damaged[place] = data.draw(st.integers(0, 255))
+    try:
+        got = compressed_to_rgb(SimpleNamespace(data=array("B", damaged), format="jpeg"))
+    except ImageError as error:
+        assert error.code == ErrorCode.BAD_IMAGE
+    else:
+        assert got.shape == (*picture_size(bytes(damaged)), 3)
+
+
 @given(st.binary(max_size=200))
 def test_garbage_is_no_compressed_picture(data):
-    with pytest.raises(ImageError, match="is no JPEG or PNG") as error:
+    with pytest.raises(ImageError, match="is (no|a) (JPEG|PNG)") as error:
         compressed_to_rgb(SimpleNamespace(data=data, format="jpeg"))
     assert error.value.code == ErrorCode.BAD_IMAGE
 
