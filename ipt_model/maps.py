@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ipt_model.as_trained import MAP_BEHIND_M, MAP_SHOWN, MAP_SIDE_M
+
 UNKNOWN, FREE, OCCUPIED = -1, 0, 100
 
 #: Green levels of the three kinds of cell; far apart, and unknown half-way, so that a blurry
@@ -99,6 +101,19 @@ class MapView:
     def around(x: float, y: float, side_m: float, size_px: int) -> MapView:
         """The square with its middle at x, y."""
         return MapView(x - 0.5 * side_m, y - 0.5 * side_m, side_m, size_px)
+
+    @staticmethod
+    def ahead(robot: tuple[float, float, float], size_px: int) -> MapView:
+        """The square that clearance questions show to a robot at x, y, yaw."""
+        x, y, yaw = robot
+        away = 0.5 * MAP_SIDE_M - MAP_BEHIND_M
+        middle = x + away * math.cos(yaw), y + away * math.sin(yaw)
+        return MapView.around(*middle, MAP_SIDE_M, size_px)
+
+    def shows(self, xy: np.ndarray) -> np.ndarray:
+        """Whether points (... x 2, m) lie where the data draws paths: inside, off the border."""
+        share = self.to_pixel(xy) / self.size_px
+        return np.asarray((np.abs(share - 0.5) < 0.5 * MAP_SHOWN).all(axis=-1))
 
     def to_pixel(self, xy: np.ndarray) -> np.ndarray:
         """Points (... x 2, m) to column, row in pixels; pixel centres at .5, row 0 at the top

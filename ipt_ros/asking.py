@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from ipt_model import maps, phrasing
+from ipt_model import as_trained, maps, phrasing
 from ipt_model.geometry import Warped, warp_rgbd
 from ipt_model.question import Question, QuestionError, Task
 from ipt_ros.conversions import Intrinsics
@@ -166,23 +166,20 @@ def moved(world_from_camera: np.ndarray, motion: phrasing.Motion) -> np.ndarray:
     return result
 
 
-#: Side of the square of the world that a map picture shows, m, and its size in pixels.
-MAP_SIDE_M = 8.0
-MAP_SIZE_PX = 128
-
-
-def ask_path(view: Observation, grid: maps.OccupancyGrid, path_xy: np.ndarray) -> Asked:
-    """Whether a path (N x 2, m, fixed frame) is clear, from partial map and present view."""
-    line = path_xy if len(path_xy) > 1 else np.repeat(path_xy, 2, axis=0)
-    low, high = line.min(axis=0), line.max(axis=0)
-    middle = 0.5 * (low + high)
-    side = max(MAP_SIDE_M, float((high - low).max()) + 2.0)
-    map_view = maps.MapView.around(float(middle[0]), float(middle[1]), side, MAP_SIZE_PX)
-    body = view.world_from_camera @ inverse(BODY_FROM_OPTICAL)
-    robot = (float(body[0, 3]), float(body[1, 3]), yaw_of(body))
-    picture = maps.draw_map(
-        grid, map_view, path=line, robot=robot, goal=(float(line[-1, 0]), float(line[-1, 1]))
-    )
+def ask_path(
+    view: Observation, grid: maps.OccupancyGrid, line: np.ndarray, picture_px: int = 128
+) -> Asked:
+    """Whether a path (N x 2, m) is clear, from partial map and present view; both along the axes
+    of the grid's cells. The map shows the square ahead of the robot, as in training; an empty line
+    draws no path. picture_px: the side of the map's picture.
+    """
+    robot = robot_of(view)
+    map_view = maps.MapView.ahead(robot, picture_px)
+    path, goal = None, None
+    if len(line):
+        path = line if len(line) > 1 else np.repeat(line, 2, axis=0)
+        goal = (float(line[-1, 0]), float(line[-1, 1]))
+    picture = maps.draw_map(grid, map_view, path=path, robot=robot, goal=goal)
     phrase = phrasing.clearance_question()
     question = replace(
         make_question(Task.CLEARANCE, [view.rgb, picture], phrase.text, phrase.options),
@@ -198,34 +195,57 @@ def ask_path(view: Observation, grid: maps.OccupancyGrid, path_xy: np.ndarray) -
     return Asked(question, (view,), map_view=map_view, check=check)
 
 
-def ask_map(view: Observation, grid: maps.OccupancyGrid) -> Asked:
-    """The completed map around the robot, asked for with a path straight ahead."""
+def robot_of(view: Observation) -> tuple[float, float, float]:
+    """x, y, yaw of the robot that a map marks: where its camera stands and looks."""
     body = view.world_from_camera @ inverse(BODY_FROM_OPTICAL)
-    x, y, heading = float(body[0, 3]), float(body[1, 3]), yaw_of(body)
+    return float(body[0, 3]), float(body[1, 3]), yaw_of(body)
+
+
+def ask_map(view: Observation, grid: maps.OccupancyGrid, picture_px: int = 128) -> Asked:
+    """The completed map around the robot, asked for with a path straight ahead."""
+    x, y, heading = robot_of(view)
     steps = np.linspace(0.0, 2.0, 21)[:, None]
     ahead = np.array([x, y]) + steps * (math.cos(heading), math.sin(heading))
-    return ask_path(view, grid, ahead)
+    return ask_path(view, grid, ahead, picture_px)
 
 
-def ask_count(views: Sequence[Observation], category: str, max_count: int) -> Asked:
-    """How many things of a category stand around, over several views from about one place."""
+def ask_count(
+    views: Sequence[Observation], category: str, most: int = 0, picture_px: int = 128
+) -> Asked:
+    """How many things of a category stand around, over as many views as in training.
+
+    most: the largest of the counts in a row to choose from; 0 takes the smallest that was trained.
+    """
     if not category.strip():
         raise GoalError(ErrorCode.BAD_GOAL, "category is empty; name one, like 'chair'")
-    if not 1 <= max_count <= 25:
-        raise GoalError(ErrorCode.BAD_GOAL, f"max_count: expected 1 to 25, got {max_count}")
-    phrase = phrasing.counting_question(category.strip(), range(max_count + 1))
+    most = most or min(as_trained.COUNT_MOST)
+    if most not in as_trained.COUNT_MOST:
+        choices = [
+            f"{m} ({m - as_trained.COUNT_OPTIONS + 1} to {m})" for m in as_trained.COUNT_MOST
+        ]
+        raise GoalError(
+            ErrorCode.BAD_GOAL,
+            f"max_count: expected {', '.join(choices)}, the counts that the model learned to "
+            f"choose among, or 0 for the first; got {most}",
+        )
+    if len(views) != as_trained.COUNT_FRAMES:
+        raise GoalError(
+            ErrorCode.TOO_FEW_VIEWS,
+            f"a count needs {as_trained.COUNT_FRAMES} views in different directions within "
+            f"{as_trained.COUNT_APART_M:g} m, {len(views)} are remembered; turn the robot once on "
+            "the spot",
+        )
+    numbers = range(most - as_trained.COUNT_OPTIONS + 1, most + 1)
+    phrase = phrasing.counting_question(category.strip(), numbers)
     question = make_question(Task.COUNTING, [v.rgb for v in views], phrase.text, phrase.options)
-    body = views[-1].world_from_camera @ inverse(BODY_FROM_OPTICAL)
-    map_view = maps.MapView.around(float(body[0, 3]), float(body[1, 3]), MAP_SIDE_M, MAP_SIZE_PX)
-    question = replace(question, view_size=(MAP_SIZE_PX, MAP_SIZE_PX))
-    return Asked(question, tuple(views), map_view=map_view)
+    return Asked(replace(question, view_size=(picture_px, picture_px)), tuple(views))
 
 
 def count_views(
-    views: Sequence[Observation], present: Observation, limit: int = 4
+    views: Sequence[Observation], present: Observation, limit: int = as_trained.COUNT_FRAMES
 ) -> list[Observation]:
     """Up to `limit` views that together show most of the surroundings: near the present place,
-    headings spread.
+    headings spread. As in training they turn left from one to the next, from the oldest on.
 
     Greedy: the present view first, then the one whose heading is farthest from all that were
         taken.
@@ -235,7 +255,7 @@ def count_views(
         v
         for v in views
         if v.stamp_ns != present.stamp_ns
-        and np.linalg.norm(v.world_from_camera[:2, 3] - here) <= 0.5 * MAP_SIDE_M
+        and np.linalg.norm(v.world_from_camera[:2, 3] - here) <= as_trained.COUNT_APART_M
     ]
     taken = [present]
     while near and len(taken) < limit:
@@ -253,4 +273,6 @@ def count_views(
             break
         near.remove(best)
         taken.append(best)
-    return sorted(taken, key=lambda v: v.stamp_ns)
+    start = robot_of(min(taken, key=lambda v: v.stamp_ns))[2]
+    # a hair's breadth to the right of the start is not a whole turn to the left
+    return sorted(taken, key=lambda v: (robot_of(v)[2] - start + 1e-6) % (2 * math.pi))

@@ -32,6 +32,7 @@ class ErrorCode(IntEnum):
     OUT_OF_MEMORY = 10116
     BAD_DEPTH = 10117
     BAD_MAP = 10118
+    TOO_FEW_VIEWS = 10119
 
 
 def is_out_of_memory(error: BaseException) -> bool:

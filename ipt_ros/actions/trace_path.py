@@ -1,7 +1,9 @@
 """TracePath: is a path clear, also where it cannot be seen? A verdict, and a risk per pose.
 
-What was seen decides where it can: a path through a cell seen occupied is BLOCKED and one that was
-seen free all along is CLEAR, whatever the model says. The model speaks only for the unseen rest.
+What was seen decides where it can: a sweep through a cell seen occupied is BLOCKED and one that
+was seen free all along is CLEAR, whatever the model says. The model speaks only for the unseen
+rest, and only as far as it was trained: for what its map shows, and for a robot of the trained
+width. For a wider one the drawn map must show the rest free as well.
 """
 
 from __future__ import annotations
@@ -11,67 +13,129 @@ from typing import Any
 
 import numpy as np
 
-from ipt_model import maps
+from ipt_model import as_trained, maps
 from ipt_model.question import Answer
 from ipt_ros.actions.server import Finish, GoalServer
-from ipt_ros.asking import Asked, ask_path
-from ipt_ros.conversions import grid_to_array, pose_to_matrix
+from ipt_ros.asking import Asked, ask_path, robot_of
+from ipt_ros.conversions import FARTHEST_M
 from ipt_ros.errors import ErrorCode, GoalError
-from ipt_ros.path_risk import PathRisk, path_risk
+from ipt_ros.map_frame import locate_map
+from ipt_ros.path_risk import PathRisk, Sweep, check_number, check_radius, sweep
 from ipt_ros.products import header_of
 
 
-def path_points(node: Any, goal: Any, stamp_ns: int) -> np.ndarray:
-    """N x 2 points of the path in the fixed frame, m."""
-    if not goal.path.poses:
-        raise GoalError(ErrorCode.EMPTY_PATH, "the path has no poses; send at least one")
-    to_fixed = node.senses.poses.frame(goal.path.header.frame_id, stamp_ns)
-    return np.array(
+def path_points(path: Any) -> np.ndarray:
+    """N x 3 points of a nav_msgs Path in its own frame, m; what is wrong with it by name."""
+    check_number(len(path.poses))
+    frames = {p.header.frame_id for p in path.poses} - {"", path.header.frame_id}
+    if frames:
+        raise GoalError(
+            ErrorCode.BAD_GOAL,
+            f"path: expected all poses in the path's frame '{path.header.frame_id}', some are in "
+            f"{sorted(frames)[:3]}",
+        )
+    values = np.array(
         [
-            (to_fixed @ pose_to_matrix(p.pose, what=f"path.poses[{i}]"))[:2, 3]
-            for i, p in enumerate(goal.path.poses)
+            (at.x, at.y, at.z, turn.x, turn.y, turn.z, turn.w)
+            for at, turn in ((p.pose.position, p.pose.orientation) for p in path.poses)
         ]
     )
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=1) | (np.abs(values) > FARTHEST_M).any(1))
+    if len(bad):
+        at = ", ".join(f"{v:g}" for v in values[bad[0], :3])
+        raise GoalError(
+            ErrorCode.BAD_GOAL,
+            f"path.poses[{bad[0]}]: expected finite numbers and at most {FARTHEST_M:g} m, got "
+            f"position ({at})",
+        )
+    return values[:, :3]
 
 
 def trace_path_server(node: Any) -> GoalServer:
     from imaginative_perception.action import TracePath
 
     def prepare(goal: Any) -> tuple[Asked, Finish]:
+        frame_id = goal.path.header.frame_id
+        points = path_points(goal.path)
+        radius = check_radius(goal.robot_radius_m or node.parameters.values.robot_radius_m)
         view = node.senses.newest_view()
-        points = path_points(node, goal, view.stamp_ns)
-        grid = grid_to_array(node.senses.latest_map())
-        asked = ask_path(view, grid, points)
-        radius_m = goal.robot_radius_m or node.parameters.values.robot_radius_m
+        located = locate_map(node.senses.latest_map(), node.senses.poses, view.stamp_ns)
+        to_fixed = node.senses.poses.frame(frame_id, view.stamp_ns)
+        fixed = points @ to_fixed[:3, :3].T + to_fixed[:3, 3]
+        view = located.view(view)
+        swept = sweep(located.grid, located.points(fixed[:, :2]), radius)
+        shown = maps.MapView.ahead(robot_of(view), node.picture_px).shows(swept.points)
+        stretch = swept.stretch(shown)
+        asked = ask_path(view, located.grid, swept.line(stretch), node.picture_px)
 
         def finish(result: Any, answer: Answer) -> None:
-            imagined = None
+            drawn = None
             if answer.imagined and asked.map_view is not None:
-                imagined = maps.read_map(answer.imagined[0], asked.map_view, grid)
-            risk = path_risk(grid, points, radius_m, imagined)
-            result.verdict.header = header_of(asked, goal.path.header.frame_id)
-            result.verdict.risk = risk.risk.tolist()
-            decide(result.verdict, risk, asked, answer, result.answer.abstained)
+                drawn = maps.read_map(answer.imagined[0], asked.map_view, located.grid)
+            risk = swept.risk(drawn)
+            result.verdict.header = header_of(asked, frame_id)
+            result.verdict.risk = risk.poses.tolist()
+            blocked = math.nan
+            if not result.answer.abstained:
+                blocked = answer.option_probabilities[asked.question.options.index("no")]
+            why = decide(result.verdict, swept, risk, stretch, blocked)
+            if why and not result.answer.abstained:
+                result.answer.abstained, result.answer.answer = True, ""
+                result.answer.abstain_reason = why
 
         return asked, finish
 
     return GoalServer(node, TracePath, "~/trace_path", prepare)
 
 
-def decide(verdict: Any, risk: PathRisk, asked: Asked, answer: Answer, abstained: bool) -> None:
-    """Sight first, then the model's answer; neither is UNKNOWN."""
+def decide(verdict: Any, swept: Sweep, risk: PathRisk, stretch: np.ndarray, blocked: float) -> str:
+    """Sight first, then the model's word as far as it goes; else UNKNOWN, and why.
+
+    stretch: the steps that the model's map shows. blocked: the model's probability that they are
+    not clear, NaN when it abstained.
+    """
     verdict.first_blocked_pose = -1
-    if risk.seen_blocked is not None:
+    if swept.seen_blocked is not None:
         verdict.verdict, verdict.probability_blocked = verdict.BLOCKED, 1.0
-        verdict.first_blocked_pose = risk.seen_blocked
-    elif risk.all_seen:
+        verdict.first_blocked_pose = swept.seen_blocked
+        return ""
+    if swept.all_seen:
         verdict.verdict, verdict.probability_blocked = verdict.CLEAR, 0.0
-    elif abstained:
+        return ""
+    why = beyond_training(swept, risk, stretch, blocked)
+    if why or math.isnan(blocked):
         verdict.verdict, verdict.probability_blocked = verdict.UNKNOWN, math.nan
-    else:
-        blocked = answer.option_probabilities[asked.question.options.index("no")]
-        verdict.probability_blocked = blocked
-        verdict.verdict = verdict.BLOCKED if blocked > 0.5 else verdict.CLEAR
-        risky = np.flatnonzero(np.nan_to_num(risk.risk) > 0.5)
-        if blocked > 0.5 and len(risky):
-            verdict.first_blocked_pose = int(risky[0])
+        return why
+    verdict.probability_blocked = blocked
+    verdict.verdict = verdict.BLOCKED if blocked > 0.5 else verdict.CLEAR
+    risky = np.flatnonzero(np.nan_to_num(risk.poses) > 0.5)
+    if blocked > 0.5 and len(risky):
+        verdict.first_blocked_pose = int(risky[0])
+    return ""
+
+
+def beyond_training(swept: Sweep, risk: PathRisk, stretch: np.ndarray, blocked: float) -> str:
+    """Why the model's word says nothing of this path, or an empty string. That a part is blocked,
+    or too narrow for the trained robot, holds for the whole and for wider ones too.
+    """
+    if not (swept.unseen & stretch).any():
+        return (
+            "what was not seen of the path lies outside the "
+            f"{as_trained.MAP_SIDE_M:g} m ahead of the robot that the model is shown"
+        )
+    if blocked > 0.5:
+        return ""
+    if (swept.unseen & ~stretch).any():
+        away = int(swept.leads_to[(swept.unseen & ~stretch).argmax()])
+        return (
+            f"the way to path.poses[{away}] was not seen and lies outside the "
+            f"{as_trained.MAP_SIDE_M:g} m ahead of the robot that the model is shown"
+        )
+    wide = swept.radius_m > as_trained.ROBOT_RADIUS_M + 1e-6
+    if wide and not (risk.complete and (risk.poses <= 0.5).all()):
+        return (
+            f"the model knows robots of {as_trained.ROBOT_RADIUS_M:g} m radius; that one of "
+            f"{swept.radius_m:g} m fits through must show in a drawn map (mode imagine), and "
+            "does not"
+        )
+    return ""

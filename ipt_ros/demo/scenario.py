@@ -14,7 +14,6 @@ from ipt_model import maps, phrasing
 from ipt_model.loading import ModelNotFoundError, find_folder
 from ipt_model.recipe import Recipe, RecipeError
 from ipt_ros.asker import Asker
-from ipt_ros.asking import MAP_SIDE_M
 from ipt_ros.conversions import matrix_to_pose, planar_matrix, stamp_to_ns
 from ipt_ros.demo.robot import NodeProcess, Robot
 from ipt_ros.demo.space import Space, SpaceWatch
@@ -145,9 +144,8 @@ class Scenario:
         card.record["said"] = verdict
         card.record["probability_blocked"] = result.verdict.probability_blocked
         card.record["risk"] = list(result.verdict.risk)
-        middle = line.mean(axis=0)
-        view = maps.MapView.around(float(middle[0]), float(middle[1]), MAP_SIDE_M, 256)
         here = (robot.pose.x, robot.pose.y, robot.pose.yaw)
+        view = maps.MapView.ahead(here, 256)
         card.seen.append(("the map so far", maps.draw_map(known, view, path=line, robot=here)))
         card.truth = [
             (

@@ -13,8 +13,8 @@ from nav_msgs.msg import OccupancyGrid
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from ipt_model import maps
+from ipt_model.as_trained import MAP_SIDE_M
 from ipt_ros.asker import Asker, AskTimeout, write_parameter
-from ipt_ros.asking import MAP_SIDE_M
 from ipt_ros.conversions import grid_to_array
 from ipt_ros.demo.robot import Robot
 from ipt_ros.imagined_space import HIGHEST

@@ -191,10 +191,11 @@ class Referee:
         self, known: maps.OccupancyGrid, robot: Pose2, radius_m: float
     ) -> np.ndarray:
         """A straight path (N x 2) from the robot into the least known space that sight does not
-        block.
+        block, where the model's map shows it if there is one.
         """
+        shown = maps.MapView.ahead((robot.x, robot.y, robot.yaw), 64)
         blocked_seen = _distance_to(known.cells >= 50, known.resolution_m)
-        best, best_unknown = None, -1
+        best, best_score = None, (False, -1)
         here = np.array([robot.x, robot.y])
         for angle in np.linspace(-math.pi, math.pi, 72, endpoint=False):
             for length in (1.5, 2.0, 2.5, 3.0, 3.5):
@@ -206,8 +207,9 @@ class Referee:
                 if (blocked_seen[row, col] < radius_m).any() or not self._in_a_room(line[-1]):
                     continue
                 unknown = int((known.values(line) == maps.UNKNOWN).sum())
-                if unknown > best_unknown:
-                    best, best_unknown = line, unknown
+                score = (bool(shown.shows(line).all()), unknown)
+                if score > best_score:
+                    best, best_score = line, score
         if best is None:
             raise RuntimeError("the robot stands too close to something for any straight path")
         return best

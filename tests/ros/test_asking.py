@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipt_model import maps
+from ipt_model import as_trained, maps
 from ipt_model.question import Task
 from ipt_ros.asking import ask_count, ask_path, ask_spatial, ask_viewpoint, count_views
 from ipt_ros.conversions import Intrinsics
@@ -68,7 +68,8 @@ def test_a_question_of_ones_own_follows_the_motion():
         (lambda: ask_spatial(seen(), "What?", ("only",)), "2 to 26"),
         (lambda: ask_spatial(seen(), "What?", ("same", "same")), "differ"),
         (lambda: ask_count([seen()], " ", 6), "category"),
-        (lambda: ask_count([seen()], "chair", 200), "max_count"),
+        (lambda: ask_count([seen()] * 4, "chair", 200), "max_count"),
+        (lambda: ask_count([seen()] * 4, "chair", 3), r"4 .1 to 4., 5 .2 to 5., 6"),
         (lambda: ask_viewpoint(seen(), np.eye(4), "", "side", ()), "needs an object"),
     ],
 )
@@ -97,10 +98,29 @@ def test_a_path_question_shows_view_and_map_and_draws_a_map():
     assert (red, blue) == maps.PATH_RED_BLUE and green == maps.UNKNOWN_GREEN
 
 
-def test_a_long_path_fits_into_the_map():
-    line = np.array([[0.0, 0.0], [14.0, 3.0]])
-    pixels = ask_path(seen(), half_known(), line).map_view.to_pixel(line)
-    assert (pixels > 0).all() and (pixels < 128).all()
+def test_the_map_is_shown_as_in_training_wherever_the_path_leads():
+    for line in (np.array([[0.0, 0.0], [14.0, 3.0]]), np.empty((0, 2))):
+        asked = ask_path(seen(1.0, 2.0, 0.7), half_known(), line, 64)
+        ahead = 0.5 * as_trained.MAP_SIDE_M - as_trained.MAP_BEHIND_M
+        middle = np.array([1.0 + ahead * math.cos(0.7), 2.0 + ahead * math.sin(0.7)])
+        assert asked.map_view.to_pixel(middle) == pytest.approx([32.0, 32.0])
+        assert asked.map_view.side_m == as_trained.MAP_SIDE_M
+        assert asked.question.images[1].shape == (64, 64, 3)
+
+
+def test_a_count_is_asked_as_in_training():
+    views = [seen(yaw=a, stamp_ns=i) for i, a in enumerate((0.0, 1.5, 3.0, 4.5))]
+    for most, options in ((0, "1234"), (4, "1234"), (6, "3456")):
+        asked = ask_count(views, "chair", most, 64)
+        assert asked.question.options == tuple(options)
+        assert len(asked.question.images) == as_trained.COUNT_FRAMES
+        assert asked.question.view_size == (64, 64)
+
+
+def test_a_count_over_too_few_views_is_refused_with_what_to_do():
+    with pytest.raises(GoalError, match=r"needs 4 views.*1 are remembered; turn") as caught:
+        ask_count([seen()], "chair")
+    assert caught.value.code is ErrorCode.TOO_FEW_VIEWS
 
 
 def test_views_for_counting_are_spread_and_near():
@@ -111,4 +131,7 @@ def test_views_for_counting_are_spread_and_near():
     assert len(taken) == 4 and present in taken and far not in taken
     yaws = sorted(yaw_of(v.world_from_camera @ inverse(BODY_FROM_OPTICAL)) % 6.2832 for v in taken)
     assert min(np.diff(yaws)) > math.radians(60)
-    assert [v.stamp_ns for v in taken] == sorted(v.stamp_ns for v in taken)
+    # each turned left from the one before, from the oldest on, as the frames of the data
+    assert taken[0].stamp_ns == min(v.stamp_ns for v in taken)
+    turned = [yaw_of(v.world_from_camera @ inverse(BODY_FROM_OPTICAL)) for v in taken]
+    assert (np.diff([(t - turned[0]) % 6.2832 for t in turned]) > 0).all()

@@ -17,6 +17,8 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
+from ipt_model.as_trained import MAP_SIDE_M as MAP_M
+from ipt_model.as_trained import ROBOT_RADIUS_M as RADIUS_M
 from ipt_model.maps import FREE, OCCUPIED, UNKNOWN, MapView, OccupancyGrid, draw_map
 from ipt_model.phrasing import YES_NO_OPTIONS, clearance_question
 from ipt_model.prompts import think_sentence
@@ -38,9 +40,7 @@ SUBCATEGORIES = ("clear", "blocked")
 OPTION_COUNT = 2
 
 CELL_M = 0.1
-MAP_M = 6.4
-#: The robot's half width; a clear path keeps MARGIN_M more on both sides.
-RADIUS_M = 0.15
+#: A clear path keeps this much more than the robot's half width on both sides.
 MARGIN_M = 0.05
 MIN_HIDDEN_M = 0.4
 #: A blocked path runs at least this far through what blocks it.
@@ -155,8 +155,7 @@ def look(
     # depth sees a surface a little off its cell: what is occupied stays within the truth's outline
     seen[(seen == FREE) & (truth.cells == OCCUPIED)] = OCCUPIED
     seen[(seen == OCCUPIED) & (truth.cells == FREE)] = FREE
-    ahead = 0.5 * MAP_M - 1.0
-    view = MapView.around(x + ahead * math.cos(yaw), y + ahead * math.sin(yaw), MAP_M, LOOK_PX)
+    view = MapView.ahead((x, y, yaw), LOOK_PX)
     return Sight(
         robot=(x, y, yaw),
         poses=poses,
@@ -281,8 +280,7 @@ def _flat_cells(grid: OccupancyGrid, points: np.ndarray) -> tuple[np.ndarray, np
 
 def _shown(sight: Sight) -> np.ndarray:
     """H x W: cells that the map picture shows, a little away from its border."""
-    pixel = sight.view.to_pixel(sight.seen.centres()) / sight.view.size_px
-    return np.asarray((np.abs(pixel - 0.5) < 0.47).all(axis=-1))
+    return sight.view.shows(sight.seen.centres())
 
 
 def _in_frustum(sight: Sight) -> np.ndarray:

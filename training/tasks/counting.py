@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ipt_model.as_trained import COUNT_FRAMES as FRAMES
+from ipt_model.as_trained import COUNT_OPTIONS as OPTION_COUNT
 from ipt_model.phrasing import counting_question
 from ipt_model.prompts import think_sentence
 from ipt_model.question import Question, Task
@@ -33,7 +35,6 @@ VARIANTS = ("rotation", "corners")
 #: `overlap`: some counted thing is in one frame only and another in two, so that neither the
 #: fullest frame nor the sum over frames gives the count. `any`: as it comes.
 SUBCATEGORIES = ("overlap", "any")
-OPTION_COUNT = 4
 
 MIN_SHARE = 0.004
 #: Less than this of a counted thing in a frame is not seeing it; between the two it is doubtful.
@@ -42,7 +43,6 @@ MIN_MAP_PX = 4
 MAX_WALL_SHARE = 0.92
 SPOTS = 6
 LOOK_PX = 48
-FRAMES = 4
 CORNER_CLEAR_M = 0.3
 CASTS = 6
 

@@ -1,0 +1,99 @@
+"""The robot asks as the data does: from the same poses the same maps, frames, options and words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ipt_model import as_trained
+from ipt_model.phrasing import plural, templates
+from ipt_model.question import Task
+from ipt_ros.asking import ask_count, ask_path, count_views
+from ipt_ros.conversions import Intrinsics
+from ipt_ros.observations import Observation
+from ipt_ros.path_risk import sweep
+from ipt_training.datasets.generate import make_example
+from ipt_training.datasets.plan import Plan
+from ipt_training.example import Example
+from ipt_training.tasks.clearance import grids_of
+from ipt_training.tasks.sampling import Rejections
+
+SIZE_PX = 64
+
+
+def examples(task: Task, number: int = 4) -> list[Example]:
+    """One of each variant and kind."""
+    plan = Plan(number, SIZE_PX, ((task.value, 1.0),))
+    slots = plan.slots()
+    return [make_example(plan, slots, i, Rejections()) for i in range(number)]
+
+
+def observed(example: Example) -> list[Observation]:
+    """What the robot would hold, had its camera taken the example's views one after another."""
+    camera = Intrinsics(SIZE_PX, SIZE_PX, 32.0, 32.0, 32.0, 32.0)
+    poses = np.array(example.facts["poses"])
+    return [
+        Observation(i, "optical", rgb, None, camera, pose)
+        for i, (rgb, pose) in enumerate(zip(example.question.images, poses, strict=False))
+    ]
+
+
+@pytest.fixture(scope="module")
+def clearance() -> list[Example]:
+    return examples(Task.CLEARANCE)
+
+
+def test_a_path_is_asked_on_the_map_of_the_data(clearance: list[Example]) -> None:
+    for example in clearance:
+        _, seen = grids_of(example.facts)
+        view, path = observed(example)[0], np.array(example.facts["path_m"])
+        asked = ask_path(view, seen, path, SIZE_PX)
+        assert asked.map_view is not None
+        x_min, y_min, side = example.facts["map_view"]
+        assert (asked.map_view.x_min, asked.map_view.y_min) == pytest.approx(
+            (x_min, y_min), abs=1e-3
+        )
+        assert asked.map_view.side_m == side
+        picture, shown = asked.question.images[-1], example.question.images[-1]
+        assert picture.shape == shown.shape
+        # facts are rounded to a millimetre, which may move a border across a pixel's middle
+        assert (picture != shown).any(axis=2).mean() < 0.005
+        assert asked.question.view_size == example.imagination.shape[:2]
+
+
+def test_a_path_of_the_data_is_shown_as_a_whole(clearance: list[Example]) -> None:
+    for example in clearance:
+        _, seen = grids_of(example.facts)
+        view, path = observed(example)[0], np.array(example.facts["path_m"])
+        asked = ask_path(view, seen, path, SIZE_PX)
+        assert asked.map_view is not None
+        swept = sweep(seen, path, as_trained.ROBOT_RADIUS_M)
+        assert not swept.all_seen
+        line = swept.line(swept.stretch(asked.map_view.shows(swept.points)))
+        assert np.array_equal(line, path)
+
+
+def test_a_path_is_asked_in_the_words_of_the_data(clearance: list[Example]) -> None:
+    for example in clearance:
+        _, seen = grids_of(example.facts)
+        asked = ask_path(observed(example)[0], seen, np.array(example.facts["path_m"]), SIZE_PX)
+        words = templates()["clearance"]
+        assert asked.question.text == words[0] and example.question.text in words
+        assert set(asked.question.options) == set(example.question.options)
+        assert example.facts["robot_radius_m"] == as_trained.ROBOT_RADIUS_M
+
+
+def test_a_count_is_asked_over_the_frames_of_the_data_in_their_order() -> None:
+    for example in examples(Task.COUNTING):
+        *before, present = observed(example)
+        views = count_views(before, present)
+        assert [v.stamp_ns for v in views] == list(range(as_trained.COUNT_FRAMES))
+        numbers = sorted(int(option) for option in example.question.options)
+        category = example.facts["category"]
+        asked = ask_count(views, category, numbers[-1], SIZE_PX)
+        assert [int(option) for option in asked.question.options] == numbers
+        words = [w.format(category=plural(category)) for w in templates()["counting"]]
+        assert asked.question.text == words[0] and example.question.text in words
+        assert asked.question.view_size == example.imagination.shape[:2]
+        shown = zip(asked.question.images, example.question.images, strict=True)
+        assert all(np.array_equal(a, b) for a, b in shown)
