@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
 
     count = verbs.add_parser("count", parents=[asking], help="how many stand around the robot")
     count.add_argument("category", help="singular, like chair")
-    count.add_argument("--max", type=int, default=0, help="largest count to consider")
+    count.add_argument("--max", type=int, default=0, help="of the four counts: 4, 5 or 6")
 
     path = verbs.add_parser("path", parents=[asking], help="is this path clear?")
     path.add_argument("points", nargs="+", type=_point, metavar="X,Y", help="in metres")

@@ -4,13 +4,14 @@ one way.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import TransformStamped
-from harness import BEST_EFFORT, LATCHED, RELIABLE, Peer
+from harness import BEST_EFFORT, LATCHED, RELIABLE, Peer, until
 from nav_msgs.msg import OccupancyGrid, Odometry
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
@@ -93,8 +94,29 @@ class RobotInput:
         """10 x 10 m around the robot, the west part seen free, the rest unknown."""
         cells = np.full((100, 100), maps.UNKNOWN, np.int8)
         cells[:, :seen_columns] = maps.FREE
-        grid = maps.OccupancyGrid(cells, 0.1, (-5.0, -5.0))
-        self._map.publish(array_to_grid(grid, Header(frame_id="odom")))
+        self.send_grid(maps.OccupancyGrid(cells, 0.1, (-5.0, -5.0)))
+
+    def send_grid(self, grid: maps.OccupancyGrid, frame_id: str = "odom") -> None:
+        self.send_map_message(array_to_grid(grid, Header(frame_id=frame_id)))
+
+    def send_map_message(self, message: OccupancyGrid) -> None:
+        self._map.publish(message)
+
+    def look_around(self) -> None:
+        """Quarter turns to the left on the spot, with time at each to be remembered."""
+        before = self.wrong
+        for quarter in range(5):
+            half = 0.25 * math.pi * quarter
+
+            def turned(messages: Any, half: float = half) -> Any:
+                orientation = messages["odometry"].pose.pose.orientation
+                orientation.z, orientation.w = math.sin(half), math.cos(half)
+                return messages
+
+            self.wrong = turned
+            have = len(self.sent)
+            until(lambda have=have: len(self.sent) >= have + 16, "the robot looks around")
+        self.wrong = before
 
 
 class _Transforms:

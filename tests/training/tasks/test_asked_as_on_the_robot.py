@@ -1,4 +1,4 @@
-"""The robot asks as the data does: from the same poses the same maps, frames, options and words."""
+"""The robot asks as the data does: from the same poses the same maps, frames, options, words."""
 
 from __future__ import annotations
 
