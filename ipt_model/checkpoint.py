@@ -222,8 +222,20 @@ def save_folder(
     position_tables: bool = True,
 ) -> None:
     """Write the released layout: configuration files, ema.safetensors and, given a codec,
-    ae.safetensors."""
+    ae.safetensors. Weights that are no numbers are refused before anything is written."""
     folder = Path(folder)
+    tensors = {
+        name: value.detach().cpu().contiguous()
+        for name, value in model.state_dict().items()
+        if position_tables or not name.endswith("pos_embed.pos_embed")
+    }
+    ae: dict[str, Tensor] = {}
+    if codec is not None:
+        ae = {
+            name: parameter.detach().cpu().contiguous().view(shape)
+            for name, (parameter, shape) in codec.released_parameters().items()
+        }
+    _check_numbers(folder, {**tensors, **ae})
     folder.mkdir(parents=True, exist_ok=True)
     config = model.config
     keys = (
@@ -250,15 +262,15 @@ def save_folder(
     }
     for name, data in files.items():
         (folder / f"{name}.json").write_text(json.dumps(data, indent=2) + "\n")
-    tensors = {
-        name: value.detach().cpu().contiguous()
-        for name, value in model.state_dict().items()
-        if position_tables or not name.endswith("pos_embed.pos_embed")
-    }
     save_file(tensors, folder / "ema.safetensors", metadata={"format": "pt"})
     if codec is not None:
-        ae = {
-            name: parameter.detach().cpu().contiguous().view(shape)
-            for name, (parameter, shape) in codec.released_parameters().items()
-        }
         save_file(ae, folder / "ae.safetensors", metadata={"format": "pt"})
+
+
+def _check_numbers(folder: Path, tensors: Mapping[str, Tensor]) -> None:
+    bad = [n for n, v in tensors.items() if v.is_floating_point() and not v.isfinite().all()]
+    if bad:
+        raise CheckpointError(
+            f"{folder}: not written, {len(bad)} tensors have numbers that are not finite: "
+            f"{', '.join(bad[:3])}; did training diverge, or is the number format too narrow?"
+        )

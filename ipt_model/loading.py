@@ -111,7 +111,18 @@ def find_folder(name: str | Path) -> Path:
 def pick_device(device: str) -> torch.device:
     """`auto` is the first CUDA device, else Apple's, else the CPU."""
     if device != "auto":
-        return torch.device(device)
+        try:
+            found = torch.device(device)
+        except RuntimeError as error:
+            raise ValueError(
+                f"device: expected auto, cpu, cuda or cuda:N, got {device!r}"
+            ) from error
+        if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+            raise ValueError(
+                f"device: {device!r} is not there, torch sees {torch.cuda.device_count()} CUDA "
+                "devices"
+            )
+        return found
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

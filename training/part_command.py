@@ -13,8 +13,10 @@ import torch
 
 from ipt_model.config import BagelConfig
 from ipt_model.presets import preset_folder
+from ipt_training.command import whole
 from ipt_training.finetune.building import preset_config
 from ipt_training.finetune.settings import ModelSettings, Settings
+from ipt_training.folder_lock import check_folder
 
 T = TypeVar("T")
 
@@ -26,13 +28,14 @@ def add_options(parser: argparse.ArgumentParser, defaults: Any) -> None:
     parser.add_argument("--recipe", type=Path, help="take the model section of this recipe")
     parser.add_argument("--override", action="append", default=[], metavar="section.name=value")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--threads", type=whole, default=0)
     for name, value in asdict(defaults).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
 
 
 def settings_of(given: argparse.Namespace, defaults: T) -> T:
-    """The part's settings as asked for; also sets the number of threads."""
+    """The part's settings as asked for; also looks at --out and sets the number of threads."""
+    check_folder(given.out)
     if given.threads:
         torch.set_num_threads(given.threads)
     return type(defaults)(**{name: getattr(given, name) for name in asdict(defaults)})  # type: ignore[call-overload]

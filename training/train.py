@@ -5,6 +5,9 @@
 
 The run's folder holds the recipe as it was, `checkpoints/`, TensorBoard scalars, `log.jsonl`,
 `best/` (by validation) and `final/`, which `Imaginer.from_pretrained` loads.
+
+Ctrl-C or SIGTERM saves a checkpoint after the step under way. Exit codes: 0 finished or stopped by
+--minutes, 1 the training diverged, 2 it cannot be begun, 130 Ctrl-C, 143 SIGTERM.
 """
 
 from __future__ import annotations
@@ -12,9 +15,11 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,12 +32,15 @@ from accelerate import Accelerator
 from ipt_model.checkpoint import load_codec
 from ipt_model.phrasing import templates
 from ipt_model.question import Mode
-from ipt_training.datasets.parquet import Dataset
+from ipt_training.command import in_words, whole
+from ipt_training.command import minutes as minutes_of
+from ipt_training.datasets.parquet import Dataset, write_file
 from ipt_training.datasets.plan import Plan
 from ipt_training.example import Example
 from ipt_training.finetune.building import Start, build
+from ipt_training.finetune.checkpoints import check_resumable
 from ipt_training.finetune.latents import codec_digest, store_for
-from ipt_training.finetune.own_views import OwnViews, OwnViewsError
+from ipt_training.finetune.own_views import OwnViews
 from ipt_training.finetune.sequences import SequenceMaker
 from ipt_training.finetune.settings import Settings, SettingsError
 from ipt_training.finetune.sources import FreshSource, RowSource, Source
@@ -44,6 +52,8 @@ from ipt_training.finetune.validation import (
     loaded_model,
     validation_examples,
 )
+from ipt_training.folder_lock import check_folder, only_writer
+from ipt_training.processes import Stopped, StopRequest
 from ipt_training.progress import Watch
 
 #: Words for the exercises "options + word -> letter".
@@ -69,21 +79,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("recipe", type=Path, help="YAML file")
     parser.add_argument("--out", type=Path, help="folder of the run (default runs/NAME)")
     parser.add_argument("--override", action="append", default=[], metavar="section.name=value")
-    parser.add_argument("--minutes", type=float, help="stop then, with a checkpoint")
-    parser.add_argument("--threads", type=int, default=0, help="of one process; 0 leaves torch's")
+    parser.add_argument("--minutes", type=minutes_of, help="stop then, with a checkpoint")
+    parser.add_argument(
+        "--threads", type=whole, default=0, help="of one process; 0 leaves torch's"
+    )
     given = parser.parse_args(arguments)
-    if given.threads:
-        torch.set_num_threads(given.threads)
-    try:
+
+    def run() -> int:
+        if given.threads:
+            torch.set_num_threads(given.threads)
         settings = Settings.load(given.recipe, given.override)
         out = given.out or Path("runs") / settings.name
         outcome = train(settings, out, minutes=given.minutes)
-    except (SettingsError, OwnViewsError, FileNotFoundError) as error:
-        print(f"ipt-train: {error}", file=sys.stderr)
-        return 2
-    state = "finished" if outcome.finished else "stopped; run the same command to go on"
-    print(f"{out}: step {outcome.step}, {state}, {outcome.seconds:.0f} s")
-    return 0
+        state = "finished" if outcome.finished else "stopped; run the same command to go on"
+        print(f"{out}: step {outcome.step}, {state}, {outcome.seconds:.0f} s")
+        return 0
+
+    return in_words("ipt-train", run)
 
 
 def train(
@@ -93,16 +105,31 @@ def train(
     minutes: float | None = None,
     on_step: Callable[[StepReport], None] | None = None,
 ) -> Outcome:
-    """Run or go on with a recipe in folder `out`."""
-    began = time.perf_counter()
+    """Run or go on with a recipe in folder `out`.
+
+    SIGINT and SIGTERM end it with `Stopped`, during training after a checkpoint.
+    """
+    check_folder(out)
+    check_resumable(out, settings.digest())
     accelerator = make_accelerator(settings)
-    alone = accelerator.is_main_process or not settings.run.shard
-    start = build(settings, accelerator.device, weights=alone)
-    out.mkdir(parents=True, exist_ok=True)
+    with (
+        StopRequest() as stop,
+        only_writer(out) if accelerator.is_main_process else nullcontext(),
+    ):
+        return _train(settings, out, accelerator, stop, minutes, on_step)
+
+
+def _train(
+    settings: Settings,
+    out: Path,
+    accelerator: Accelerator,
+    stop: StopRequest,
+    minutes: float | None,
+    on_step: Callable[[StepReport], None] | None,
+) -> Outcome:
+    began = time.perf_counter()
     main_process = accelerator.is_main_process
-    if main_process:
-        text = yaml.safe_dump(settings.to_dict(), sort_keys=False)
-        (out / "recipe.yaml").write_text(text, encoding="utf-8")
+    start = build(settings, accelerator.device, weights=main_process or not settings.run.shard)
     source, facts = make_source(settings, start, out, accelerator)
     maker = SequenceMaker(settings, start.config, start.recipe, start.tokenizer)
     steps = StepMaker(
@@ -119,22 +146,34 @@ def train(
     if trainer.sharded and main_process:
         print(f"{out}: weights are spread over {accelerator.num_processes} processes")
     resumed = trainer.resume()
+    if main_process:  # not before: what cannot go on from there leaves its recipe alone
+        text = yaml.safe_dump(settings.to_dict(), sort_keys=False)
+        write_file(out / "recipe.yaml", text.encode())
     log = RunLog(out, trainer.step, main_process)
     judge = Judge(settings, start, trainer, log)
     with Watch(settings.name, settings.steps, main_process) as watch:
 
         def each(report: StepReport) -> bool:
             every = settings.run.log
-            if report.step % every == 0 or report.step == settings.steps:
+            if every and (report.step % every == 0 or report.step == settings.steps):
                 log.scalars(report.step, _scalars(report))
                 watch.tell(report.step, _said(report))
             if on_step is not None:
                 on_step(report)
             judge.after(report.step)
             late = minutes is not None and time.perf_counter() - began > 60 * minutes
-            return not _any(late, accelerator)
+            return not _any(late or bool(stop.signal), accelerator)
 
-        finished = trainer.run(steps, each)
+        with stop.deferred():
+            finished = trainer.run(steps, each)
+    if stop.signal and not finished:
+        log.close()
+        name = signal.Signals(stop.signal).name
+        raise Stopped(
+            stop.signal,
+            f"{out}: stopped by {name} with a checkpoint of step {trainer.step}; run the same "
+            "command to go on",
+        )
     if finished:
         trainer.export(out / "final")
         if main_process and judge.examples and not (out / "best").is_dir():
@@ -151,7 +190,10 @@ def make_source(
     """The showings of a run and what the model card should say of them. Latents that a dataset
     lacks are encoded now, each process its share."""
     if settings.data.fresh:
-        plan = Plan(**{"count": settings.examples, **settings.data.fresh})
+        try:
+            plan = Plan(**{"count": settings.examples, **settings.data.fresh})
+        except (TypeError, ValueError) as error:
+            raise SettingsError(f"data.fresh: {error}") from error
         codec_folder = settings.model.vae or settings.model.init
         make = partial(load_codec, codec_folder, start.config, "cpu", torch.float32)
         source = FreshSource(plan, settings.variant, start.recipe, make)

@@ -19,6 +19,7 @@ from ipt_model.loading import pick_device
 from ipt_model.presets import preset_folder
 from ipt_model.recipe import Recipe
 from ipt_model.vae import LatentCodec
+from ipt_training.command import in_words
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.finetune.autoencoder import (
     PictureSource,
@@ -39,6 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--validation", type=Path, help="dataset folder for the final PSNR")
     add_options(parser, VaeSettings())
     given = parser.parse_args(arguments)
+    return in_words("ipt-train-vae", lambda: _train(given))
+
+
+def _train(given: argparse.Namespace) -> int:
     settings = settings_of(given, VaeSettings())
     device = pick_device(given.device)
     config = config_of(given)

@@ -17,6 +17,7 @@ from dataclasses import asdict
 import torch
 
 from ipt_model.loading import pick_device
+from ipt_training.command import in_words, whole
 from ipt_training.finetune.tower import (
     Seeing,
     TowerReport,
@@ -39,15 +40,19 @@ HELD_OUT = 64
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="ipt-train-vit", description=__doc__)
     add_options(parser, TowerSettings())
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="that draw")
+    parser.add_argument("--workers", type=whole, default=os.cpu_count() or 1, help="that draw")
     given = parser.parse_args(arguments)
+    return in_words("ipt-train-vit", lambda: _train(given))
+
+
+def _train(given: argparse.Namespace) -> int:
     settings = settings_of(given, TowerSettings())
-    config = config_of(given)
+    config, device = config_of(given), pick_device(given.device)
     torch.manual_seed(settings.seed)
     seeing = Seeing(config, len(vocabulary(settings.level)))
     size, patch = config.vit.side * config.vit.patch, config.vit.patch
     began = time.perf_counter()
-    views = many_views(settings, size, patch, given.workers)
+    views = many_views(settings, size, patch, max(1, given.workers))
     drawn = time.perf_counter() - began
     print(f"{len(views.pictures)} pictures in {drawn:.0f} s")
     with Watch("tower", settings.steps) as watch:
@@ -56,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
             said = f"loss {report.loss:.3f}  named {100 * report.recall:.0f} %"
             watch.tell(report.step, said)
 
-        train_tower(seeing, views, settings, pick_device(given.device), on_step)
+        train_tower(seeing, views, settings, device, on_step)
     first = seeds_of("validation").start
     held = judged(seeing, draw_views(first, first + HELD_OUT, settings.level, size, patch))
     save_tower(given.out, seeing)

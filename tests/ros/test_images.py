@@ -219,7 +219,7 @@ def test_damage_to_a_picture_is_refused_or_of_the_size_that_was_measured(data):
 
 @given(st.binary(max_size=200))
 def test_garbage_is_no_compressed_picture(data):
-    with pytest.raises(ImageError, match="is (no|a) (JPEG|PNG)") as error:
+    with pytest.raises(ImageError, match=r"is (no|a) (JPEG|PNG)") as error:
         compressed_to_rgb(SimpleNamespace(data=data, format="jpeg"))
     assert error.value.code == ErrorCode.BAD_IMAGE
 

@@ -25,6 +25,8 @@ from ipt_model.recipe import Recipe
 from ipt_model.vae import LatentCodec
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import decode_image
+from ipt_training.finetune.divergence import DivergenceError, check_tensors, finite, listed
+from ipt_training.finetune.settings import check_part
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class VaeSettings:
     noise: float = 0.1
     seed: int = 0
     precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        check_part(self, {"steps": 1, "batch": 1, "crop": 8, "warmup": 0, "seed": 0})
+        if self.precision not in ("float32", "bfloat16"):
+            raise ValueError(f"precision: expected float32 or bfloat16, got {self.precision!r}")
 
 
 @dataclass(frozen=True)
@@ -66,16 +73,23 @@ class PictureSource:
         self.dataset, self.recipe = dataset, recipe
         self.chance = np.random.default_rng([seed, 0xAE])
         self.pictures: list[np.ndarray] = []
+        self.rows: list[int] = []
+        #: Rows of the newest batch.
+        self.shown: list[int] = []
         order = self.chance.permutation(len(dataset))[:kept_rows]
         for row in np.sort(order).tolist():
             for data in dataset[row].images:
                 self.pictures.append(recipe.image_sizes.vae_picture(decode_image(data)))
+                self.rows.append(row)
 
     def batch(self, count: int, crop: int) -> Tensor:
         """Cut-outs at random places, half of them mirrored."""
         out = np.empty((count, crop, crop, 3), np.uint8)
+        self.shown = []
         for k in range(count):
-            picture = self.pictures[int(self.chance.integers(len(self.pictures)))]
+            chosen = int(self.chance.integers(len(self.pictures)))
+            picture = self.pictures[chosen]
+            self.shown.append(self.rows[chosen])
             if min(picture.shape[:2]) < crop:
                 raise ValueError(
                     f"crop: pictures have {picture.shape[0]} x {picture.shape[1]} pixels, "
@@ -147,8 +161,15 @@ def train_autoencoder(
             y = vae.decode(z + off).sample.float()
         l1, edges = reconstruction_losses(x, y)
         square = z.square().mean()
-        (l1 + settings.gradient * edges + settings.square * square).backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        loss = l1 + settings.gradient * edges + settings.square * square
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        if not finite(loss, norm):
+            rows = listed([f"row {row}" for row in dict.fromkeys(pictures.shown)])
+            raise DivergenceError(
+                f"step {step + 1}: loss {float(loss):g} and gradient norm {float(norm):g} are not "
+                f"finite, in a batch of {rows}; nothing was written. Lower --rate"
+            )
         optimiser.step()
         optimiser.zero_grad()
         with torch.no_grad():
@@ -196,6 +217,11 @@ def save_autoencoder(
 ) -> BagelConfig:
     """Write the folder that `model.vae` of a training recipe names: configuration and
     `ae.safetensors`, nothing of the model. Returns the configuration with shift and scale."""
+    check_tensors(codec.state_dict(), folder)
+    if not (finite(mean, deviation) and deviation > 0):
+        raise DivergenceError(
+            f"{folder}: not written, latents have mean {mean:g} and deviation {deviation:g}"
+        )
     config = copy.deepcopy(config)
     config.vae_config.update(shift_factor=mean, scale_factor=1 / deviation)
     codec.shape = config.vae

@@ -7,9 +7,12 @@ it.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
-from collections.abc import Mapping
+import os
+import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +35,7 @@ from ipt_model.presets import preset_folder
 from ipt_model.recipe import FILE_NAME, InputEncodings, Recipe
 from ipt_model.tokenizer import Tokenizer
 from ipt_model.vae import LatentCodec
+from ipt_training.finetune.divergence import check_tensors
 from ipt_training.finetune.settings import ModelSettings, Settings, SettingsError
 from ipt_training.finetune.tower import load_tower
 
@@ -70,7 +74,8 @@ def build(settings: Settings, device: torch.device | str = "cpu", weights: bool 
             )
         with torch.random.fork_rng(devices=[]), torch.device("meta" if not weights else "cpu"):
             torch.manual_seed(settings.seed)
-            model = BagelModel(config)
+            with _architecture():
+                model = BagelModel(config)
         if wanted.vit and weights:
             load_tower(Path(wanted.vit), model)
     else:
@@ -101,6 +106,22 @@ def build(settings: Settings, device: torch.device | str = "cpu", weights: bool 
 def preset_config(wanted: ModelSettings, folder: Path) -> BagelConfig:
     """A preset's configuration with the recipe's entries in place of its own."""
     config = BagelConfig.from_folder(folder)
+    with _architecture():
+        return _changed_config(config, wanted)
+
+
+@contextlib.contextmanager
+def _architecture() -> Iterator[None]:
+    """Numbers that fit no architecture end up in all kinds of errors, deep in the layers."""
+    try:
+        yield
+    except Exception as error:
+        raise SettingsError(
+            f"model: no architecture can be built from it: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _changed_config(config: BagelConfig, wanted: ModelSettings) -> BagelConfig:
     parts = {name: getattr(config, name) for name in ("llm_config", "vit_config", "vae_config")}
     changed = {name: {**part, **getattr(wanted, name)} for name, part in parts.items()}
     others = {
@@ -123,7 +144,10 @@ def trained_recipe(settings: Settings, folder: Path, config: BagelConfig) -> Rec
     if not (folder / FILE_NAME).is_file():
         recipe = dataclasses.replace(recipe, image_sizes=sizes_of_tables(config))
     if settings.model.recipe:
-        recipe = Recipe.from_dict(_merged(recipe.to_dict(), settings.model.recipe))
+        try:
+            recipe = Recipe.from_dict(_merged(recipe.to_dict(), settings.model.recipe))
+        except (AttributeError, TypeError, ValueError) as error:
+            raise SettingsError(f"model.recipe: {error}") from error
     inputs = recipe.inputs
     if settings.variant in ("label", "text_cot"):
         inputs = InputEncodings(answer=("vit",), imagine=("vit",), given=("vit",))
@@ -201,13 +225,20 @@ def export(
     dtype: torch.dtype | None = None,
 ) -> None:
     """Write a folder that `Imaginer.from_pretrained` loads: these weights of the model, VAE,
-    tokenizer and `ipt.json` with `facts` on the training and on that of what it began from."""
+    tokenizer and `ipt.json` with `facts` on the training and on that of what it began from. It
+    replaces the folder as a whole."""
     with torch.device("meta"):
         plain = BagelModel(start.config)
     plain.load_state_dict({k: v.detach().to(dtype=dtype) for k, v in weights.items()}, assign=True)
     codec = start.codec if dtype is None else copy.deepcopy(start.codec).to(dtype)
-    save_folder(folder, plain, codec, position_tables=False)
-    start.tokenizer.save(folder)
+    check_tensors(plain.state_dict(), folder)
     before = start.recipe.training
     training = {**facts, "began_from": dict(before)} if before else dict(facts)
-    dataclasses.replace(start.recipe, training=training).save(folder)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    save_folder(temporary, plain, codec, position_tables=False)
+    start.tokenizer.save(temporary)
+    dataclasses.replace(start.recipe, training=training).save(temporary)
+    # what has the name is whole, also after a kill
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(temporary, folder)

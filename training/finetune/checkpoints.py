@@ -24,13 +24,14 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
+from ipt_training.finetune.divergence import check_tensors
 from ipt_training.finetune.optimise import RunningAverage
 
 STATE = "state.json"
 _FULL = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
 
 
-class ResumeError(RuntimeError):
+class ResumeError(ValueError):
     """A checkpoint that does not belong to this run, or is damaged; the message says which and
     what to do."""
 
@@ -39,6 +40,40 @@ def checkpoint_folders(out: Path) -> list[Path]:
     """Complete checkpoints of a run, oldest first."""
     found = (out / "checkpoints").glob("step-*")
     return sorted(p for p in found if (p / STATE).is_file())
+
+
+def check_resumable(out: Path, digest: str) -> None:
+    """Refuse settings that the newest checkpoint was not made with, before anything is loaded or
+    written."""
+    for folder in checkpoint_folders(out)[-1:]:
+        try:
+            state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise _unreadable(folder, error) from error
+        _check_digest(folder, state, digest)
+
+
+def _check_digest(folder: Path, state: dict[str, Any], digest: str) -> None:
+    if (found := state.get("settings")) != digest:
+        raise ResumeError(
+            f"{folder}: made with other settings ({found}, now {digest}); "
+            "choose another --out, or delete the folder to start anew"
+        )
+
+
+def _unreadable(folder: Path, error: Exception) -> ResumeError:
+    return ResumeError(
+        f"{folder}: cannot be read ({error}); delete it to go on from the one before"
+    )
+
+
+def clear_leftovers(out: Path) -> None:
+    """Delete what a killed run of this folder had begun to write."""
+    for left in (*out.glob("checkpoints/.step-*.tmp"), *out.glob(".*.tmp")):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def save_checkpoint(
@@ -63,14 +98,13 @@ def save_checkpoint(
     folder = out / "checkpoints" / f"step-{state['step']:08d}"
     if not main:
         return folder
+    parts = {"model": weights, "average": averaged, "optimiser": _flat(moments["state"])}
+    for tensors in parts.values():
+        check_tensors(tensors, folder)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    for stem, tensors in (
-        ("model", weights),
-        ("average", averaged),
-        ("optimiser", _flat(moments["state"])),
-    ):
+    for stem, tensors in parts.items():
         save_file(
             {k: v.contiguous().clone() for k, v in tensors.items()},
             temporary / f"{stem}.safetensors",
@@ -101,14 +135,8 @@ def load_checkpoint(
             for stem in ("model", "average", "optimiser")
         }
     except Exception as error:
-        raise ResumeError(
-            f"{folder}: cannot be read ({error}); delete it to go on from the one before"
-        ) from error
-    if state["settings"] != digest:
-        raise ResumeError(
-            f"{folder}: made with other settings ({state['settings']}, now {digest}); "
-            "choose another --out, or delete the folder to start anew"
-        )
+        raise _unreadable(folder, error) from error
+    _check_digest(folder, state, digest)
     options = StateDictOptions(full_state_dict=True, strict=False)
     for stem in ("average", "model"):
         set_model_state_dict(module, parts[stem], options=options)

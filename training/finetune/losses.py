@@ -32,7 +32,7 @@ class TrainingBatch:
     both 0 for fillers.
 
     aux_slots: per sequence, the slot of its last prompt token among the reading tokens.
-    aux_targets: [sequences, numbers], NaN where unknown.
+    aux_targets: [sequences, numbers], NaN where unknown. showings: the numbers of what is in it.
     """
 
     packed: PackedBatch
@@ -40,13 +40,15 @@ class TrainingBatch:
     mse_weights: Tensor | None
     aux_slots: Tensor
     aux_targets: Tensor
+    showings: tuple[int, ...] = ()
 
     def to(self, device: torch.device | str) -> TrainingBatch:
         """The same batch on another device."""
         changes: dict[str, Any] = {}
         for f in fields(self):
             value = getattr(self, f.name)
-            changes[f.name] = None if value is None else value.to(device, non_blocking=True)
+            if isinstance(value, Tensor | PackedBatch):
+                changes[f.name] = value.to(device, non_blocking=True)
         return replace(self, **changes)
 
     def counts(self) -> Tensor:
@@ -84,6 +86,7 @@ def make_batch(
         mse,
         within + und * torch.arange(len(sequences)),
         torch.from_numpy(targets),
+        tuple(dict.fromkeys(s.showing for s in sequences if s.showing is not None)),
     )
 
 

@@ -45,7 +45,8 @@ class TrainingSequence:
     """Segments with their size in tokens of either expert.
 
     read_until: tokens of the prompt; the last of them is what the auxiliary head reads. targets:
-    what it should say, NaN where unknown.
+    what it should say, NaN where unknown. showing: the number of what it was made from, None for
+    exercises and fillers.
     """
 
     segments: tuple[Segment, ...]
@@ -53,6 +54,7 @@ class TrainingSequence:
     gen: int
     read_until: int
     targets: np.ndarray
+    showing: int | None = None
 
 
 def pictures_of(sample: Sample) -> tuple[np.ndarray, ...]:
@@ -88,7 +90,12 @@ class SequenceMaker:
             if k == len(prompt) - 1:
                 read_until = und + gen
         return TrainingSequence(
-            (*prompt, *target), und, gen, read_until, auxiliary_targets(showing.sample.example)
+            (*prompt, *target),
+            und,
+            gen,
+            read_until,
+            auxiliary_targets(showing.sample.example),
+            showing.number,
         )
 
     def letter_exercise(self, number: int, words: Sequence[str]) -> TrainingSequence:
@@ -117,7 +124,7 @@ class SequenceMaker:
             return None
         segments = (self._vit(seen.picture), TextSegment(self.tokenizer.encode(seen.text)))
         und = sum(self._size(s)[0] for s in segments)
-        return TrainingSequence(segments, und, 0, und, seen.targets)
+        return TrainingSequence(segments, und, 0, und, seen.targets, showing.number)
 
     def filler(self) -> TrainingSequence:
         """The smallest sequence that touches every weight; its losses are not to be counted.

@@ -7,13 +7,16 @@ torch.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -189,7 +192,9 @@ class Settings:
     def __post_init__(self) -> None:
         checks = (
             ("variant", self.variant in VARIANTS, f"one of {', '.join(VARIANTS)}"),
+            ("name", bool(self.name.strip()), "some text"),
             ("examples", self.examples >= 1, "at least 1"),
+            ("seed", self.seed >= 0, "0 or more"),
             ("batch.examples", self.batch.examples >= 1, "at least 1"),
             ("batch.tokens", self.batch.tokens >= 64, "at least 64"),
             (
@@ -211,9 +216,30 @@ class Settings:
                 "adamw where weights are sharded",
             ),
             ("optimiser.rate", self.optimiser.rate > 0, "a positive number"),
+            ("optimiser.clip", self.optimiser.clip > 0, "a positive number"),
+            ("optimiser.betas", all(0 <= b < 1 for b in self.optimiser.betas), "0 up to below 1"),
+            ("optimiser.final", 0 <= self.optimiser.final <= 1, "0 to 1"),
             ("optimiser.decay", 0 <= self.optimiser.decay <= 1, "0 to 1"),
             ("optimiser.average", 0 <= self.optimiser.average < 1, "0 up to below 1"),
             ("run.keep", self.run.keep >= 1, "at least 1"),
+            ("run.validation_examples", self.run.validation_examples >= 1, "at least 1"),
+            *(
+                (name, attrgetter(name)(self) >= 0, "0 or more")
+                for name in (
+                    "run.save",
+                    "run.log",
+                    "run.validate",
+                    "data.workers",
+                    "loss.ce",
+                    "loss.mse",
+                    "loss.auxiliary",
+                    "loss.letter_exercises",
+                    "optimiser.eps",
+                    "optimiser.weight_decay",
+                    "optimiser.warmup",
+                    "lora.rank",
+                )
+            ),
             *(
                 (f"dropout.{name}", 0 <= getattr(self.dropout, name) < 1, "0 up to below 1")
                 for name in ("text", "vae", "vit")
@@ -221,9 +247,7 @@ class Settings:
         )
         for name, holds, expected in checks:
             if not holds:
-                given = self
-                for part in name.split("."):
-                    given = getattr(given, part)
+                given = attrgetter(name)(self)
                 raise SettingsError(f"{name}: expected {expected}, got {given!r}")
         if self.lora.rank and self.run.shard:
             raise SettingsError("run.shard: adapters are small, train them without sharding")
@@ -260,7 +284,7 @@ class Settings:
         """Read a recipe; overrides are `section.name=value`, the value in YAML."""
         try:
             data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise SettingsError(f"{path}: cannot be read as YAML: {error}") from error
         if not isinstance(data, dict):
             raise SettingsError(f"{path}: expected a mapping, found {type(data).__name__}")
@@ -279,6 +303,19 @@ class Settings:
         return settings
 
 
+def check_part(settings: Any, least: Mapping[str, int]) -> None:
+    """Refuse settings of a part's training: numbers that are not finite, below their least, or
+    below 0; a rate must be positive."""
+    for name, value in vars(settings).items():
+        if isinstance(value, str):
+            continue
+        low = least.get(name, 0)
+        if name == "rate" and not 0 < value < math.inf:
+            raise SettingsError(f"{name}: expected a positive number, got {value}")
+        if not low <= value < math.inf:
+            raise SettingsError(f"{name}: expected at least {low}, got {value}")
+
+
 def _override(data: dict[str, Any], override: str) -> None:
     name, equals, value = override.partition("=")
     if not equals:
@@ -289,7 +326,10 @@ def _override(data: dict[str, Any], override: str) -> None:
         if not isinstance(inner, dict):
             raise SettingsError(f"override {override!r}: {section} is no section")
         data = inner
-    data[last] = yaml.safe_load(value)
+    try:
+        data[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"override {override!r}: the value is no YAML: {error}") from error
 
 
 def _build(kind: type, data: Any, where: str) -> Any:
@@ -298,7 +338,7 @@ def _build(kind: type, data: Any, where: str) -> Any:
         raise SettingsError(f"{where or 'recipe'}: expected a mapping, got {data!r}")
     hints = typing.get_type_hints(kind)
     known = {f.name: f for f in dataclasses.fields(kind)}
-    if unknown := sorted(set(data) - set(known)):
+    if unknown := sorted(map(str, set(data) - set(known))):
         raise SettingsError(f"{where or 'recipe'}: unknown {unknown}, known are {sorted(known)}")
     required = [
         n
@@ -327,12 +367,12 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return tuple(_convert(arguments[0], v, where) for v in value)
     plain = origin if isinstance(origin, type) else kind
     if plain is float and isinstance(value, str):  # YAML 1.1 takes 1e-5 for a word
-        try:
-            return float(value)
-        except ValueError:
-            pass
+        with contextlib.suppress(ValueError):
+            value = float(value)
     if plain is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        value = float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise SettingsError(f"{where}: expected a finite number, got {value!r}")
     fits = isinstance(value, plain) and (plain is bool or not isinstance(value, bool))
     if isinstance(kind, types.UnionType) or not fits:
         raise SettingsError(

@@ -32,6 +32,10 @@ class Source(Protocol):
 
     def show(self, number: int) -> Showing: ...
 
+    def name(self, number: int) -> str:
+        """What a person finds this showing by."""
+        ...
+
 
 class RowSource:
     """Rows in a new shuffled order each epoch. Under `mixed` a row draws in one epoch and only
@@ -77,12 +81,19 @@ class RowSource:
         self.__dict__.update(state)
         self.dataset = Dataset(state["dataset"], ignore_unknown=True)
 
-    def show(self, number: int) -> Showing:
+    def name(self, number: int) -> str:
+        return f"row {self._place(number)[0]}"
+
+    def _place(self, number: int) -> tuple[int, int]:
+        """Row and epoch of a showing."""
         epoch, place = divmod(number, self.rows_per_epoch)
         if epoch != self._epoch:
             order = np.fromiter(self.dataset.shuffled(self.seed + epoch), np.int64)
             self._order, self._epoch = order[self.kept[order]], epoch
-        row = int(self._order[place])
+        return int(self._order[place]), epoch
+
+    def show(self, number: int) -> Showing:
+        row, epoch = self._place(number)
         wrong = None
         partner = row
         if self._partners is not None:
@@ -124,6 +135,9 @@ class FreshSource:
         self.plan, self.variant, self.recipe, self.codec = plan, variant, recipe, codec
         self._slots: Slots | None = None
         self._encoder: LatentCodec | None = None
+
+    def name(self, number: int) -> str:
+        return f"fresh example {number % self.plan.count}"
 
     def show(self, number: int) -> Showing:
         example = self._example(number)

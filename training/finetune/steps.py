@@ -7,7 +7,8 @@ may prepare steps in any process and in any order, and a resumed run asks for th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import signal
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from ipt_training.finetune.losses import TrainingBatch, make_batch, micro_batche
 from ipt_training.finetune.sequences import SequenceMaker
 from ipt_training.finetune.settings import Settings
 from ipt_training.finetune.sources import Source
+from ipt_training.processes import signals_held
 
 #: Room below the seeds of training for those of validation and exercises.
 EXERCISE_NUMBERS = 1 << 40
@@ -68,24 +70,24 @@ class StepMaker(Dataset[list[TrainingBatch]]):
         return make_batch([self.maker.filler()], self.config, fillers=1)
 
 
-def loader(
-    steps: StepMaker, first: int, workers: int, on_start: Callable[[int], None] | None = None
-) -> Iterator[list[TrainingBatch]]:
+def loader(steps: StepMaker, first: int, workers: int) -> Iterator[list[TrainingBatch]]:
     """Steps from `first` on, prepared by `workers` processes (0: by this one, when asked for)."""
     more: dict[str, Any] = {}
     if workers:
         # spawned: a forked open3d or tokenizer pool hangs
         more = {"multiprocessing_context": "spawn", "prefetch_factor": 2}
-    return iter(
-        DataLoader(
-            steps,
-            batch_size=None,
-            sampler=range(first, len(steps)),
-            num_workers=workers,
-            worker_init_fn=on_start or _one_thread,
-            **more,
-        )
+    batches = DataLoader(
+        steps,
+        batch_size=None,
+        sampler=range(first, len(steps)),
+        num_workers=workers,
+        worker_init_fn=_one_thread,
+        **more,
     )
+    # a terminal or a service manager tells every process to stop; this one ends the others, after
+    # the step under way and its checkpoint
+    with signals_held(signal.SIGINT, signal.SIGTERM):
+        return iter(batches)
 
 
 def _one_thread(_: int) -> None:

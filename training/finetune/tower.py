@@ -12,9 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +24,16 @@ from torch import Tensor, nn
 from ipt_model.config import BagelConfig
 from ipt_model.model import BagelModel
 from ipt_model.vision import picture_tokens
+from ipt_training.finetune.divergence import DivergenceError, check_tensors, finite, listed
 from ipt_training.finetune.optimise import make_optimiser
-from ipt_training.finetune.settings import OptimiserSettings
+from ipt_training.finetune.settings import OptimiserSettings, check_part
+from ipt_training.processes import WorkerPool
 from ipt_training.scenes.camera import Camera, camera_pose
 from ipt_training.scenes.colours import HOUSE_COLOURS, ROOM_COLOURS
 from ipt_training.scenes.embree import Renderer
 from ipt_training.scenes.furniture import categories
 from ipt_training.scenes.generator import make_scene
-from ipt_training.scenes.scene import FLOOR, WALL, Scene
+from ipt_training.scenes.scene import FLOOR, LEVELS, WALL, Scene
 from ipt_training.scenes.splits import seeds_of
 from ipt_training.tasks.geometry import ObjectTable, free_points
 
@@ -59,6 +59,11 @@ class TowerSettings:
     weight_decay: float = 0.02
     level: str = "room"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_part(self, {"pictures": 1, "steps": 1, "batch": 1, "warmup": 1, "seed": 0})
+        if self.level not in LEVELS:
+            raise ValueError(f"level: expected one of {', '.join(LEVELS)}, got {self.level!r}")
 
 
 @dataclass(frozen=True)
@@ -101,8 +106,7 @@ def many_views(settings: TowerSettings, size: int, patch: int, workers: int) -> 
     # the far end of the training seeds: datasets begin at the other
     stop = seeds_of("train").stop - settings.seed * scenes
     starts = range(stop - scenes, stop, SCENES_AT_ONCE)
-    # spawned: a forked open3d hangs
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+    with WorkerPool(workers) as pool:
         parts = [
             pool.submit(draw_views, a, min(a + SCENES_AT_ONCE, stop), settings.level, size, patch)
             for a in starts
@@ -212,7 +216,13 @@ def train_tower(
         rows = chance.integers(len(views.pictures), size=settings.batch)
         loss, recall, precision = _look(seeing, views, rows, device)
         loss.backward()
-        nn.utils.clip_grad_norm_(seeing.parameters(), 1.0)
+        norm = nn.utils.clip_grad_norm_(seeing.parameters(), 1.0)
+        if not finite(loss, norm):
+            names = listed([f"picture {row}" for row in dict.fromkeys(rows.tolist())])
+            raise DivergenceError(
+                f"step {step + 1}: loss {float(loss):g} and gradient norm {float(norm):g} are not "
+                f"finite, in a batch of {names}; nothing was written. Lower --rate"
+            )
         optimiser.step()
         optimiser.zero_grad()
         if on_step is not None:
@@ -244,8 +254,9 @@ def _look(
 # -- files
 def save_tower(folder: Path, seeing: Seeing) -> None:
     """Write `vit.safetensors`, float32."""
-    folder.mkdir(parents=True, exist_ok=True)
     kept = {n: v.detach().float().contiguous().cpu() for n, v in seeing.kept().items()}
+    check_tensors(kept, folder)
+    folder.mkdir(parents=True, exist_ok=True)
     save_file(kept, folder / TOWER_FILE)
 
 

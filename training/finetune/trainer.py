@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,14 +18,17 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
 from ipt_training.finetune.building import Start, export, merged_weights
 from ipt_training.finetune.checkpoints import (
     checkpoint_folders,
+    clear_leftovers,
     load_checkpoint,
     save_checkpoint,
 )
+from ipt_training.finetune.divergence import DivergenceError, finite, listed
 from ipt_training.finetune.losses import PARTS, LossModule, TrainingBatch
 from ipt_training.finetune.optimise import RunningAverage, make_optimiser, rate_factor
 from ipt_training.finetune.settings import Settings
@@ -75,11 +79,14 @@ class Trainer:
         self.average = RunningAverage(module, settings.optimiser.average)
         self.step = 0
         self.filler: TrainingBatch | None = None
+        self._name: Callable[[int], str] = "showing {}".format
         self.facts: dict[str, Any] = {}
 
     # -- where it stands
     def resume(self) -> bool:
         """Go on from the newest checkpoint; False when there is none."""
+        if self.accelerator.is_main_process:
+            clear_leftovers(self.out)
         folders = checkpoint_folders(self.out)
         if not folders:
             return False
@@ -116,11 +123,12 @@ class Trainer:
 
     # -- the loop
     def run(self, steps: StepMaker, on_step: OnStep | None = None) -> bool:
-        """Train to the end; False when `on_step` stopped it earlier."""
+        """Train to the end; False when `on_step` stopped it earlier. DivergenceError before the
+        first update that is no number."""
         settings, last = self.settings, self.settings.steps
         if self.step >= last:
             return True
-        self.filler = steps.filler()
+        self.filler, self._name = steps.filler(), steps.source.name
         batches = loader(steps, self.step, settings.data.workers)
         began = time.perf_counter()
         while self.step < last:
@@ -151,16 +159,22 @@ class Trainer:
         # gradients are averaged over processes, the losses here are shares of one sum
         scale = (weights.to(counts.device) / counts.clamp(min=1)) * accelerator.num_processes
         sums = torch.zeros_like(counts)
+        losses = []
         for k, batch in enumerate(batches):
             with self._last(k == len(batches) - 1), quick_products(accelerator.device):
                 parts = self.wrapped(batch.to(accelerator.device))
                 accelerator.backward((parts * scale.to(parts.dtype)).sum())
-            sums += parts.detach().to(sums)
+            losses.append(parts.detach())
+            sums += losses[-1].to(sums)
         norm = accelerator.clip_grad_norm_(self.wrapped.parameters(), settings.optimiser.clip)
+        norm = _number(norm)
+        sums = accelerator.reduce(sums, "sum")
+        # both are the same in all processes, so all of them stop here or none
+        if not finite(sums, norm):
+            raise self._divergence(batches, losses, norm)
         self.optimiser.step()
         self.optimiser.zero_grad()
         self.average.update(self.step)
-        sums = accelerator.reduce(sums, "sum")
         self.step += 1
         means = torch.where(counts > 0, sums / counts.clamp(min=1), torch.nan).tolist()
         return StepReport(
@@ -168,9 +182,39 @@ class Trainer:
             examples=self.step * settings.batch.examples,
             losses=dict(zip(PARTS, means, strict=True)),
             rate=settings.optimiser.rate * factor,
-            norm=_number(norm),
+            norm=norm,
             tokens=sum(b.packed.tokens for b in batches),
             seconds=time.perf_counter() - began,
+        )
+
+    def _divergence(
+        self, batches: list[TrainingBatch], losses: list[torch.Tensor], norm: float
+    ) -> DivergenceError:
+        """What was found where, over all processes; all of them must call it."""
+        wrong = [b for b, loss in zip(batches, losses, strict=True) if not finite(loss)]
+        found: list[tuple[bool, list[str], list[str]]] = gather_object(
+            [
+                (
+                    bool(wrong),
+                    [self._name(n) for b in (wrong or batches) for n in b.showings],
+                    [
+                        part
+                        for k, part in enumerate(PARTS)
+                        if any(not math.isfinite(float(loss[k])) for loss in losses)
+                    ],
+                )
+            ]
+        )
+        blamed = [f for f in found if f[0]] or found
+        names = listed(list(dict.fromkeys(name for _, some, _ in blamed for name in some)))
+        parts = sorted({part for _, _, some in found for part in some})
+        what = f"the losses {', '.join(parts)} are" if parts else "the gradient is"
+        kept = checkpoint_folders(self.out)
+        stays = f"{kept[-1]} stays the newest checkpoint" if kept else "there is no checkpoint yet"
+        return DivergenceError(
+            f"step {self.step + 1}: {what} not finite (norm {norm:g}), in a batch of "
+            f"{names or 'exercises'}; nothing was updated, {stays}. Lower optimiser.rate in a new "
+            "--out, or look at these examples"
         )
 
     def _as_many(self, batches: list[TrainingBatch]) -> list[TrainingBatch]:
@@ -251,7 +295,7 @@ def _countable(accelerator: Accelerator) -> dict[str, Any]:
 def _number(value: Any) -> float:
     """A norm as a number, also where every process holds a part of it."""
     full = getattr(value, "full_tensor", None)
-    return float("nan") if value is None else float(full() if full is not None else value)
+    return float(full() if full is not None else value)
 
 
 def make_accelerator(settings: Settings) -> Accelerator:
