@@ -15,9 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ipt_training.datasets.parquet import CorruptShardError, StorageError
-from ipt_training.datasets.schema import IMAGE_FORMATS, SchemaError
-from ipt_training.scenes.scene import SceneError
+from ipt_training.datasets.schema import IMAGE_FORMATS
 from ipt_training.tasks import TASKS
 
 
@@ -80,16 +78,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(args, console)
     except (
         ClusterError,
-        CorruptShardError,
-        FileNotFoundError,
         GenerationError,
-        SceneError,
-        SchemaError,
-        StorageError,
+        OSError,
         ValueError,
         WorkerError,
     ) as error:
-        errors.print(f"[bold red]ipt-dataset:[/] {error}", highlight=False, soft_wrap=True)
+        errors.print("[bold red]ipt-dataset:[/]", end=" ")
+        said = " ".join(str(error).split())
+        errors.print(said, highlight=False, markup=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         errors.print("Stopped. Finished shards are kept; the same command goes on from here.")

@@ -9,15 +9,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
-import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +33,8 @@ from ipt_training.datasets.parquet import (
 from ipt_training.datasets.plan import Plan, PlanError, Slots
 from ipt_training.datasets.supervision import row_from_example
 from ipt_training.example import Example
+from ipt_training.folder_lock import only_writer
+from ipt_training.processes import WorkerPool
 from ipt_training.scenes.embree import Renderer
 from ipt_training.scenes.generator import make_scene
 from ipt_training.scenes.scene import SceneError
@@ -253,11 +253,22 @@ def write_dataset(
     """Make whatever is missing of a dataset; `dataset.json` beside the data says what there is.
 
     on_rows: told how many more rows are finished, from this process. workers: processes; 1 works
-    in this one.
+    in this one. Only one command at a time may write into a folder (FolderError).
     """
-    out.mkdir(parents=True, exist_ok=True)
-    for left in out.glob(".*.tmp"):
-        left.unlink()
+    with only_writer(out) as held:
+        if held:  # else they may be what another command is writing just now
+            for left in out.glob(".*.tmp"):
+                left.unlink(missing_ok=True)
+        return _write(plan, out, workers, on_rows, ray_address)
+
+
+def _write(
+    plan: Plan,
+    out: Path,
+    workers: int,
+    on_rows: Callable[[int], None] | None,
+    ray_address: str | None,
+) -> Summary:
     done, damaged = finished_shards(plan, out)
     for path in damaged:
         path.unlink()
@@ -268,18 +279,20 @@ def write_dataset(
     if ray_address is not None:
         from ipt_training.datasets.ray_cluster import build_on_ray
 
-        for data, result in build_on_ray(plan, todo, ray_address):
-            write_file(out / result.name, data)
-            done[result.shard] = result
-            tell(result.rows)
+        with contextlib.closing(build_on_ray(plan, todo, ray_address)) as made:
+            for data, result in made:
+                write_file(out / result.name, data)
+                done[result.shard] = result
+                tell(result.rows)
     elif workers <= 1 or len(todo) <= 1:
         for shard in todo:
             data, result = build_shard(plan, shard, lambda: tell(1))
             write_file(out / result.name, data)
             done[shard] = result
     else:
-        for result in _with_processes(plan, out, todo, workers, tell):
-            done[result.shard] = result
+        with contextlib.closing(_with_processes(plan, out, todo, workers, tell)) as results:
+            for result in results:
+                done[result.shard] = result
     return _finish(plan, out, done)
 
 
@@ -324,15 +337,6 @@ def _enter_worker(counter: object) -> None:
     import cv2
 
     cv2.setNumThreads(0)
-    # a command that was killed could not tell its workers
-    parent = os.getppid()
-    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
-
-
-def _leave_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)
 
 
 def _work(plan: Plan, out: str, shard: int) -> ShardResult:
@@ -347,14 +351,11 @@ def _work(plan: Plan, out: str, shard: int) -> ShardResult:
 
 def _with_processes(
     plan: Plan, out: Path, todo: list[int], workers: int, tell: Callable[[int], None]
-) -> Iterator[ShardResult]:
-    """Spawned processes, for a forked open3d hangs. Stops at the first error; finished shards
-    stay.
-    """
-    context = multiprocessing.get_context("spawn")
-    counter = context.Value("q", 0)
+) -> Generator[ShardResult, None, None]:
+    """Stops at the first error and when it is closed; finished shards stay."""
+    counter = get_context("spawn").Value("q", 0)
     told = 0
-    with ProcessPoolExecutor(min(workers, len(todo)), context, _enter_worker, (counter,)) as pool:
+    with WorkerPool(min(workers, len(todo)), _enter_worker, counter) as pool:
         waiting: set[Future[ShardResult]] = {
             pool.submit(_work, plan, str(out), shard) for shard in todo
         }
@@ -371,6 +372,3 @@ def _with_processes(
                 "a worker was killed; was there too little memory? Finished shards are kept: the "
                 "same command goes on from here, with fewer --workers if need be"
             ) from error
-        finally:
-            with contextlib.suppress(Exception):
-                pool.shutdown(wait=False, cancel_futures=True)

@@ -65,7 +65,7 @@ class Plan:
         known = [t.value for t in TASKS]
         if not names or len(set(names)) != len(names) or not set(names) <= set(known):
             raise PlanError(f"tasks: expected some of {', '.join(known)}, each once, got {names}")
-        if any(not share > 0 for _, share in self.tasks):
+        if any(not 0 < share < math.inf for _, share in self.tasks):
             raise PlanError(f"tasks: every share must be positive, got {dict(self.tasks)}")
         if not 0 <= self.shards <= self.count:
             raise PlanError(f"shards: expected 0 (choose) to {self.count}, got {self.shards}")

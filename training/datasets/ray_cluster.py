@@ -7,7 +7,7 @@ the package must be installed on the workers too.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 from ipt_training.datasets.generate import ShardResult, WorkerError, build_shard
 from ipt_training.datasets.plan import Plan
@@ -19,7 +19,7 @@ class ClusterError(RuntimeError):
 
 def build_on_ray(
     plan: Plan, shards: Sequence[int], address: str
-) -> Iterator[tuple[bytes, ShardResult]]:
+) -> Generator[tuple[bytes, ShardResult], None, None]:
     """address: of the cluster's head (`ray://host:10001`, `host:6379`), or 'local' for one on this
     machine.
     """

@@ -4,7 +4,9 @@ refusal.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -32,6 +34,7 @@ from ipt_training.datasets.parquet import (
     write_file,
 )
 from ipt_training.datasets.plan import Plan, PlanError
+from ipt_training.folder_lock import only_writer
 from ipt_training.scenes.scene import SceneError
 from ipt_training.tasks import TASKS, task_module
 from ipt_training.tasks.sampling import Context, Rejections, Wanted
@@ -200,6 +203,67 @@ def test_a_killed_command_leaves_only_whole_shards(tmp_path: Path) -> None:
     assert len(Dataset(tmp_path)) == 30
 
 
+#: Its shards take minutes, so whoever waits for one is noticed.
+LONG = Plan(4000, 32, (("counting", 1.0),), shards=2)
+
+
+def test_an_interrupted_command_does_not_wait_for_its_workers(tmp_path: Path) -> None:
+    def interrupt(rows: int) -> None:
+        if rows:
+            raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        write_dataset(LONG, tmp_path, workers=2, on_rows=interrupt)
+    assert time.monotonic() - began < 60
+    assert multiprocessing.active_children() == []
+    assert not list(tmp_path.glob("*.parquet"))
+
+
+def test_ctrl_c_ends_a_command_and_all_its_workers_in_words(tmp_path: Path) -> None:
+    """A terminal sends it to every process, also to workers that are just starting."""
+    command = [sys.executable, "-m", "ipt_training.datasets", "--tasks", "counting"]
+    command += ["--count", "4000", "--shards", "2", "--size", "32", "--workers", "2"]
+    run = subprocess.Popen(
+        [*command, "--out", str(tmp_path)],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    until = time.monotonic() + 120
+    while not _workers_of(run.pid) and time.monotonic() < until:
+        time.sleep(0.02)
+    workers = _workers_of(run.pid)
+    os.killpg(run.pid, signal.SIGINT)
+    output = run.communicate(timeout=60)[0]
+    assert run.returncode == 130 and workers, output
+    assert "Traceback" not in output and "the same command goes on from here" in output
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+
+
+def test_a_second_writer_is_refused_and_harms_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    half = tmp_path / ".train-00000-of-00003.parquet.77.tmp"
+    with only_writer(tmp_path):
+        half.write_bytes(b"half")
+        arguments = ["--out", str(tmp_path), "--count", "2", "--size", "32", "--workers", "1"]
+        assert cli.main(arguments) == 2
+        assert "another command is writing there" in capsys.readouterr().err
+        assert half.read_bytes() == b"half"
+        in_another = subprocess.run(
+            [sys.executable, "-m", "ipt_training.datasets", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert in_another.returncode == 2 and in_another.stderr.count("\n") == 1
+        assert half.exists()
+    write_dataset(PLAN, tmp_path)
+    assert not half.exists()
+
+
 def test_workers_leave_when_their_command_is_killed(tmp_path: Path) -> None:
     run = under_way(tmp_path, 4000, 2, 400, stderr=subprocess.DEVNULL)
     run.kill()
@@ -212,7 +276,7 @@ def test_workers_leave_when_their_command_is_killed(tmp_path: Path) -> None:
 
 def test_a_killed_worker_is_said_in_words(tmp_path: Path) -> None:
     run = under_way(tmp_path, 4000, 2, 400, stderr=subprocess.PIPE)
-    os.kill(_spawned_by(run.pid), signal.SIGKILL)
+    os.kill(_workers_of(run.pid)[0], signal.SIGKILL)
     said = run.communicate(timeout=60)[1]
     assert run.returncode == 2, said
     assert "a worker was killed" in said and "Traceback" not in said
@@ -221,13 +285,15 @@ def test_a_killed_worker_is_said_in_words(tmp_path: Path) -> None:
     assert all(shard_metadata(path)["num_rows"] == "10" for path in shards)
 
 
-def _spawned_by(parent: int) -> int:
-    """A worker of the command; another child of it tracks shared memory."""
+def _workers_of(parent: int) -> list[int]:
+    """Workers of the command; another child of it tracks shared memory."""
+    found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        words = stat.read_text().rpartition(")")[2].split()
-        if int(words[1]) == parent and b"spawn_main" in (stat.parent / "cmdline").read_bytes():
-            return int(stat.parent.name)
-    raise AssertionError("the command has no workers")
+        with contextlib.suppress(OSError):  # processes come and go
+            words = stat.read_text().rpartition(")")[2].split()
+            if int(words[1]) == parent and b"spawn_main" in (stat.parent / "cmdline").read_bytes():
+                found.append(int(stat.parent.name))
+    return found
 
 
 def test_a_folder_of_other_options_is_left_alone(made: Path) -> None:
@@ -291,7 +357,8 @@ def test_an_example_that_no_scene_has_says_which_filter_refused() -> None:
 
 
 def test_the_command_refuses_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = str(tmp_path / "x")
+    out, file = str(tmp_path / "x"), str(tmp_path / "file")
+    Path(file).write_text("not a folder")
     for arguments, message in (
         (["--out", out], "nothing to do"),
         (["--out", out, "--count", "5", "--tasks", "path=some"], "the share of path is no number"),
@@ -301,9 +368,15 @@ def test_the_command_refuses_in_words(tmp_path: Path, capsys: pytest.CaptureFixt
         (["--out", out, "--count", "5", "--level", "castle"], "expected one of room, house"),
         (["--out", out, "--count", "5", "--workers", "-2"], "workers: expected 0"),
         (["--out", out, "--look"], "no *.parquet file"),
+        (["--out", out, "--count", "5", "--tasks", "path=nan"], "share must be positive"),
+        (["--out", out, "--count", "5", "--tasks", "path=inf"], "share must be positive"),
+        (["--out", file, "--count", "5"], "file is a file; expected a folder"),
+        (["--out", file + "/below", "--count", "5"], "file is a file; expected a folder"),
+        (["--out", file, "--audit"], "file"),
     ):
-        assert cli.main(arguments) == 2
-        assert message in capsys.readouterr().err
+        assert cli.main(arguments) == 2, arguments
+        said = capsys.readouterr().err
+        assert message in said and said.count("\n") == 1 and said.startswith("ipt-dataset: ")
 
 
 def test_task_mixes_are_read() -> None:
