@@ -7,6 +7,7 @@ then goes on to its next mode. The stages themselves are `Turn`'s.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 from .clock import Clock, OutOfBudget
@@ -35,13 +36,22 @@ class Answering:
     def run(self, mode: Mode) -> Answer:
         """The answer in this mode; for AUTO in the first that fits."""
         modes = self._preferred() if mode is Mode.AUTO else [mode]
+        answer = self._first_that_fits(modes)
+        # A refusal measures nothing, so unlucky estimates would refuse for ever.
+        if answer is None and self.clock.costs.retry_due():
+            self.clock.retrying = True
+            answer = self._first_that_fits(modes[-1:])
+        if answer is None:
+            return self._finish(modes[-1], Outcome.OUT_OF_BUDGET)
+        if self.clock.left_s() >= 0:
+            self.clock.costs.kept()
+        return answer
+
+    def _first_that_fits(self, modes: Sequence[Mode]) -> Answer | None:
         for mode in modes:
-            try:
+            with contextlib.suppress(OutOfBudget):
                 return self._answer(mode)
-            except OutOfBudget:
-                # A refusal measures nothing, so an unlucky estimate would refuse for ever.
-                self.clock.costs.doubt()
-        return self._finish(modes[-1], Outcome.OUT_OF_BUDGET)
+        return None
 
     def _preferred(self) -> list[Mode]:
         """What AUTO may choose from, best first."""
@@ -63,7 +73,7 @@ class Answering:
         drawn = None
         if mode is Mode.IMAGINE:
             clock.tell("think", 0.1)
-            with clock.stage("imagine", "think"):
+            with clock.stage("imagine", self._think_cost()):
                 turn.think(contexts)
             drawn = turn.draw(contexts, steps, self.seed, self.k, self._tail_s(turn))
             clock.tell("look", 0.85, drawn.first)
@@ -74,9 +84,10 @@ class Answering:
             if mode is Mode.GIVEN and self.question.given_view is not None:
                 with clock.stage("context", "given"):
                     turn.show_given(contexts, self.question.given_view)
-        clock.require(clock.expect("answer", context.batch))
+        cost, size = turn.answer_cost(context.batch)
+        clock.require(clock.expect(cost, size))
         clock.tell("answer", 0.9)
-        with clock.stage("answer", "answer", context.batch):
+        with clock.stage("answer", cost, size):
             replies = turn.answer(context, mode)
         return self._finish(mode, _outcome(replies), turn, drawn, replies)
 
@@ -87,9 +98,9 @@ class Answering:
         before = clock.expect(_context_cost(turn.draws), turn.prompt_tokens)
         if mode is not Mode.IMAGINE:
             given = clock.expect("given", 1) if mode is Mode.GIVEN else 0.0
-            clock.require(before + given + clock.expect("answer", 1))
+            clock.require(before + given + clock.expect(*turn.answer_cost(1)))
             return 0
-        before += clock.expect("think", 1)
+        before += clock.expect(self._think_cost(), 1)
         left = clock.left_s() - before - self._tail_s(turn)
         least = min(self.loaded.recipe.flow.min_steps, self.wanted_steps)
         step_s = clock.expect("step", turn.step_size(self.k))
@@ -103,7 +114,12 @@ class Answering:
         """What follows the last flow step."""
         size = turn.view_tokens * self.k
         expect = self.clock.expect
-        return expect("decode", size) + expect("look", size) + expect("answer", self.k)
+        answer = expect(*turn.answer_cost(self.k))
+        return expect("decode", size) + expect("look", size) + answer
+
+    def _think_cost(self) -> str:
+        """Reading a given thought takes far less than writing one."""
+        return "write thought" if self.question.think is None else "read thought"
 
     # -- the answer
     def _finish(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -27,7 +27,11 @@ class OutOfBudget(Exception):
 
 
 class Clock:
-    """Starts when made. budget_s counts from `started`; None is no limit."""
+    """Starts when made. budget_s counts from `started` on the clock `now`; None is no limit.
+
+    retrying: estimates are in doubt; nothing is refused for them, and what is measured replaces
+    them.
+    """
 
     def __init__(
         self,
@@ -36,11 +40,14 @@ class Clock:
         on_progress: OnProgress | None,
         budget_s: float | None,
         started: float,
+        now: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.costs = costs
         self.listened = on_progress is not None
         self.budgeted = budget_s is not None
         self.seconds: dict[str, float] = {}
+        self.retrying = False
+        self.now = now
         self._device = device
         self._on_progress = on_progress
         self._started = started
@@ -48,11 +55,11 @@ class Clock:
         self._previous: torch.cuda.Event | None = None
 
     def elapsed_s(self) -> float:
-        return time.perf_counter() - self._started
+        return self.now() - self._started
 
     def left_s(self) -> float:
         """Seconds to the end of the budget; infinite without one."""
-        return self._deadline - time.perf_counter()
+        return self._deadline - self.now()
 
     def tell(self, stage: str, fraction: float, preview: np.ndarray | None = None) -> None:
         """Report progress; raises `Cancelled` when the caller wants to stop."""
@@ -68,19 +75,28 @@ class Clock:
 
     def expect(self, stage: str, size: int) -> float:
         """Estimated seconds of a stage, with a margin."""
-        return MARGIN * self.costs.estimate(stage, size)
+        return 0.0 if self.retrying else MARGIN * self.costs.estimate(stage, size)
 
     @contextmanager
     def stage(self, name: str, cost: str = "", size: int = 1) -> Iterator[None]:
-        """Measure a stage: added to `seconds[name]` and, if it completes, learned as `cost`."""
-        start = time.perf_counter()
+        """Measure a stage: added to `seconds[name]` and learned as `cost`: what it took if it
+        completes, that it takes more if it is broken off for want of time."""
+        start = self.now()
         try:
             yield
             self._finish_device()
             if cost:
-                self.costs.observe(cost, size, time.perf_counter() - start)
+                self.learn(cost, size, self.now() - start)
+        except OutOfBudget:
+            if cost:
+                self.costs.exceeded(cost, size, self.now() - start)
+            raise
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+            self.seconds[name] = self.seconds.get(name, 0.0) + self.now() - start
+
+    def learn(self, cost: str, size: int, seconds: float) -> None:
+        """Take in one measurement of a stage."""
+        self.costs.observe(cost, size, seconds, anew=self.retrying)
 
     def pace(self) -> None:
         """Let the device run one flow step ahead, not more: else times would mean nothing."""

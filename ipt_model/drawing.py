@@ -95,7 +95,7 @@ class Drawing:
                     latents = self._stride
                 break
         done = len(self._marks) - 1
-        self.clock.costs.observe("step", self.size, (self._marks[-1] - self._marks[0]) / done)
+        self.clock.learn("step", self.size, (self._marks[-1] - self._marks[0]) / done)
         self.clock.tell("imagine", 0.8)
         count, tokens = self.noise.shape[:2]
         with self.clock.stage("imagine", "decode", count * tokens):
@@ -118,11 +118,13 @@ class Drawing:
         if done == _STEPS_BEFORE_DOUBT and left_s < (total - done) * step_s:
             self._fewer = int(left_s / step_s)
             if self._fewer < least:
+                clock.costs.exceeded("step", self.size, step_s)
                 raise OutOfBudget
             if self._fewer < total - done:
                 return False
         if done < total and left_s < step_s and done >= _STEPS_BEFORE_DOUBT:
             if done < least:
+                clock.costs.exceeded("step", self.size, step_s)
                 raise OutOfBudget
             self._stride = straight
             return False

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,9 +34,11 @@ _POLL_S = 0.05
 class Imaginer:
     """One model, ready to be asked. Safe to share between threads: one answer at a time."""
 
-    def __init__(self, loaded: LoadedModel) -> None:
+    def __init__(self, loaded: LoadedModel, now: Callable[[], float] = time.perf_counter) -> None:
+        """now: the clock that budgets are kept by, in seconds."""
         self._loaded: LoadedModel | None = loaded
-        self._costs = StageCosts()
+        self._now = now
+        self._costs = StageCosts(now)
         self._turn = threading.Lock()
 
     @classmethod
@@ -90,15 +93,15 @@ class Imaginer:
                 torch.cuda.empty_cache()
 
     def warm_up(self) -> None:
-        """Answer two blank questions of the largest size, to allocate memory and to learn what
-        stages take.
+        """Answer blank questions of the largest size, with options and without, to allocate memory
+        and to learn what stages take.
 
         Budgets rest on these measurements: before, unknown stages count as taking no time.
         """
         loaded = self._open
         # Only a few of the words an answer may have: what they take is learned from real answers.
         short = replace(loaded.recipe, max_answer_tokens=min(8, loaded.recipe.max_answer_tokens))
-        learner = Imaginer(replace(loaded, recipe=short))
+        learner = Imaginer(replace(loaded, recipe=short), self._now)
         learner._costs, learner._turn = self._costs, self._turn
         side = short.image_sizes.vae.max_size
         blank = np.full((side, side, 3), 127, np.uint8)
@@ -110,6 +113,7 @@ class Imaginer:
             self._costs.clear()
             for mode in modes:
                 learner.ask(question, mode=mode, flow_steps=2)
+            learner.ask(replace(question, options=()), mode=Mode.ANSWER)
 
     # -- asking
     def ask(
@@ -134,12 +138,12 @@ class Imaginer:
         k: imaginations drawn at once; their option probabilities are averaged.
         flow_steps: None is the checkpoint's own number.
         """
-        started = time.perf_counter()
+        started = self._now()
         self._check(question, mode, budget_s, k, flow_steps)
         queued = self._wait(started, budget_s, on_progress)
         try:
             loaded = self._open
-            clock = Clock(self._costs, loaded.device, on_progress, budget_s, started)
+            clock = Clock(self._costs, loaded.device, on_progress, budget_s, started, self._now)
             with torch.inference_mode():
                 answer = Answering(loaded, question, clock, seed, k, flow_steps).run(Mode(mode))
         finally:
@@ -173,7 +177,7 @@ class Imaginer:
         self, started: float, budget_s: float | None, on_progress: OnProgress | None
     ) -> float:
         """Seconds until it was this question's turn; the lock is held afterwards."""
-        clock = Clock(self._costs, torch.device("cpu"), on_progress, None, started)
+        clock = Clock(self._costs, torch.device("cpu"), on_progress, None, started, self._now)
         while not self._turn.acquire(timeout=_POLL_S):
             clock.tell("queued", 0.0)
-        return time.perf_counter() - started
+        return self._now() - started

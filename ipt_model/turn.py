@@ -107,6 +107,14 @@ class Turn:
         branches = 1 + (flow.text_scale > 1) * (1 + (flow.image_scale > 1))
         return self.view_tokens * k * branches
 
+    def answer_cost(self, entries: int) -> tuple[str, int]:
+        """What answering for so many entries is: options scored, by their tokens, or text written,
+        whose length nobody knows before."""
+        if not self.question.options:
+            return "write answer", entries
+        names = prompts.option_names(self.question, self.recipe.prompt.answer_style)
+        return "score options", entries * sum(len(self.tokenizer.encode(n)) + 2 for n in names)
+
     def _check_length(self) -> None:
         limit = int(self.loaded.model.config.llm_config["max_position_embeddings"])
         spare = self.recipe.max_answer_tokens + (self.recipe.max_think_tokens if self.draws else 0)
