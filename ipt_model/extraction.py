@@ -8,6 +8,7 @@ caller.
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from .prompts import ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE, THINK_OPEN
@@ -42,7 +43,11 @@ def read_answer(reply: str, names: tuple[str, ...] = ()) -> Reading:
         return unparsable
     if not names:
         return Reading(Outcome.ANSWERED, text)
-    chosen = [i for i, name in enumerate(names) if name.strip() == text]
+    # a tokenizer may have composed the characters of an option
+    wanted = unicodedata.normalize("NFC", text)
+    chosen = [
+        i for i, name in enumerate(names) if unicodedata.normalize("NFC", name).strip() == wanted
+    ]
     if len(chosen) != 1:
         return unparsable
     return Reading(Outcome.ANSWERED, text, chosen[0])

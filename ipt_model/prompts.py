@@ -21,12 +21,36 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from .question import Question, Task
+from .tags import (
+    ANSWER_CLOSE,
+    ANSWER_OPEN,
+    IMAGE_END,
+    IMAGE_START,
+    TAGS,
+    THINK_CLOSE,
+    THINK_OPEN,
+)
 
-THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
-IMAGE_START, IMAGE_END = "<image_start>", "<image_end>"
-ANSWER_OPEN, ANSWER_CLOSE = "<answer>", "</answer>"
-#: All tags that a reply may hold; a small tokenizer keeps each as one token.
-TAGS = (THINK_OPEN, THINK_CLOSE, IMAGE_START, IMAGE_END, ANSWER_OPEN, ANSWER_CLOSE)
+__all__ = [
+    "ANSWER_CLOSE",
+    "ANSWER_OPEN",
+    "IMAGE_END",
+    "IMAGE_START",
+    "TAGS",
+    "THINK_CLOSE",
+    "THINK_OPEN",
+    "AnswerStyle",
+    "Order",
+    "Picture",
+    "PromptRecipe",
+    "answer_text",
+    "natural_order",
+    "option_names",
+    "prompt_parts",
+    "question_text",
+    "think_sentence",
+    "think_text",
+]
 
 SYSTEM_THINK = """
 Reason one step at a time before you answer. Put written reasoning between <think> and </think>, \

@@ -7,11 +7,14 @@ row is the same object. Nothing here knows about ROS, torch or how an answer is 
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
+
+from .tags import tags_in
 
 
 class Task(str, Enum):
@@ -61,12 +64,26 @@ def check_image(image: np.ndarray, name: str) -> None:
         )
 
 
+def check_text(text: str, name: str) -> None:
+    """Refuse what cannot be told from the model's own writing, or cannot be written at all."""
+    if tags := tags_in(text):
+        raise QuestionError(
+            f"{name}: {', '.join(map(repr, tags[:3]))} is how the model marks its own thoughts "
+            "and answers; write it without"
+        )
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        raise QuestionError(f"{name}: expected Unicode text, found half a character")
+    composed = unicodedata.normalize("NFC", ">" + text)
+    if not composed.startswith(">") or composed[1:] != unicodedata.normalize("NFC", text):
+        raise QuestionError(f"{name}: begins with an accent that has no letter, {text[:1]!a}")
+
+
 @dataclass(frozen=True)
 class Question:
     """A spatial question about what the images do not show.
 
     images: H x W x 3 uint8 RGB, in the order the text speaks of them.
-    options: the possible answers in words, 2 to 26 of them; empty for a free answer.
+    options: the possible answers in words, 2 to 26 of them, a line each; empty for a free answer.
     given_view: the true unseen view, H x W x 3 uint8 RGB; needed by, and only read in, mode GIVEN.
     view_size: height, width in pixels of the view to draw; None draws at the size of the last
         image. The model draws at the nearest size that it can.
@@ -90,8 +107,23 @@ class Question:
             raise QuestionError("text: the question is empty")
         if len(self.options) == 1 or len(self.options) > 26:
             raise QuestionError(f"options: expected none or 2 to 26, got {len(self.options)}")
-        if len(set(self.options)) != len(self.options):
-            raise QuestionError(f"options: must differ from each other, got {list(self.options)}")
+        check_text(self.text, "text")
+        if self.think is not None:
+            check_text(self.think, "think")
+        for i, option in enumerate(self.options):
+            check_text(option, f"options[{i}]")
+            if not option.strip() or len(option.splitlines()) != 1:
+                raise QuestionError(
+                    f"options[{i}]: expected words on one line, got {_cut(option)}"
+                )
+        as_read = {unicodedata.normalize("NFC", option).strip() for option in self.options}
+        if len(as_read) != len(self.options):
+            shown = ", ".join(_cut(option) for option in self.options)
+            raise QuestionError(f"options: must differ from each other, got {shown}")
+
+
+def _cut(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:60] + "...")
 
 
 @dataclass(frozen=True)

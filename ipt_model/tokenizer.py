@@ -3,7 +3,8 @@
 `Tokenizer.load(folder)` reads a `tokenizer.json`, or the `vocab.json` + `merges.txt` that older
 folders hold. Both are byte-level BPE: every UTF-8 text comes back unchanged (in the released one,
 after NFC). What a caller writes can never become a control token: `<|im_end|>` in a question is
-eight characters of text. Nothing pickled is read or written.
+ten characters of text, and so is every other added word in angle brackets but the tags of
+`tags`, which a question must not hold. Nothing pickled is read or written.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .prompts import TAGS
+from .tags import TAGS
 
 if TYPE_CHECKING:
     import tokenizers
@@ -67,7 +68,13 @@ class Tokenizer:
         folder = Path(folder)
         if (path := folder / "tokenizer.json").is_file():
             try:
-                return Tokenizer(tokenizers.Tokenizer.from_file(str(path)))
+                stored = json.loads(path.read_text(encoding="utf-8"))
+                for entry in stored.get("added_tokens", ()):
+                    # the released vocabulary marks some of its controls as plain words
+                    word = entry["content"]
+                    if word.startswith("<") and word.endswith(">") and word not in TAGS:
+                        entry["special"] = True
+                return Tokenizer(tokenizers.Tokenizer.from_str(json.dumps(stored)))
             except TokenizerError:
                 raise
             except Exception as error:  # the library raises bare Exception on malformed files
