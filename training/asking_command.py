@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from ipt_model.loading import load
+from ipt_training.command import positive, whole
 from ipt_training.evaluation.asking import BatchAsker
 
 
@@ -17,11 +18,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that `asker_of` reads, and the dataset."""
     parser.add_argument("--model", required=True, help="checkpoint folder or shipped name")
     parser.add_argument("--data", required=True, type=Path, help="dataset folder")
-    parser.add_argument("--flow-steps", type=int)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--flow-steps", type=positive)
+    parser.add_argument("--batch", type=positive, default=32)
+    parser.add_argument("--seed", type=whole, default=0)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--threads", type=whole, default=0)
 
 
 def asker_of(given: argparse.Namespace) -> BatchAsker:

@@ -46,6 +46,13 @@ def whole(text: str) -> int:
     return int(text)
 
 
+def positive(text: str) -> int:
+    """A number of things of which there must be one, for argparse."""
+    if whole(text) < 1:
+        raise argparse.ArgumentTypeError("expected at least 1, got 0")
+    return int(text)
+
+
 def minutes(text: str) -> float:
     """A time to work, for argparse."""
     try:

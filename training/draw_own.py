@@ -17,10 +17,12 @@ import numpy as np
 
 from ipt_model.question import Mode
 from ipt_training.asking_command import add_options, asker_of
+from ipt_training.command import in_words, whole
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
 from ipt_training.finetune.latents import codec_digest, encode_pictures
 from ipt_training.finetune.own_views import write_part
+from ipt_training.folder_lock import check_folder
 from ipt_training.progress import Watch
 
 #: Rows read, drawn and let go together; large, so that layouts fill their batches.
@@ -33,14 +35,19 @@ def main(arguments: list[str] | None = None) -> int:
     )
     add_options(parser)
     parser.add_argument("--out", required=True, type=Path)
-    parser.add_argument("--count", type=int, default=12_000, help="rows, over all parts")
+    parser.add_argument("--count", type=whole, default=12_000, help="rows, over all parts")
     parser.add_argument("--part", default="0/1", metavar="K/N", help="which share of the rows")
     given = parser.parse_args(arguments)
     part, parts = _part(given.part, parser)
+    return in_words("ipt-draw-own", lambda: _draw(given, part, parts))
+
+
+def _draw(given: argparse.Namespace, part: int, parts: int) -> int:
+    check_folder(given.out)
     asker = asker_of(given)
     loaded = asker.loaded
     if loaded.codec is None:
-        parser.error(f"--model: {given.model} was loaded without the half that draws")
+        raise ValueError(f"--model: {given.model} was loaded without the half that draws")
     dataset = Dataset(given.data)
     chosen = np.random.default_rng(given.seed).permutation(len(dataset))[: given.count]
     rows = sorted(chosen[part::parts].tolist())
@@ -56,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
                     kept[block[place]] = drawn
             watch.tell(first + len(block))
     if not kept:
-        raise SystemExit(f"ipt-draw-own: {given.model} drew nothing for {len(rows)} rows")
+        raise ValueError(f"{given.model} drew nothing for {len(rows)} rows")
     facts: dict[str, object] = {
         "model": loaded.model_hash,
         "dataset": dataset.digest(),

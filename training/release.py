@@ -24,7 +24,9 @@ from ipt_model.checkpoint import load_codec, load_model, save_folder
 from ipt_model.loading import hash_folder
 from ipt_model.recipe import Recipe
 from ipt_model.tokenizer import Tokenizer
+from ipt_training.command import in_words
 from ipt_training.evaluation.calibration import FILE_NAME as CALIBRATION
+from ipt_training.folder_lock import check_folder
 
 MOST_BYTES = 20_000_000
 CARD = "README.md"
@@ -39,7 +41,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--name", default="ipt-tiny")
     given = parser.parse_args(arguments)
+    return in_words("ipt-release", lambda: _release(given))
+
+
+def _release(given: argparse.Namespace) -> int:
+    check_folder(given.out)
     evaluation = json.loads(given.evaluation.read_text(encoding="utf-8"))
+    if not (isinstance(evaluation, dict) and isinstance(evaluation.get("tasks"), dict)):
+        raise ValueError(f"{given.evaluation}: expected the evaluation.json that ipt-eval wrote")
     size = release(given.run, given.out, given.name, measured(evaluation))
     (given.out / CARD).write_text(card(given.out, evaluation), encoding="utf-8")
     print(f"{given.out}: {size / 1e6:.1f} MB, {hash_folder(given.out)}")
@@ -82,8 +91,8 @@ def release(run: Path, out: Path, name: str, measured: Mapping[str, Any]) -> int
             (out / f"{stem}.yaml").write_text(text, encoding="utf-8")
     size = sum(path.stat().st_size for path in out.iterdir())
     if size > MOST_BYTES:
-        raise SystemExit(
-            f"ipt-release: {size / 1e6:.1f} MB, expected at most {MOST_BYTES / 1e6:.0f}; "
+        raise ValueError(
+            f"{out}: {size / 1e6:.1f} MB, expected at most {MOST_BYTES / 1e6:.0f}; "
             "train a narrower model"
         )
     return size

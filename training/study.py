@@ -29,6 +29,7 @@ from scipy import stats
 
 from ipt_model.loading import hash_folder, load
 from ipt_model.question import Mode
+from ipt_training.command import in_words, whole
 from ipt_training.datasets.generate import write_dataset
 from ipt_training.datasets.parquet import DATASET_FILE, Dataset
 from ipt_training.datasets.plan import Plan
@@ -38,6 +39,7 @@ from ipt_training.evaluation.asking import MODES, BatchAsker
 from ipt_training.evaluation.records import summary
 from ipt_training.finetune.settings import Settings
 from ipt_training.finetune.tower import TOWER_FILE
+from ipt_training.folder_lock import check_folder
 from ipt_training.progress import Watch
 from ipt_training.train import train
 from ipt_training.train_vae import main as train_vae
@@ -132,9 +134,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--recipe", type=Path, default=RECIPE)
     parser.add_argument("--variants", default=",".join(VARIANTS))
     parser.add_argument("--seeds", default="", help="default: those of the size")
-    parser.add_argument("--examples", type=int, help="showings per run")
+    parser.add_argument("--examples", type=whole, help="showings per run")
     parser.add_argument("--override", action="append", default=[], metavar="section.name=value")
-    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--threads", type=whole, default=0)
     given = parser.parse_args(arguments)
     if given.threads:
         torch.set_num_threads(given.threads)
@@ -142,7 +144,20 @@ def main(arguments: list[str] | None = None) -> int:
     variants = [cast(Variant, name) for name in given.variants.split(",")]
     if unknown := [v for v in variants if v not in VARIANTS]:
         parser.error(f"--variants: unknown {unknown}, expected some of {list(VARIANTS)}")
+    if not all(s.strip().isdecimal() for s in given.seeds.split(",") if given.seeds):
+        parser.error(f"--seeds: expected whole numbers with commas between, got {given.seeds!r}")
     seeds = [int(s) for s in given.seeds.split(",")] if given.seeds else list(size.seeds)
+    return in_words("ipt-study", lambda: _study(given, size, variants, seeds, arguments))
+
+
+def _study(
+    given: argparse.Namespace,
+    size: Size,
+    variants: Sequence[Variant],
+    seeds: Sequence[int],
+    arguments: Sequence[str] | None,
+) -> int:
+    check_folder(given.out)
     data = given.data or given.out / "data"
     make_data(data, size)
     shared = [
@@ -153,7 +168,7 @@ def main(arguments: list[str] | None = None) -> int:
     ]
     vae = given.vae or given.out / "vae"
     if not (vae / "ae.safetensors").is_file():
-        train_vae(["--data", str(data / "train"), "--out", str(vae), *size.vae])
+        _done(train_vae(["--data", str(data / "train"), "--out", str(vae), *size.vae]))
     shared.append(f"model.vae={vae}")
     base = given.base or make_base(given.out, given.recipe, size, [*shared, *given.override])
     examples = given.examples or size.examples
@@ -183,6 +198,12 @@ def main(arguments: list[str] | None = None) -> int:
             (given.out / "study.md").write_text(markdown(runs, examples), encoding="utf-8")
     print(markdown(runs, examples))
     return 0
+
+
+def _done(code: int) -> None:
+    """A part that failed has said why; nothing can be built on it."""
+    if code:
+        raise SystemExit(code)
 
 
 def make_data(folder: Path, size: Size) -> None:
@@ -224,7 +245,7 @@ def make_base(out: Path, recipe: Path, size: Size, overrides: Sequence[str]) -> 
     settings = Settings.load(recipe, own)
     if not (out / "vit" / TOWER_FILE).is_file():
         changes = [f"--override={entry}" for entry in own]
-        train_vit(["--out", str(out / "vit"), "--recipe", str(recipe), *changes, *size.vit])
+        _done(train_vit(["--out", str(out / "vit"), "--recipe", str(recipe), *changes, *size.vit]))
     train(settings, out / "base")
     return folder
 

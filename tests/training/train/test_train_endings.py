@@ -18,7 +18,7 @@ import yaml
 from small_runs import parts_of, small_settings
 
 from ipt_model.checkpoint import CheckpointError, save_folder
-from ipt_training import train_vae, train_vit
+from ipt_training import draw_own, release, study, train_vae, train_vit
 from ipt_training.finetune.checkpoints import checkpoint_folders
 from ipt_training.finetune.divergence import DivergenceError
 from ipt_training.finetune.losses import LossModule
@@ -323,3 +323,69 @@ def test_the_models_of_a_refused_run_are_not_even_built(data, vae, tmp_path, mon
     monkeypatch.setattr("ipt_training.train.build", lambda *_, **__: pytest.fail("built"))
     with pytest.raises(ValueError, match="other settings"):
         train(small_settings(data, vae, examples=8, seed=3), tmp_path)
+
+
+def test_other_commands_refuse_nonsense_in_one_line(data, tmp_path, capsys) -> None:
+    file, out = tmp_path / "file", tmp_path / "out"
+    file.write_text("[]")
+    made = [f"data/{split}/dataset.json" for split in ("train", "validation", "test")]
+    for name in (*made, "vae/ae.safetensors"):  # what a study would make first
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("{}")
+    for command, run, arguments, words in (
+        ("ipt-draw-own", draw_own.main, ["--model", "no", "--data", data], "model 'no'"),
+        (
+            "ipt-draw-own",
+            draw_own.main,
+            ["--model", "ipt-tiny-untrained", "--data", tmp_path],
+            "no *.parquet file",
+        ),
+        (
+            "ipt-draw-own",
+            draw_own.main,
+            ["--model", "ipt-tiny-untrained", "--data", data, "--device", "abacus"],
+            "device: expected",
+        ),
+        ("ipt-release", release.main, ["--run", file, "--evaluation", tmp_path], "directory"),
+        ("ipt-release", release.main, ["--run", file, "--evaluation", file], "ipt-eval wrote"),
+        (
+            "ipt-study",
+            study.main,
+            ["--recipe", file, "--data", tmp_path / "data", "--vae", tmp_path / "vae"],
+            "expected a mapping, found list",
+        ),
+    ):
+        assert run([*map(str, arguments), "--out", str(out)]) == 2
+        said = capsys.readouterr().err
+        assert one_line(said, command) and words in said, said
+        assert run([*map(str, arguments), "--out", str(file)]) == 2
+        assert "is a file; expected a folder" in capsys.readouterr().err
+    for option in (["--seeds", "1,x"], ["--threads", "-1"]):
+        with pytest.raises(SystemExit) as ended:
+            study.main(option)
+        assert ended.value.code == 2 and "expected" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_all_processes_stop_where_one_diverges(data, vae, tmp_path) -> None:
+    """The second has showing 1 of every step; the first hears of it before it updates anything."""
+    settings = small_settings(data, vae, examples=24, run={"save": 1})
+    recipe, out = recipe_file(settings, tmp_path / "a.yaml"), tmp_path / "run"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node=2", str(Path(__file__).with_name("diverging_run.py"))]
+    done = subprocess.run(
+        [*command, str(8 + 1), str(recipe), "--out", str(out)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": _path()},
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    said = [line for line in done.stderr.splitlines() if line.startswith("ipt-train: ")]
+    assert done.returncode == 1 and len(said) == 1, done.stderr[-4000:]
+    row = parts_of(settings, tmp_path / "twin")[1].source.name(8 + 1)
+    assert "step 2: the losses mse are not finite" in said[0] and row + "," in said[0] + ","
+    assert [p.name for p in checkpoint_folders(out)] == ["step-00000001"]
+
+
+def _path() -> str:
+    return os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
