@@ -1,5 +1,4 @@
-"""One question from start to end: which mode, how many flow steps, and the `Answer` that comes of
-it.
+"""Questions from start to end: which mode, how many flow steps, and the `Answer`s that come of it.
 
 Budgets are kept here: what will not fit is not begun, by the costs measured on this machine; AUTO
 then goes on to its next mode. The stages themselves are `Turn`'s.
@@ -13,41 +12,49 @@ from collections.abc import Sequence
 from .clock import Clock, OutOfBudget
 from .drawing import Drawn
 from .loading import LoadedModel
-from .question import Answer, Mode, Outcome, Provenance, Question, StageTimes
-from .turn import Reply, Turn
+from .prepared import Prepared
+from .question import Answer, Mode, Outcome, Provenance, StageTimes
+from .turn import Reply, Thought, Turn
 
 
 class Answering:
-    """One `ask`. flow_steps: wanted steps, None is the checkpoint's own number."""
+    """Questions of one layout, answered in step: the robot's single one, or many of an evaluation.
+
+    seeds: of the noise, one for each question, or one for each imagination of a single question.
+    flow_steps: wanted steps, None is the checkpoint's own number. Run in several modes, it reads
+    only once what these share.
+    """
 
     def __init__(
         self,
         loaded: LoadedModel,
-        question: Question,
+        asked: Sequence[Prepared],
         clock: Clock,
-        seed: int,
-        k: int,
+        seeds: Sequence[int],
         flow_steps: int | None,
     ) -> None:
-        self.loaded, self.question, self.clock = loaded, question, clock
-        self.seed, self.k = seed, k
+        self.loaded, self.clock = loaded, clock
+        self.asked = list(asked)
+        self.turn = Turn(loaded, self.asked, clock)
+        self.seeds = list(seeds)
         self.wanted_steps = flow_steps or loaded.recipe.flow.points - 1
 
-    def run(self, mode: Mode) -> Answer:
-        """The answer in this mode; for AUTO in the first that fits."""
+    def run(self, mode: Mode) -> list[Answer]:
+        """The answers in this mode; for AUTO in the first that fits."""
         modes = self._preferred() if mode is Mode.AUTO else [mode]
-        answer = self._first_that_fits(modes)
+        answers = self._first_that_fits(modes)
         # A refusal measures nothing, so unlucky estimates would refuse for ever.
-        if answer is None and self.clock.costs.retry_due():
+        if answers is None and self.clock.costs.retry_due():
             self.clock.retrying = True
-            answer = self._first_that_fits(modes[-1:])
-        if answer is None:
-            return self._finish(modes[-1], Outcome.OUT_OF_BUDGET)
+            answers = self._first_that_fits(modes[-1:])
+        if answers is None:
+            places = range(len(self.asked))
+            return [self._finish(k, modes[-1], Outcome.OUT_OF_BUDGET) for k in places]
         if self.clock.left_s() >= 0:
             self.clock.costs.kept()
-        return answer
+        return answers
 
-    def _first_that_fits(self, modes: Sequence[Mode]) -> Answer | None:
+    def _first_that_fits(self, modes: Sequence[Mode]) -> list[Answer] | None:
         for mode in modes:
             with contextlib.suppress(OutOfBudget):
                 return self._answer(mode)
@@ -55,88 +62,105 @@ class Answering:
 
     def _preferred(self) -> list[Mode]:
         """What AUTO may choose from, best first."""
-        drawable = self.loaded.codec is not None and bool(
-            self.question.images or self.question.view_size
-        )
-        order = self.loaded.recipe.preferred(self.question.task)
+        question = self.asked[0].question
+        drawable = self.loaded.codec is not None and bool(question.images or question.view_size)
+        order = self.loaded.recipe.preferred(question.task)
         modes = [m for m in order if m is not Mode.IMAGINE or drawable]
         return modes or [Mode.ANSWER]
 
-    def _answer(self, mode: Mode) -> Answer:
-        clock, draws = self.clock, mode is not Mode.ANSWER
+    def _answer(self, mode: Mode) -> list[Answer]:
+        clock, turn, draws = self.clock, self.turn, mode is not Mode.ANSWER
         clock.tell("preprocess", 0.0)
-        turn = Turn(self.loaded, self.question, clock, draws=draws)
-        steps = self._plan(turn, mode)
+        prompt_tokens = self.asked[0].tokens(draws) * len(self.asked)
+        with clock.stage("preprocess"):
+            turn.resize()
+        steps = self._plan(mode, prompt_tokens)
         clock.tell("context", 0.05)
-        with clock.stage("context", _context_cost(draws), turn.prompt_tokens):
-            contexts = turn.read()
-        drawn = None
+        with clock.stage("context", _context_cost(draws), prompt_tokens):
+            contexts = turn.read(draws)
+        context, drawn = contexts.main, None
+        thoughts = [Thought("")] * len(self.asked)
         if mode is Mode.IMAGINE:
             clock.tell("think", 0.1)
             with clock.stage("imagine", self._think_cost()):
-                turn.think(contexts)
-            drawn = turn.draw(contexts, steps, self.seed, self.k, self._tail_s(turn))
-            clock.tell("look", 0.85, drawn.first)
-            with clock.stage("imagine", "look", turn.view_tokens * self.k):
+                thoughts = turn.think(contexts)
+            drawn = turn.draw(contexts, steps, self.seeds, self._tail_s())
+            clock.tell("look", 0.85, drawn.arrays[0])
+            with clock.stage("imagine", "look", self._view_tokens):
                 context = turn.look(contexts, drawn)
-        else:
-            context = contexts.main
-            if mode is Mode.GIVEN and self.question.given_view is not None:
-                with clock.stage("context", "given"):
-                    turn.show_given(contexts, self.question.given_view)
-        cost, size = turn.answer_cost(context.batch)
+        elif mode is Mode.GIVEN:
+            with clock.stage("context", "given"):
+                thoughts = turn.show_given(contexts)
+        cost, size = self.asked[0].answer_cost(context.batch)
         clock.require(clock.expect(cost, size))
         clock.tell("answer", 0.9)
         with clock.stage("answer", cost, size):
             replies = turn.answer(context, mode)
-        return self._finish(mode, _outcome(replies), turn, drawn, replies)
+        each = len(replies) // len(self.asked)
+        answers = []
+        for k, thought in enumerate(thoughts):
+            own = slice(k * each, (k + 1) * each)
+            if thought.fits:
+                done = self._finish(k, mode, _outcome(replies[own]), thought, drawn, replies[own])
+            else:
+                alone = [self.asked[k]], clock, [self.seeds[k]], self.wanted_steps
+                (done,) = Answering(self.loaded, *alone).run(mode)
+            answers.append(done)
+        return answers
 
     # -- budget
-    def _plan(self, turn: Turn, mode: Mode) -> int:
+    def _plan(self, mode: Mode, prompt_tokens: int) -> int:
         """Flow steps that fit, 0 when nothing is drawn; OutOfBudget when too little fits."""
         clock = self.clock
-        before = clock.expect(_context_cost(turn.draws), turn.prompt_tokens)
+        before = clock.expect(_context_cost(mode is not Mode.ANSWER), prompt_tokens)
         if mode is not Mode.IMAGINE:
             given = clock.expect("given", 1) if mode is Mode.GIVEN else 0.0
-            clock.require(before + given + clock.expect(*turn.answer_cost(1)))
+            clock.require(before + given + clock.expect(*self.asked[0].answer_cost(len(self.asked))))
             return 0
         before += clock.expect(self._think_cost(), 1)
-        left = clock.left_s() - before - self._tail_s(turn)
+        left = clock.left_s() - before - self._tail_s()
         least = min(self.loaded.recipe.flow.min_steps, self.wanted_steps)
-        step_s = clock.expect("step", turn.step_size(self.k))
+        step_s = clock.expect("step", self.turn.step_size(len(self.seeds)))
         if left < least * step_s:
             raise OutOfBudget
         if not clock.budgeted or step_s == 0.0:
             return self.wanted_steps
         return max(least, min(self.wanted_steps, int(left / step_s)))
 
-    def _tail_s(self, turn: Turn) -> float:
+    def _tail_s(self) -> float:
         """What follows the last flow step."""
-        size = turn.view_tokens * self.k
-        expect = self.clock.expect
-        answer = expect(*turn.answer_cost(self.k))
+        size, expect = self._view_tokens, self.clock.expect
+        answer = expect(*self.asked[0].answer_cost(len(self.seeds)))
         return expect("decode", size) + expect("look", size) + answer
 
     def _think_cost(self) -> str:
         """Reading a given thought takes far less than writing one."""
-        return "write thought" if self.question.think is None else "read thought"
+        own = any(one.question.think is None for one in self.asked)
+        return "write thought" if own else "read thought"
+
+    @property
+    def _view_tokens(self) -> int:
+        """Of all views that are drawn."""
+        return self.asked[0].view_tokens * len(self.seeds)
 
     # -- the answer
     def _finish(
         self,
+        place: int,
         mode: Mode,
         outcome: Outcome,
-        turn: Turn | None = None,
+        thought: Thought | None = None,
         drawn: Drawn | None = None,
         replies: Sequence[Reply] = (),
     ) -> Answer:
+        question, first = self.asked[place].question, place * len(replies)
         read = [r for r in replies if r.reading.outcome is Outcome.ANSWERED]
         probabilities: tuple[float, ...] = ()
         text = read[0].reading.text if read else ""
-        if read and self.question.options:
+        if read and question.options:
             columns = zip(*(r.probabilities for r in read), strict=True)
             probabilities = tuple(sum(column) / len(read) for column in columns)
-            text = self.question.options[probabilities.index(max(probabilities))]
+            text = question.options[probabilities.index(max(probabilities))]
         spoken = read[0] if read else (replies[0] if replies else None)
         masses = [r.mass for r in replies if r.mass is not None]
         seconds = self.clock.seconds
@@ -144,7 +168,7 @@ class Answering:
             outcome=outcome,
             text=text,
             option_probabilities=probabilities,
-            imagined=drawn.arrays if drawn else (),
+            imagined=drawn.arrays[first : first + len(replies)] if drawn else (),
             times=StageTimes(
                 preprocess_s=seconds.get("preprocess", 0.0),
                 context_s=seconds.get("context", 0.0),
@@ -155,14 +179,14 @@ class Answering:
             provenance=Provenance(
                 model_id=self.loaded.recipe.model_id,
                 model_hash=self.loaded.model_hash,
-                seed=self.seed,
+                seed=self.seeds[place],
                 flow_steps=drawn.steps if drawn else 0,
                 mode=mode,
                 flow_steps_done=drawn.steps_done if drawn else 0,
             ),
             per_imagination=tuple(r.probabilities for r in replies) if drawn else (),
-            think=turn.thought if turn else "",
-            reply=(turn.written if turn else "") + (spoken.text if spoken else ""),
+            think=thought.text if thought else "",
+            reply=(thought.written if thought else "") + (spoken.text if spoken else ""),
             option_mass=sum(masses) / len(masses) if masses else None,
         )
 

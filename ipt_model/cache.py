@@ -90,8 +90,3 @@ class KeyValueStore:
         """Keys and values of tokens start to end; negative starts reach into the spare slots."""
         a, b = self.front + start, self.front + end
         return self.keys[layer][:, :, a:b], self.values[layer][:, :, a:b]
-
-    @property
-    def bytes(self) -> int:
-        """Memory held, in bytes."""
-        return sum(t.numel() * t.element_size() for t in (*self.keys, *self.values))

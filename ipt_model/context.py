@@ -155,7 +155,7 @@ class Context:
         logits: bool = True,
         keep: bool = False,
     ) -> Written:
-        """Write the likeliest word again and again, as `write` with temperature 0."""
+        """As `write`, with the logits."""
         return self.write(max_length, end_token, logits=logits, keep=keep)
 
     @torch.no_grad()
@@ -164,16 +164,14 @@ class Context:
         max_length: int,
         end_token: int | None = None,
         *,
-        temperature: float = 0.0,
-        generator: torch.Generator | None = None,
         logits: bool = False,
         keep: bool = False,
         begin: Sequence[int] = (),
         on_word: OnWord | None = None,
     ) -> Written:
-        """Write until `end_token` (default eos) or `max_length` ids, bos counted.
+        """Write the likeliest word again and again, until `end_token` (default eos) or
+        `max_length` ids, bos counted.
 
-        temperature: 0 takes the likeliest word, above 0 samples (from `generator`, on the CPU).
         begin: inner ids the text is made to begin with. keep: the text becomes part of this
         context, closed with eos, without being read again; otherwise the context is left as it
         was. on_word: see `OnWord`.
@@ -193,7 +191,7 @@ class Context:
             fed += ids.shape[1]
             if logits:
                 rows.append(scores)
-            words = _choose(scores[:, -1].float(), temperature, generator)
+            words = scores[:, -1].argmax(-1)
             for b, id in enumerate(words.tolist()):
                 if not done[b] and id == end:
                     done[b] = True
@@ -341,14 +339,6 @@ class Context:
         return start
 
 
-def _choose(scores: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
-    """Next ids [batch] from scores [batch, vocab]."""
-    if temperature <= 0:
-        return scores.argmax(-1)
-    probabilities = (scores / temperature).softmax(-1).cpu()
-    return torch.multinomial(probabilities, 1, generator=generator)[:, 0].to(scores.device)
-
-
 class GuidedContexts:
     """The contexts of guided drawing, kept by the reference's rules as inputs come in.
 
@@ -360,6 +350,13 @@ class GuidedContexts:
         self.main = Context(model, batch, capacity)
         self.cfg_text = self.main.fork()
         self.cfg_img = Context(model, batch, capacity=64)
+
+    def fork(self) -> GuidedContexts:
+        """Contexts that go on from here without changing these."""
+        twin = object.__new__(GuidedContexts)
+        twin.main, twin.cfg_text = self.main.fork(), self.cfg_text.fork()
+        twin.cfg_img = self.cfg_img.fork()
+        return twin
 
     def add_text(self, ids: Sequence[int] | Tensor) -> GuidedContexts:
         """A question or instruction: into main and cfg_img."""

@@ -8,6 +8,7 @@ is `Turn`'s business.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -34,14 +35,10 @@ class Drawn:
     steps: int
     steps_done: int
 
-    @property
+    @cached_property
     def arrays(self) -> tuple[np.ndarray, ...]:
         """One H x W x 3 uint8 array per picture."""
         return tuple(self.pictures.cpu().numpy())
-
-    @property
-    def first(self) -> np.ndarray:
-        return self.pictures[0].cpu().numpy()
 
 
 class Drawing:
@@ -99,7 +96,10 @@ class Drawing:
         self.clock.tell("imagine", 0.8)
         count, tokens = self.noise.shape[:2]
         with self.clock.stage("imagine", "decode", count * tokens):
-            pictures = [self.codec.picture(one[None], self.height, self.width) for one in latents]
+            # Several drawings of one question pass one by one: the memory is that of one, and each
+            # picture is the same however many there are.
+            parts = latents.split(self.contexts.main.batch)
+            pictures = [self.codec.picture(part, self.height, self.width) for part in parts]
         return Drawn(torch.cat(pictures), steps, done)
 
     def _begin(self, steps: int) -> None:

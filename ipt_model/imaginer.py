@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from .checkpoint import Parts
 from .clock import Clock
 from .costs import StageCosts
 from .loading import LoadedModel, load
+from .prepared import Prepared
 from .quantize import Scheme
 from .question import Answer, Mode, OnProgress, Question, QuestionError, Task
 from .recipe import Recipe
@@ -144,11 +145,47 @@ class Imaginer:
         try:
             loaded = self._open
             clock = Clock(self._costs, loaded.device, on_progress, budget_s, started, self._now)
+            seeds = [seed + i for i in range(k)]
             with torch.inference_mode():
-                answer = Answering(loaded, question, clock, seed, k, flow_steps).run(Mode(mode))
+                asked = [Prepared(loaded, question)]
+                (answer,) = Answering(loaded, asked, clock, seeds, flow_steps).run(Mode(mode))
         finally:
             self._turn.release()
         return replace(answer, times=replace(answer.times, queue_s=queued))
+
+    def prepare(self, question: Question) -> Prepared:
+        """The question as `ask_together` takes it; its `layout` says with which others."""
+        return Prepared(self._open, question)
+
+    def ask_together(
+        self,
+        asked: Sequence[Prepared],
+        modes: Sequence[Mode],
+        seeds: Sequence[int],
+        flow_steps: int | None = None,
+    ) -> list[dict[Mode, Answer]]:
+        """Answer many questions of one layout, each in every mode, as `ask` would one by one with
+        these seeds; what modes have in common is read once.
+
+        For evaluations: no budget, no AUTO, and the times are those of all questions and of the
+        modes so far.
+        """
+        if Mode.AUTO in modes or len(seeds) != len(asked):
+            raise QuestionError(
+                f"ask_together: expected modes answer, imagine, given and one seed for each of "
+                f"{len(asked)} questions, got {[m.value for m in modes]} and {len(seeds)} seeds"
+            )
+        for mode in modes:
+            for one in asked:
+                self._check(one.question, mode, None, 1, flow_steps)
+        if len({one.layout(modes) for one in asked}) != 1:
+            raise QuestionError("ask_together: expected questions of one layout, got several")
+        with self._turn, torch.inference_mode():
+            loaded = self._open
+            clock = Clock(StageCosts(), loaded.device, None, None, self._now(), self._now)
+            answering = Answering(loaded, asked, clock, seeds, flow_steps)
+            found = {mode: answering.run(mode) for mode in modes}
+        return [{mode: answers[k] for mode, answers in found.items()} for k in range(len(asked))]
 
     def _check(
         self,

@@ -38,25 +38,18 @@ class OptionScores:
 
 
 def score_options(
-    context: Context, tokenizer: Tokenizer, replies: Sequence[str], style: AnswerStyle
-) -> list[OptionScores]:
-    """Score complete replies, one per option, that differ only in the option; one result per
-    entry.
-
-    letter: the first token in which the replies differ decides. word: all tokens of the option
-        count and the first after it, so that `box` is not a part of `box lid` and no length is
-        favoured.
-    """
-    return score_each(context, tokenizer, [replies] * context.batch, style)
-
-
-def score_each(
     context: Context,
     tokenizer: Tokenizer,
     replies: Sequence[Sequence[str]],
     style: AnswerStyle,
 ) -> list[OptionScores]:
-    """As `score_options`, with replies of their own for every entry, as many for each."""
+    """Score complete replies, for every entry one per option, that differ only in the option; as
+    many for each entry.
+
+    letter: the first token in which the replies differ decides. word: all tokens of the option
+        count and the first after it, so that `box` is not a part of `box lid` and no length is
+        favoured.
+    """
     special = tokenizer.special
     texts = [[[special.bos, *tokenizer.encode(reply)] for reply in own] for own in replies]
     if len({len(own) for own in texts}) != 1 or len(texts) != context.batch:

@@ -1,8 +1,8 @@
-"""One answer, stage by stage: read the question, think, draw, look at the drawing, answer.
+"""One turn, stage by stage: read the question, think, draw, look at the drawing, answer.
 
-A `Turn` holds what one question needs on one loaded model; `Imaginer` decides the mode and calls
-its stages in order. Which context a text or picture enters follows the reference's rules for
-guided drawing.
+A `Turn` is several questions of one layout on one loaded model, answered in step; a robot asks
+one. `Answering` decides the mode and calls the stages in order. Which context a text or picture
+enters follows the reference's rules for guided drawing.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from .context import Context, GuidedContexts
 from .drawing import Drawing, Drawn
 from .extraction import Reading, read_answer
 from .loading import LoadedModel
-from .option_scores import OptionScores, normalise, score_options
-from .question import Mode, Outcome, Question, QuestionError
+from .option_scores import normalise, score_options
+from .prepared import Prepared, Seen
+from .question import Mode, Outcome
 
 _THOUGHT = re.compile(
     f"{prompts.THINK_OPEN}(?P<think>.*){prompts.THINK_CLOSE}{prompts.IMAGE_START}", re.DOTALL
@@ -30,11 +31,14 @@ _THOUGHT = re.compile(
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One picture at the two sizes, H x W x 3 uint8."""
+class Thought:
+    """What stands before a picture. written: what the model wrote there itself, if it was asked
+    to. fits: False for a thought of the model's own that the other questions of the turn do not
+    share: the context has the draft in its place."""
 
-    vae: np.ndarray
-    vit: np.ndarray
+    text: str
+    written: str = ""
+    fits: bool = True
 
 
 @dataclass(frozen=True)
@@ -48,157 +52,125 @@ class Reply:
 
 
 class Turn:
-    """The stages of one answer. `draws` says whether the prompt asks for a picture."""
+    """The stages of an answer, for questions of one layout at once."""
 
-    def __init__(
-        self, loaded: LoadedModel, question: Question, clock: Clock, *, draws: bool
-    ) -> None:
-        self.loaded, self.question, self.clock, self.draws = loaded, question, clock, draws
+    def __init__(self, loaded: LoadedModel, asked: Sequence[Prepared], clock: Clock) -> None:
+        self.loaded, self.asked, self.clock = loaded, list(asked), clock
         self.recipe, self.tokenizer = loaded.recipe, loaded.tokenizer
-        self.thought = self.written = ""
-        self.parts = prompts.prompt_parts(question, self.recipe.prompt, draws=draws)
-        self.texts = [self.tokenizer.encode(p) for p in self.parts if isinstance(p, str)]
-        inputs = self.recipe.inputs
-        self.encodings = inputs.imagine if draws else inputs.answer
-        if loaded.codec is None:
-            self.encodings = ("vit",)
-        self._check_length()
-        with clock.stage("preprocess"):
-            self.pictures = [self._resize(image) for image in question.images]
-
-    # -- sizes, known before the model runs
-    @property
-    def prompt_tokens(self) -> int:
-        """Tokens of the whole prompt."""
-        config = self.loaded.model.config
-        count = sum(len(ids) + 2 for ids in self.texts)
-        for picture in self.pictures:
-            for name, image, stride in (
-                ("vae", picture.vae, config.latent_stride),
-                ("vit", picture.vit, config.vit.patch),
-            ):
-                if name in self.encodings:
-                    count += image.shape[0] * image.shape[1] // stride**2 + 2
-        return count
-
-    @property
-    def view_size(self) -> tuple[int, int]:
-        """Height and width that will be drawn."""
-        if self.question.view_size is not None:
-            height, width = self.question.view_size
-            if height < 1 or width < 1:
-                raise QuestionError(
-                    f"view_size: expected height, width > 0, got {height} x {width}"
-                )
-            width, height = self.recipe.image_sizes.vae.fit(width, height)
-            return height, width
-        if not self.pictures:
-            raise QuestionError("view_size: needed to draw a view when the question has no images")
-        return self.pictures[-1].vae.shape[0], self.pictures[-1].vae.shape[1]
-
-    @property
-    def view_tokens(self) -> int:
-        height, width = self.view_size
-        return height * width // self.loaded.model.config.latent_stride**2
-
-    def step_size(self, k: int) -> int:
-        """What the cost of a flow step grows with."""
-        flow = self.recipe.flow
-        branches = 1 + (flow.text_scale > 1) * (1 + (flow.image_scale > 1))
-        return self.view_tokens * k * branches
-
-    def answer_cost(self, entries: int) -> tuple[str, int]:
-        """What answering for so many entries is: options scored, by their tokens, or text written,
-        whose length nobody knows before."""
-        if not self.question.options:
-            return "write answer", entries
-        names = prompts.option_names(self.question, self.recipe.prompt.answer_style)
-        return "score options", entries * sum(len(self.tokenizer.encode(n)) + 2 for n in names)
-
-    def _check_length(self) -> None:
-        limit = int(self.loaded.model.config.llm_config["max_position_embeddings"])
-        spare = self.recipe.max_answer_tokens + (self.recipe.max_think_tokens if self.draws else 0)
-        count = sum(len(ids) for ids in self.texts)
-        if count > limit - spare:
-            raise QuestionError(
-                f"text: the question has {count} tokens with its prompt, "
-                f"this model reads at most {limit - spare}"
-            )
-
-    def _resize(self, image: np.ndarray) -> Seen:
-        vae = self.recipe.image_sizes.vae_picture(image)
-        return Seen(vae, self.recipe.image_sizes.vit_picture(vae))
+        self._pictures: list[list[Seen]] = []
+        self._shown: dict[tuple[str, ...], GuidedContexts] = {}
+        self._read: tuple[bool, GuidedContexts] | None = None
 
     # -- reading
-    def read(self) -> GuidedContexts:
-        """The prompt, in order, into the contexts that the mode needs."""
-        contexts = GuidedContexts(self.loaded.model, capacity=self.prompt_tokens + 128)
-        guided = self.draws and self.recipe.flow.text_scale > 1
-        texts = iter(self.texts)
-        for part in self.parts:
+    def resize(self) -> list[list[Seen]]:
+        """The pictures of every question at the model's sizes, made once."""
+        if not self._pictures:
+            self._pictures = [[one.resized(p) for p in one.question.images] for one in self.asked]
+        return self._pictures
+
+    def read(self, draws: bool) -> GuidedContexts:
+        """The prompt, in order, into the contexts that an answer with (`draws`) or without a
+        picture needs. The latest prompt stays read, for the next mode that needs it."""
+        if self._read is None or self._read[0] is not draws:
+            self._read = None  # whose slots the next may take
+            self._read = draws, self._read_prompt(draws)
+        return self._read[1].fork()
+
+    def _read_prompt(self, draws: bool) -> GuidedContexts:
+        every = [one.prompt(draws).parts for one in self.asked]
+        encodings = self.asked[0].prompt(draws).encodings
+        texts = [place for place, part in enumerate(every[0]) if isinstance(part, list)]
+        contexts = self._begin(encodings, every[0][: texts[0]], self.asked[0].tokens(draws))
+        guided = draws and self.recipe.flow.text_scale > 1
+        for place, part in enumerate(every[0][texts[0] :], texts[0]):
             if isinstance(part, prompts.Picture):
-                self._show(contexts, self.pictures[part.index], self.encodings)
-            elif guided:
-                contexts.add_text(next(texts))
+                self._show(contexts, [own[part.index] for own in self.resize()], encodings)
+                continue
+            ids = torch.tensor([parts[place] for parts in every])
+            if guided:
+                contexts.add_text(ids)
             else:
-                contexts.main.add_text(next(texts))
+                contexts.main.add_text(ids)
         return contexts
 
-    def show_given(self, contexts: GuidedContexts, view: np.ndarray) -> None:
-        """The true view, introduced by the think sentence, as if it had been drawn."""
-        self.thought = prompts.think_sentence(self.question)
-        contexts.main.add_text(self.tokenizer.encode(prompts.think_text(self.thought)))
-        encodings = self.recipe.inputs.given if self.loaded.codec is not None else ("vit",)
-        self._show(contexts, self._resize(view), encodings)
+    def _begin(
+        self,
+        encodings: tuple[str, ...],
+        pictures: Sequence[list[int] | prompts.Picture],
+        tokens: int,
+    ) -> GuidedContexts:
+        """The pictures that open a prompt, looked at once for all prompts that begin so."""
+        if encodings not in self._shown:
+            contexts = GuidedContexts(
+                self.loaded.model, capacity=tokens + 128, batch=len(self.asked)
+            )
+            for part in pictures:
+                assert isinstance(part, prompts.Picture)
+                self._show(contexts, [own[part.index] for own in self.resize()], encodings)
+            self._shown[encodings] = contexts
+        return self._shown[encodings].fork()
 
-    def _show(self, contexts: GuidedContexts, picture: Seen, encodings: Sequence[str]) -> None:
-        codec = self.loaded.codec
+    def show_given(self, contexts: GuidedContexts) -> list[Thought]:
+        """The true views, introduced by the think sentence, as if they had been drawn."""
+        contexts.main.add_text(self.asked[0].draft)
+        views = [one.question.given_view for one in self.asked]
+        seen = [one.resized(v) for one, v in zip(self.asked, views, strict=True) if v is not None]
+        self._show(contexts, seen, self.asked[0].given_encodings)
+        return [Thought(one.think) for one in self.asked]
+
+    def _show(
+        self, contexts: GuidedContexts, pictures: Sequence[Seen], encodings: Sequence[str]
+    ) -> None:
         latents = None
         if "vae" in encodings:
-            assert codec is not None
-            latents = codec.encode(picture.vae.copy())
-        contexts.add_picture(
-            latents, torch.from_numpy(picture.vit.copy()) if "vit" in encodings else None
-        )
+            assert self.loaded.codec is not None
+            latents = self.loaded.codec.encode(np.stack([picture.vae for picture in pictures]))
+        vit = np.stack([picture.vit for picture in pictures]) if "vit" in encodings else None
+        contexts.add_picture(latents, vit)
 
     # -- thinking
-    def think(self, contexts: GuidedContexts) -> None:
+    def think(self, contexts: GuidedContexts) -> list[Thought]:
         """The text before the drawing: the caller's, or the model's own if it opens a picture."""
-        default = prompts.think_sentence(self.question)
-        draft = self.tokenizer.encode(prompts.think_text(default))
-        if self.question.think is None:
-            ids = self._write(contexts.main, draft, self.recipe.max_think_tokens, "think")
-            self.written = self.tokenizer.decode(ids)
-            own = _THOUGHT.fullmatch(self.written)
-            if own is not None:
-                self.thought = own["think"]
-                contexts.add_thinking(ids)
-                return
-        self.thought = default
+        draft = self.asked[0].draft
+        thoughts = [Thought(one.think) for one in self.asked]
+        own = [entry for entry, one in enumerate(self.asked) if one.question.think is None]
+        if own:
+            written = self._write(contexts.main, draft, own)
+            alone = len(self.asked) == 1
+            for entry in own:
+                text = self.tokenizer.decode(written[entry])
+                found = _THOUGHT.fullmatch(text)
+                if found is None:
+                    thoughts[entry] = Thought(self.asked[entry].think, text)
+                else:
+                    fits = alone or written[entry] == draft
+                    thoughts[entry] = Thought(found["think"], text, fits)
+                    draft = written[entry] if alone else draft
         contexts.add_thinking(draft)
+        return thoughts
 
     def _write(
-        self, context: Context, draft: Sequence[int], max_tokens: int, stage: str
-    ) -> Sequence[int]:
-        """The model's greedy text, inner ids; quick when it begins as the draft does.
+        self, context: Context, draft: list[int], entries: Sequence[int]
+    ) -> list[list[int]]:
+        """What these entries think by themselves, greedily, inner ids; quick when it begins as
+        the draft does.
 
         All words of the draft are checked in one pass; writing word by word begins at the first
         that the model would put differently.
         """
         special = self.tokenizer.special
-        rows = context.logits_after([[special.bos, *draft]])[0][0]
-        likeliest = rows.argmax(-1).tolist()
-        agreed = 0
-        for mine, theirs in zip(draft, likeliest, strict=False):
-            if mine != theirs:
-                break
-            agreed += 1
-        if agreed == len(draft) and likeliest[-1] == special.eos:
-            return draft
+        likeliest = context.logits_after([[special.bos, *draft]])[0].argmax(-1).cpu()
+        same = likeliest == torch.tensor([*draft, special.eos])
+        agreed = same.cumprod(-1).sum(-1).tolist()
+        shared = min(agreed[entry] for entry in entries)
+        if shared > len(draft):
+            return [draft] * len(self.asked)
         written = context.write(
-            max_tokens, begin=draft[:agreed], on_word=lambda _: self._keep_writing(stage)
+            self.recipe.max_think_tokens,
+            begin=draft[:shared],
+            on_word=lambda _: self._keep_writing("think"),
         )
-        return written.inner[0]
+        return [list(ids) for ids in written.inner]
 
     def _keep_writing(self, stage: str) -> bool:
         self.clock.tell(stage, 0.15 if stage == "think" else 0.95)
@@ -206,70 +178,78 @@ class Turn:
         return True
 
     # -- drawing
-    def draw(
-        self, contexts: GuidedContexts, steps: int, seed: int, k: int, tail_s: float
-    ) -> Drawn:
-        """Draw k views at once. tail_s: time that must be left afterwards.
+    def step_size(self, count: int) -> int:
+        """What the cost of a flow step grows with, for this many pictures."""
+        flow = self.recipe.flow
+        branches = 1 + (flow.text_scale > 1) * (1 + (flow.image_scale > 1))
+        return self.asked[0].view_tokens * count * branches
 
-        Imagination i starts from the noise of seed + i, whatever k is.
-        """
+    def draw(
+        self, contexts: GuidedContexts, steps: int, seeds: Sequence[int], tail_s: float
+    ) -> Drawn:
+        """Draw one view from the noise of each seed: one for each question, or any number for a
+        single one. tail_s: time that must be left afterwards."""
         drawing = Drawing(
             self.loaded,
             self.clock,
             contexts,
-            self.view_size,
-            self._noise(seed, k),
+            self.asked[0].view_size,
+            self._noise(seeds),
             tail_s,
-            self.step_size(k),
+            self.step_size(len(seeds)),
         )
         return drawing.run(steps)
 
-    def _noise(self, seed: int, k: int) -> Tensor:
+    def _noise(self, seeds: Sequence[int]) -> Tensor:
         """On the CPU and in token layout, as the reference draws it: the same on every device."""
-        numbers = self.loaded.model.config.latent_numbers
-        return torch.stack(
-            [
-                torch.randn(
-                    self.view_tokens, numbers, generator=torch.Generator().manual_seed(seed + i)
-                )
-                for i in range(k)
-            ]
-        )
+        size = self.asked[0].view_tokens, self.loaded.model.config.latent_numbers
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        return torch.stack([torch.randn(size, generator=g) for g in generators])
 
     def look(self, contexts: GuidedContexts, drawn: Drawn) -> Context:
         """Take the drawn 8-bit pictures in, through VAE and ViT, one context entry each."""
-        codec = self.loaded.codec
+        codec, main = self.loaded.codec, contexts.main
         assert codec is not None
-        context = contexts.main.repeat(len(drawn.pictures))
-        context.add_latents(torch.stack([codec.encode(p) for p in drawn.pictures]))
-        sizes = self.recipe.image_sizes
-        views = [sizes.vit_picture(p.cpu().numpy()) for p in drawn.pictures]
-        return context.add_vit([torch.from_numpy(v.copy()) for v in views])
+        context = main.repeat(len(drawn.pictures)) if main.batch == 1 else main.fork()
+        parts = drawn.pictures.split(main.batch)
+        context.add_latents(torch.cat([codec.encode(part) for part in parts]))
+        views = [self.recipe.image_sizes.vit_picture(picture) for picture in drawn.arrays]
+        return context.add_vit(np.stack(views))
 
     # -- answering
     def answer(self, context: Context, mode: Mode) -> list[Reply]:
-        """One reply per entry of the context, which was reached in this mode."""
+        """One reply per entry of the context, which was reached in this mode: one entry for each
+        question, or several for a single one."""
         style = self.recipe.prompt.answer_style
-        names = prompts.option_names(self.question, style)
-        if not names:
-            return [self._free(text) for text in self._replies(context)]
-        replies = [prompts.answer_text(name, drawn=self.draws) for name in names]
+        asked = self.asked * (context.batch // len(self.asked))
+        names = [prompts.option_names(one.question, style) for one in asked]
+        if not names[0]:
+            return [Reply(t, read_answer(t), (), None) for t in self._replies(context)]
+        drawn = mode is not Mode.ANSWER
+        replies = [[prompts.answer_text(name, drawn=drawn) for name in own] for own in names]
         scores = score_options(context, self.tokenizer, replies, style)
-        written: list[str] | None = None
-        out = []
-        for entry, score in enumerate(scores):
+        written = any(score.greedy is None for score in scores)
+        texts = self._replies(context) if written else [""] * context.batch
+        moved: dict[int, list[str]] = {}
+        readings = []
+        for entry, (score, own) in enumerate(zip(scores, names, strict=True)):
             if score.greedy is not None:
-                text = replies[score.greedy]
-                reading = read_answer(text, names)
-            else:
-                written = written if written is not None else self._replies(context)
-                text = written[entry]
-                reading = read_answer(text, names)
-                if reading.outcome is Outcome.ANSWERED:
-                    score = self._score_there(context, entry, text, names)
+                texts[entry] = replies[entry][score.greedy]
+            readings.append(read_answer(texts[entry], own))
+            if score.greedy is None and readings[entry].outcome is Outcome.ANSWERED:
+                # The options are weighed where this reply has its answer, after all it says
+                # before.
+                lead = texts[entry][: texts[entry].rindex(prompts.ANSWER_OPEN)]
+                moved[entry] = [lead + prompts.answer_text(name, drawn=False) for name in own]
+        if moved:
+            there = [moved.get(entry, own) for entry, own in enumerate(replies)]
+            again = score_options(context, self.tokenizer, there, style)
+            scores = [again[k] if k in moved else score for k, score in enumerate(scores)]
+        out = []
+        for one, text, reading, score in zip(asked, texts, readings, scores, strict=True):
             probabilities: tuple[float, ...] = ()
             if reading.outcome is Outcome.ANSWERED:
-                temperature = self.recipe.temperature_of(self.question.task, mode)
+                temperature = self.recipe.temperature_of(one.question.task, mode)
                 probabilities = normalise(score.log_probabilities, temperature)
             out.append(Reply(text, reading, probabilities, score.mass))
         return out
@@ -280,15 +260,3 @@ class Turn:
             self.recipe.max_answer_tokens, on_word=lambda _: self._keep_writing("answer")
         )
         return [self.tokenizer.decode(ids) for ids in written.inner]
-
-    def _score_there(
-        self, context: Context, entry: int, reply: str, names: Sequence[str]
-    ) -> OptionScores:
-        """Scores at the place where this reply has its answer, after all it says before."""
-        lead = reply[: reply.rindex(prompts.ANSWER_OPEN)]
-        replies = [lead + prompts.answer_text(name, drawn=False) for name in names]
-        style = self.recipe.prompt.answer_style
-        return score_options(context, self.tokenizer, replies, style)[entry]
-
-    def _free(self, text: str) -> Reply:
-        return Reply(text, read_answer(text), (), None)

@@ -4,7 +4,7 @@
 
 Rows that the model has not learned from are best: it draws those it knows too well, and their
 answers it may know by heart. Row, picture and latents of each go into one file per process; start
-several with `--part 0/2`, `--part 1/2`. Rows that the model answers without drawing are left out.
+several with `--part 0/2`, `--part 1/2`.
 """
 
 from __future__ import annotations
@@ -57,10 +57,8 @@ def _draw(given: argparse.Namespace, part: int, parts: int) -> int:
         for first in range(0, len(rows), BLOCK):
             block = rows[first : first + BLOCK]
             examples = [example_from_row(dataset[row]) for row in block]
-            for place, replies in asker.ask(examples, [Mode.IMAGINE], first=block[0]):
-                drawn = replies[Mode.IMAGINE].imagined
-                if drawn is not None:
-                    kept[block[place]] = drawn
+            for place, answers in asker.ask(examples, [Mode.IMAGINE], first=block[0]):
+                kept[block[place]] = answers[Mode.IMAGINE].imagined[0]
             watch.tell(first + len(block))
     if not kept:
         raise ValueError(f"{given.model} drew nothing for {len(rows)} rows")

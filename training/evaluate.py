@@ -85,7 +85,6 @@ def main(arguments: list[str] | None = None) -> int:
         "temperature": loaded.recipe.to_dict()["temperature"],
         "machine": machine(loaded),
         "seconds": round(seconds, 1),
-        "asked_alone": asker.asked_alone,
         "tasks": summary(records, modes, loaded.recipe),
     }
     if not given.no_latency:
@@ -135,13 +134,13 @@ def ask_rows(
             example_from_row(dataset[row]) for row in rows[first : first + BLOCK]
         ]
         done: list[tuple[int, Record]] = []
-        for place, replies in asker.ask(examples, modes, first):
+        for place, answers in asker.ask(examples, modes, first):
             example = examples[place]
-            record = record_of(first + place, example, replies)
-            imagined = replies[Mode.IMAGINE].imagined if Mode.IMAGINE in replies else None
+            record = record_of(first + place, example, answers, asker.loaded.recipe)
             if place < SHOWN * 4 and kept.get(record.task, 0) < per_task:
                 kept[record.task] = kept.get(record.task, 0) + 1
-                shown.append(Shown(example, record, imagined))
+                drawn = answers[Mode.IMAGINE].imagined if Mode.IMAGINE in answers else ()
+                shown.append(Shown(example, record, drawn[0] if drawn else None))
             done.append((place, record))
             watch.tell(first + len(done))
         records += [record for _, record in sorted(done, key=lambda pair: pair[0])]

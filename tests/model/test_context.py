@@ -114,16 +114,6 @@ def test_entries_of_a_batch_end_each_in_its_time(golden_model):
         assert relative_error(written.logits[i], one.logits[0]) < 5e-6
 
 
-def test_sampling_follows_seed_and_temperature(base):
-    def sample(seed: int, temperature: float) -> tuple[int, ...]:
-        generator = torch.Generator().manual_seed(seed)
-        return base.write(12, -1, temperature=temperature, generator=generator).ids[0]
-
-    assert sample(1, 1.0) == sample(1, 1.0)
-    assert sample(1, 1.0) != sample(2, 1.0)
-    assert sample(1, 1e-4) == base.greedy(12, -1).ids[0]
-
-
 def test_scores_of_continuations_are_those_of_writing_them(base):
     written = base.greedy(5, end_token=-1)
     ids = written.ids[0]

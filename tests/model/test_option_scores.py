@@ -9,7 +9,7 @@ from tiny_models import BOS, EOS, write_model
 
 from ipt_model.context import Context
 from ipt_model.loading import LoadedModel, load
-from ipt_model.option_scores import normalise, score_each, score_options
+from ipt_model.option_scores import normalise, score_options
 from ipt_model.prompts import answer_text
 
 #: One a beginning of another, one of several words, one that needs bytes.
@@ -33,7 +33,7 @@ def word_by_word(context: Context, ids: list[int]) -> list[float]:
 
 def test_words_are_scored_up_to_the_tag_that_ends_them(loaded: LoadedModel) -> None:
     context = Context(loaded.model).add_text(loaded.tokenizer.encode("Where is it?"))
-    (score,) = score_options(context, loaded.tokenizer, REPLIES, "word")
+    (score,) = score_options(context, loaded.tokenizer, [REPLIES], "word")
     opening = 0.0
     expected = []
     for name in NAMES:
@@ -51,7 +51,7 @@ def test_words_are_scored_up_to_the_tag_that_ends_them(loaded: LoadedModel) -> N
 def test_letters_are_scored_by_one_token(loaded: LoadedModel) -> None:
     context = Context(loaded.model).add_text(loaded.tokenizer.encode("Where is it?"))
     replies = [answer_text(letter, drawn=False) for letter in "ABC"]
-    (score,) = score_options(context, loaded.tokenizer, replies, "letter")
+    (score,) = score_options(context, loaded.tokenizer, [replies], "letter")
     opened = [loaded.tokenizer.special.bos, *loaded.tokenizer.encode("<answer>")]
     row = context.logits_after([opened])[0][0, -1].log_softmax(-1)
     ids = [loaded.tokenizer.encode(letter)[0] for letter in "ABC"]
@@ -63,10 +63,10 @@ def test_every_entry_of_a_batch_has_its_own(loaded: LoadedModel) -> None:
     words = [loaded.tokenizer.encode(t) for t in ("Where is it?", "Where is one?")]
     assert len(words[0]) == len(words[1])
     context.add_text(torch.tensor(words))
-    both = score_options(context, loaded.tokenizer, REPLIES, "word")
+    both = score_options(context, loaded.tokenizer, [REPLIES] * 2, "word")
     for ids, score in zip(words, both, strict=True):
         single = Context(loaded.model).add_text(ids)
-        (alone,) = score_options(single, loaded.tokenizer, REPLIES, "word")
+        (alone,) = score_options(single, loaded.tokenizer, [REPLIES], "word")
         assert score.log_probabilities == pytest.approx(alone.log_probabilities, abs=1e-4)
     assert both[0].log_probabilities != both[1].log_probabilities
 
@@ -75,7 +75,7 @@ def test_the_greedy_reply_is_recognised_whole(tmp_path: Path) -> None:
     chain = {BOS: "<image_end>", "<image_end>": "<answer>", "<answer>": "left"}
     rest = {"left": {" ball": 5.0, "</answer>": 4.0}, " ball": "</answer>", "</answer>": EOS}
     loaded = load(write_model(tmp_path, {**chain, **rest}), "cpu")
-    (score,) = score_options(Context(loaded.model), loaded.tokenizer, REPLIES, "word")
+    (score,) = score_options(Context(loaded.model), loaded.tokenizer, [REPLIES], "word")
     assert score.greedy == 1, "`left` alone is likely too, but not what the model writes"
     written = Context(loaded.model).greedy(20).inner[0]
     assert loaded.tokenizer.decode(written) == REPLIES[1]
@@ -95,11 +95,11 @@ def test_entries_with_replies_of_their_own_are_scored_as_if_alone(loaded: Loaded
     names = [("left", "behind the red ball", "10"), ("über", "left ball", "right")]
     replies = [[answer_text(name, drawn=False) for name in own] for own in names]
     together = Context(loaded.model, batch=2).add_text(torch.tensor(texts))
-    scores = score_each(together, loaded.tokenizer, replies, "word")
+    scores = score_options(together, loaded.tokenizer, replies, "word")
     for text, own, score in zip(texts, replies, scores, strict=True):
         alone = Context(loaded.model).add_text(text)
-        (expected,) = score_options(alone, loaded.tokenizer, own, "word")
+        (expected,) = score_options(alone, loaded.tokenizer, [own], "word")
         assert score.log_probabilities == pytest.approx(expected.log_probabilities, abs=1e-4)
         assert score.mass == pytest.approx(expected.mass, rel=1e-3)
     with pytest.raises(ValueError, match="equally many replies"):
-        score_each(together, loaded.tokenizer, [replies[0], replies[1][:2]], "word")
+        score_options(together, loaded.tokenizer, [replies[0], replies[1][:2]], "word")

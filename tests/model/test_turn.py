@@ -15,6 +15,7 @@ from ipt_model.context import Context
 from ipt_model.costs import StageCosts
 from ipt_model.flow import FlowSettings, draw
 from ipt_model.loading import LoadedModel, load
+from ipt_model.prepared import Prepared
 from ipt_model.prompts import PromptRecipe
 from ipt_model.question import Question, Task
 from ipt_model.turn import Turn
@@ -32,9 +33,15 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     return load(write_model(tmp_path_factory.mktemp("model")), "cpu")
 
 
-def turn_of(loaded: LoadedModel, *, draws: bool, question: Question = ASKED) -> Turn:
+def turn_of(loaded: LoadedModel, question: Question = ASKED) -> Turn:
     clock = Clock(StageCosts(), loaded.device, None, None, time.perf_counter())
-    return Turn(loaded, question, clock, draws=draws)
+    return Turn(loaded, [Prepared(loaded, question)], clock)
+
+
+def prompt_text(loaded: LoadedModel, *, draws: bool) -> str:
+    """System prompt and question, where the pictures come before both."""
+    recipe = loaded.recipe.prompt
+    return recipe.system(draws=draws) + prompts.question_text(ASKED, recipe.answer_style)
 
 
 def read(loaded: LoadedModel, *parts: str | np.ndarray, vae: bool = True) -> Context:
@@ -58,14 +65,13 @@ def same(one: Context, two: Context) -> bool:
 
 
 def test_pictures_first(loaded: LoadedModel) -> None:
-    recipe = loaded.recipe.prompt
-    text = recipe.system(draws=True) + prompts.question_text(ASKED, recipe.answer_style)
-    turn = turn_of(loaded, draws=True)
-    contexts = turn.read()
+    text = prompt_text(loaded, draws=True)
+    turn = turn_of(loaded)
+    contexts = turn.read(draws=True)
     assert same(contexts.main, read(loaded, *IMAGES, text))
     assert same(contexts.cfg_text, read(loaded, *IMAGES))
     assert same(contexts.cfg_img, read(loaded, text))
-    assert contexts.main.tokens == turn.prompt_tokens
+    assert contexts.main.tokens == turn.asked[0].tokens(draws=True)
     turn.think(contexts)
     assert same(contexts.main, read(loaded, *IMAGES, text, prompts.think_text("Looking.")))
     assert same(contexts.cfg_img, read(loaded, text)), "thinking guides nothing"
@@ -73,7 +79,7 @@ def test_pictures_first(loaded: LoadedModel) -> None:
 
 def test_system_prompt_first(loaded: LoadedModel) -> None:
     recipe = small_recipe(prompt=PromptRecipe(order="system_first"))
-    contexts = turn_of(dataclasses.replace(loaded, recipe=recipe), draws=True).read()
+    contexts = turn_of(dataclasses.replace(loaded, recipe=recipe)).read(draws=True)
     system = recipe.prompt.system(draws=True)
     text = prompts.question_text(ASKED, "letter")
     assert same(contexts.main, read(loaded, system, *IMAGES, text))
@@ -82,25 +88,44 @@ def test_system_prompt_first(loaded: LoadedModel) -> None:
 
 
 def test_without_drawing_nothing_is_read_twice(loaded: LoadedModel) -> None:
-    recipe = loaded.recipe.prompt
-    text = recipe.system(draws=False) + prompts.question_text(ASKED, recipe.answer_style)
-    contexts = turn_of(loaded, draws=False).read()
+    text = prompt_text(loaded, draws=False)
+    contexts = turn_of(loaded).read(draws=False)
     assert same(contexts.main, read(loaded, *IMAGES, text))
     assert contexts.cfg_img.tokens == 0
     inputs = dataclasses.replace(loaded.recipe.inputs, answer=("vit",))
     vit = dataclasses.replace(loaded, recipe=dataclasses.replace(loaded.recipe, inputs=inputs))
-    contexts = turn_of(vit, draws=False).read()
+    contexts = turn_of(vit).read(draws=False)
     assert same(contexts.main, read(loaded, *IMAGES, text, vae=False))
+
+
+def test_what_modes_share_is_read_once(loaded: LoadedModel) -> None:
+    """The pictures for both prompts, a prompt for every mode that needs it."""
+    turn = turn_of(loaded)
+    read_as: list[int] = []
+    layer = loaded.model.language_model.model.layers[0]
+    hook = layer.register_forward_pre_hook(
+        lambda _, args: read_as.append(sum(x.shape[1] for x in args[1:3] if x is not None))
+    )
+    turn.read(draws=False)
+    before = len(read_as)
+    contexts = turn.read(draws=True)
+    texts = len(loaded.tokenizer.encode(prompt_text(loaded, draws=True))) + 2
+    assert read_as[before:] == [texts, texts], "the text alone, into main and cfg_img"
+    contexts.main.add_text([5])
+    again = turn.read(draws=True)
+    hook.remove()
+    assert len(read_as) == before + 3
+    alone = read(loaded, *IMAGES, prompt_text(loaded, draws=True))
+    assert same(again.main, alone), "nothing of the first use is left"
 
 
 def test_the_drawing_is_the_flows(loaded: LoadedModel) -> None:
     assert loaded.codec is not None
-    turn = turn_of(loaded, draws=True)
-    contexts = turn.read()
+    turn = turn_of(loaded)
+    contexts = turn.read(draws=True)
     turn.think(contexts)
-    drawn = turn.draw(contexts, steps=5, seed=9, k=2, tail_s=0.0)
-    text = turn.parts[-1]
-    assert isinstance(text, str)
+    drawn = turn.draw(contexts, steps=5, seeds=[9, 10], tail_s=0.0)
+    text = prompt_text(loaded, draws=True)
     noise = torch.randn(12, 64, generator=torch.Generator().manual_seed(9))
     settings = FlowSettings(6, 1.0, 2.0, 1.5, renorm="channel")
     latents = draw(
@@ -122,19 +147,19 @@ def test_the_drawing_is_the_flows(loaded: LoadedModel) -> None:
 
 
 def test_the_true_view_stands_where_the_drawing_would(loaded: LoadedModel) -> None:
-    turn = turn_of(loaded, draws=True)
-    contexts = turn.read()
-    turn.show_given(contexts, IMAGES[0])
-    text = turn.parts[-1]
-    assert isinstance(text, str)
+    turn = turn_of(loaded, dataclasses.replace(ASKED, given_view=IMAGES[0]))
+    contexts = turn.read(draws=True)
+    turn.show_given(contexts)
+    text = prompt_text(loaded, draws=True)
     thought = prompts.think_text("Looking.")
     assert same(contexts.main, read(loaded, *IMAGES, text, thought, IMAGES[0]))
 
 
 def test_writing_from_a_draft_is_writing(loaded: LoadedModel, tmp_path: Path) -> None:
     """However much of a draft the model agrees with, the text is its own greedy one."""
-    turn = turn_of(loaded, draws=True)
-    main = turn.read().main
-    own = main.greedy(12, logits=False).inner[0]
+    recipe = dataclasses.replace(loaded.recipe, max_think_tokens=12)
+    turn = turn_of(dataclasses.replace(loaded, recipe=recipe))
+    main = turn.read(draws=True).main
+    own = list(main.greedy(12, logits=False).inner[0])
     for draft in ([], own[:5], own, [*own[:3], 7, 8], [9]):
-        assert tuple(turn._write(main, draft, 12, "think")) == own
+        assert turn._write(main, draft, [0]) == [own]

@@ -14,12 +14,39 @@ from typing import Any
 import numpy as np
 
 from ipt_model.maps import MapView, read_map
-from ipt_model.question import Mode, Outcome, Task
+from ipt_model.option_scores import normalise
+from ipt_model.question import Answer, Mode, Outcome, Question, Task
 from ipt_model.recipe import Recipe
-from ipt_training.evaluation.asking import Reply
 from ipt_training.evaluation.metrics import calibration_error, psnr, share_of, ssim
 from ipt_training.evaluation.objects import judge_object, object_pixels
 from ipt_training.example import Example
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What is kept of one answer.
+
+    log_probabilities: of the options, before calibration; empty when unparsable. index: the option
+    with the largest.
+    """
+
+    outcome: Outcome
+    index: int | None
+    log_probabilities: tuple[float, ...]
+
+    def probabilities(self, temperature: float = 1.0) -> tuple[float, ...]:
+        """Over the options, summing to 1; empty when unparsable."""
+        if not self.log_probabilities:
+            return ()
+        return normalise(self.log_probabilities, temperature)
+
+
+def reply_of(question: Question, answer: Answer, temperature: float) -> Reply:
+    """temperature: the one that the answer's probabilities were calibrated with."""
+    if not answer.option_probabilities:
+        return Reply(answer.outcome, None, ())
+    logs = temperature * np.log(np.maximum(answer.option_probabilities, 1e-300))
+    return Reply(answer.outcome, question.options.index(answer.text), tuple(logs.tolist()))
 
 
 @dataclass(frozen=True)
@@ -61,18 +88,24 @@ class Record:
         return self.replies[mode].index == self.answer_index
 
 
-def record_of(number: int, example: Example, replies: Mapping[Mode, Reply]) -> Record:
-    """Score one example's replies; the pictures themselves are let go."""
-    imagined = replies[Mode.IMAGINE].imagined if Mode.IMAGINE in replies else None
+def record_of(
+    number: int, example: Example, answers: Mapping[Mode, Answer], recipe: Recipe
+) -> Record:
+    """Score one example's answers; the pictures themselves are let go."""
+    question = example.question
+    imagined = answers[Mode.IMAGINE].imagined if Mode.IMAGINE in answers else ()
     return Record(
         number,
-        example.question.task,
+        question.task,
         example.variant,
         example.subcategory,
         example.answer_index,
-        len(example.question.options),
-        replies,
-        None if imagined is None else judge_picture(example, imagined),
+        len(question.options),
+        {
+            mode: reply_of(question, answer, recipe.temperature_of(question.task, mode))
+            for mode, answer in answers.items()
+        },
+        judge_picture(example, imagined[0]) if imagined else None,
     )
 
 

@@ -52,11 +52,11 @@ def accuracies(
 ) -> dict[str, float]:
     """`mode/task` -> share of right answers, and `mean` over all of them."""
     right: dict[str, list[bool]] = {}
-    for place, replies in BatchAsker(loaded).ask(examples, modes):
+    for place, answers in BatchAsker(loaded).ask(examples, modes):
         example = examples[place]
-        for mode, reply in replies.items():
+        for mode, answer in answers.items():
             name = f"{mode.value}/{example.question.task.value}"
-            right.setdefault(name, []).append(reply.index == example.answer_index)
+            right.setdefault(name, []).append(answer.text == example.answer)
     out = {name: sum(values) / len(values) for name, values in sorted(right.items())}
     out["mean"] = sum(out.values()) / len(out)
     return out

@@ -15,32 +15,32 @@ from ipt_model.question import Mode, Outcome
 from ipt_model.recipe import Recipe
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
-from ipt_training.evaluation.asking import MODES, BatchAsker, by_place
+from ipt_training.evaluation.asking import MODES, BatchAsker
+from ipt_training.evaluation.records import reply_of
 
 
 def compare(loaded: LoadedModel, data: Path, modes=MODES, flow_steps: int = 3) -> list[dict]:
-    """Ask everything both ways; returns the batched replies."""
+    """Ask everything both ways; returns the batched answers."""
     examples = [example_from_row(row) for row in Dataset(data)]
     asker = BatchAsker(loaded, batch=5, flow_steps=flow_steps, seed=11)
-    replies = by_place(asker.ask(examples, modes), len(examples))
+    found = dict(asker.ask(examples, modes))
     imaginer = Imaginer(loaded)
-    for number, (example, own) in enumerate(zip(examples, replies, strict=True)):
+    for number, example in enumerate(examples):
         question = replace(example.question, given_view=example.imagination)
         for mode in modes:
-            answer = imaginer.ask(question, mode, seed=11 + number, flow_steps=flow_steps)
-            reply = own[mode]
-            assert reply.outcome is answer.outcome and reply.text == answer.reply
-            temperature = loaded.recipe.temperature_of(question.task, mode)
-            assert reply.probabilities(temperature) == pytest.approx(
-                answer.option_probabilities, abs=2e-4
+            alone = imaginer.ask(question, mode, seed=11 + number, flow_steps=flow_steps)
+            answer = found[number][mode]
+            assert (answer.outcome, answer.text) == (alone.outcome, alone.text)
+            assert (answer.reply, answer.think) == (alone.reply, alone.think)
+            assert answer.option_probabilities == pytest.approx(
+                alone.option_probabilities, abs=2e-4
             )
-            assert reply.mass == pytest.approx(answer.option_mass, abs=2e-4)
-            if mode is Mode.IMAGINE:
-                off = reply.imagined.astype(int) - answer.imagined[0].astype(int)
+            assert answer.option_mass == pytest.approx(alone.option_mass, abs=2e-4)
+            assert answer.provenance == alone.provenance
+            for one, two in zip(answer.imagined, alone.imagined, strict=True):
+                off = one.astype(int) - two.astype(int)
                 assert np.abs(off).max() <= 1 and (off != 0).mean() < 0.01
-            if answer.outcome is Outcome.ANSWERED:
-                assert question.options[reply.index] == answer.text
-    return replies
+    return [found[number] for number in range(len(examples))]
 
 
 def test_batches_answer_as_single_questions_do(trained, data) -> None:
@@ -80,19 +80,15 @@ def test_a_model_that_says_nothing_useful_is_unparsable_both_ways(trained, data)
     assert all(r.outcome is Outcome.UNPARSABLE for own in replies for r in own.values())
 
 
-def test_a_thought_of_its_own_is_kept(trained, data) -> None:
-    """Where the model would think something else before drawing, it is asked alone."""
+def test_a_record_has_the_scores_before_calibration(trained, data) -> None:
     loaded = load(trained, "cpu")
-    asker = BatchAsker(loaded, flow_steps=2)
     example = example_from_row(Dataset(data)[0])
-    own = asker._own_thoughts
-    calls = []
-
-    def another(entries, main, draft):
-        calls.append(own(entries, main, draft))
-        return {0: ("<think>Hm.</think><image_start>", True)}
-
-    asker._own_thoughts = another  # type: ignore[method-assign]
-    ((_, replies),) = asker.ask([example], (Mode.IMAGINE,))
-    expected = Imaginer(loaded).ask(example.question, Mode.IMAGINE, seed=0, flow_steps=2)
-    assert asker.asked_alone == 1 and replies[Mode.IMAGINE].text == expected.reply and calls
+    task = example.question.task
+    recipe = replace(loaded.recipe, temperature={task: {Mode.ANSWER: 2.5}})
+    warm = Imaginer(replace(loaded, recipe=recipe)).ask(example.question, Mode.ANSWER)
+    plain = replace(loaded, recipe=replace(loaded.recipe, temperature={}))
+    expected = Imaginer(plain).ask(example.question, Mode.ANSWER).option_probabilities
+    reply = reply_of(example.question, warm, 2.5)
+    assert reply.probabilities() == pytest.approx(expected, abs=1e-9)
+    assert reply.probabilities(2.5) == pytest.approx(warm.option_probabilities, abs=1e-9)
+    assert example.question.options[reply.index] == warm.text

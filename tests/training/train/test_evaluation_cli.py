@@ -17,9 +17,8 @@ from ipt_model.recipe import Recipe
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
 from ipt_training.evaluate import chosen_rows, main
-from ipt_training.evaluation.asking import Reply
 from ipt_training.evaluation.calibration import calibrate
-from ipt_training.evaluation.records import Record, summary
+from ipt_training.evaluation.records import Record, Reply, summary
 from ipt_training.release import main as release
 from ipt_training.train import train
 
@@ -119,9 +118,9 @@ def test_rows_are_chosen_by_task(data) -> None:
 def record(number: int, kind: str, right: bool | None, logs=(2.0, 0.0)) -> Record:
     """A two-option example; right None is an unparsable reply."""
     if right is None:
-        reply = Reply(Outcome.UNPARSABLE, None, (), 0.0, "hm")
+        reply = Reply(Outcome.UNPARSABLE, None, ())
     else:
-        reply = Reply(Outcome.ANSWERED, 0, logs, 1.0, "<answer>a</answer>")
+        reply = Reply(Outcome.ANSWERED, 0, logs)
     answer = 0 if right else 1
     return Record(number, Task.PERSPECTIVE, "pose", kind, answer, 2, {Mode.ANSWER: reply}, None)
 
@@ -147,7 +146,7 @@ def test_calibration_lowers_the_error_and_ranks_modes() -> None:
     for i in range(400):
         right = bool(rng.random() < 0.7)
         one = record(i, "closer", right, logs=(5.0, 0.0))
-        better = Reply(Outcome.ANSWERED, one.answer_index, (5.0, 0.0), 1.0, "")
+        better = Reply(Outcome.ANSWERED, one.answer_index, (5.0, 0.0))
         records.append(
             Record(**{**one.__dict__, "replies": {**one.replies, Mode.IMAGINE: better}})
         )

@@ -50,10 +50,8 @@ def test_it_answers_questions_about_new_rooms_as_often_as_its_card_says(imaginer
     plan = Plan(160, size_px=64, tasks=(("perspective", 1.0),), split="test", seed=41)
     slots = plan.slots()
     examples = [make_example(plan, slots, k, Rejections()) for k in range(plan.count)]
-    replies = dict(BatchAsker(imaginer._open).ask(examples, [Mode.ANSWER]))
-    right = np.mean(
-        [replies[k][Mode.ANSWER].index == e.answer_index for k, e in enumerate(examples)]
-    )
+    found = dict(BatchAsker(imaginer._open).ask(examples, [Mode.ANSWER]))
+    right = np.mean([found[k][Mode.ANSWER].text == e.answer for k, e in enumerate(examples)])
     told = imaginer.recipe.training["measured"]["perspective"]["answer"]
     assert told["low"] > 0.5
     assert abs(right - told["share"]) < 3 * np.sqrt(0.25 / plan.count)
