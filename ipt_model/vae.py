@@ -1,7 +1,7 @@
 """Pictures to latents and back: diffusers' AutoencoderKL fed with the released checkpoint's
 tensors.
 
-Encoding gives the posterior mean unless a sample is asked for, so that the same picture always
+Encoding gives the mean of the posterior, never a sample, so that the same picture always
 gives the same latents. The released names differ from diffusers'; the table between them is here.
 """
 
@@ -109,9 +109,7 @@ class LatentCodec(nn.Module):
         return next(self.autoencoder.parameters()).device
 
     @torch.no_grad()
-    def encode(
-        self, pixels: Any, *, sample: bool = False, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def encode(self, pixels: Any) -> Tensor:
         """[B,] H x W x 3 uint8 -> latents [B,] channels x h x w float32, scaled and shifted."""
         pixels = torch.as_tensor(pixels)
         single = pixels.ndim == 3
@@ -125,8 +123,7 @@ class LatentCodec(nn.Module):
                 f"got {height} x {width}"
             )
         x = (pixels.to(self.device).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5
-        posterior = self.autoencoder.encode(x.to(self.dtype)).latent_dist
-        z = posterior.sample(generator) if sample else posterior.mode()
+        z = self.autoencoder.encode(x.to(self.dtype)).latent_dist.mode()
         z = self.shape.scale * (z.float() - self.shape.shift)
         return z[0] if single else z
 

@@ -16,7 +16,6 @@ from ipt_model.recipe import Recipe
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
 from ipt_training.evaluation.asking import MODES, BatchAsker
-from ipt_training.evaluation.records import reply_of
 
 
 def compare(loaded: LoadedModel, data: Path, modes=MODES, flow_steps: int = 3) -> list[dict]:
@@ -78,17 +77,3 @@ def test_a_model_that_says_nothing_useful_is_unparsable_both_ways(trained, data)
     short = replace(loaded.recipe, max_answer_tokens=6, max_think_tokens=6)
     replies = compare(replace(loaded, recipe=short), data, modes=(Mode.ANSWER, Mode.IMAGINE))
     assert all(r.outcome is Outcome.UNPARSABLE for own in replies for r in own.values())
-
-
-def test_a_record_has_the_scores_before_calibration(trained, data) -> None:
-    loaded = load(trained, "cpu")
-    example = example_from_row(Dataset(data)[0])
-    task = example.question.task
-    recipe = replace(loaded.recipe, temperature={task: {Mode.ANSWER: 2.5}})
-    warm = Imaginer(replace(loaded, recipe=recipe)).ask(example.question, Mode.ANSWER)
-    plain = replace(loaded, recipe=replace(loaded.recipe, temperature={}))
-    expected = Imaginer(plain).ask(example.question, Mode.ANSWER).option_probabilities
-    reply = reply_of(example.question, warm, 2.5)
-    assert reply.probabilities() == pytest.approx(expected, abs=1e-9)
-    assert reply.probabilities(2.5) == pytest.approx(warm.option_probabilities, abs=1e-9)
-    assert example.question.options[reply.index] == warm.text

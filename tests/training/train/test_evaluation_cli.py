@@ -12,13 +12,14 @@ import torch
 from small_runs import small_settings
 
 from ipt_model.imaginer import Imaginer
-from ipt_model.question import Mode, Outcome, Task
+from ipt_model.option_scores import normalise
+from ipt_model.question import Answer, Mode, Outcome, Provenance, Question, StageTimes, Task
 from ipt_model.recipe import Recipe
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
 from ipt_training.evaluate import chosen_rows, main
 from ipt_training.evaluation.calibration import calibrate
-from ipt_training.evaluation.records import Record, Reply, summary
+from ipt_training.evaluation.records import Record, Reply, reply_of, summary
 from ipt_training.release import main as release
 from ipt_training.train import train
 
@@ -138,6 +139,24 @@ def test_unparsable_replies_are_wrong_and_counted() -> None:
     confidence = 1 / (1 + np.exp(-2))
     assert found["mean_confidence"] == pytest.approx(confidence, abs=1e-4)  # of what was read
     assert found["ece"] == pytest.approx(1 - confidence, abs=1e-4)
+
+
+def test_a_reply_has_the_scores_before_calibration() -> None:
+    raw, question = (-3.0, -1.5, -60.0), Question(Task.FREE, (), "Which?", ("a", "b", "c"))
+    answer = Answer(
+        Outcome.ANSWERED,
+        "b",
+        normalise(raw, 2.5),
+        (),
+        StageTimes(),
+        Provenance("", "", 0, 0, Mode.ANSWER),
+    )
+    reply = reply_of(question, answer, 2.5)
+    assert reply.index == 1
+    for temperature in (1.0, 2.5, 0.3):
+        assert reply.probabilities(temperature) == pytest.approx(normalise(raw, temperature))
+    unread = replace(answer, outcome=Outcome.UNPARSABLE, text="", option_probabilities=())
+    assert reply_of(question, unread, 2.5) == Reply(Outcome.UNPARSABLE, None, ())
 
 
 def test_calibration_lowers_the_error_and_ranks_modes() -> None:
