@@ -76,7 +76,9 @@ class Answering:
             turn.resize()
         steps = self._plan(mode, prompt_tokens)
         clock.tell("context", 0.05)
-        with clock.stage("context", _context_cost(draws), prompt_tokens):
+        # After a mode that was given up the pictures are known: that takes less, and is not learned.
+        cost = _context_cost(draws) if turn.unread else ""
+        with clock.stage("context", cost, prompt_tokens):
             contexts = turn.read(draws)
         context, drawn = contexts.main, None
         thoughts = [Thought("")] * len(self.asked)
@@ -115,7 +117,7 @@ class Answering:
         before = clock.expect(_context_cost(mode is not Mode.ANSWER), prompt_tokens)
         if mode is not Mode.IMAGINE:
             given = clock.expect("given", 1) if mode is Mode.GIVEN else 0.0
-            clock.require(before + given + clock.expect(*self.asked[0].answer_cost(len(self.asked))))
+            clock.require(before + given + self._answer_s(len(self.asked)))
             return 0
         before += clock.expect(self._think_cost(), 1)
         left = clock.left_s() - before - self._tail_s()
@@ -130,8 +132,10 @@ class Answering:
     def _tail_s(self) -> float:
         """What follows the last flow step."""
         size, expect = self._view_tokens, self.clock.expect
-        answer = expect(*self.asked[0].answer_cost(len(self.seeds)))
-        return expect("decode", size) + expect("look", size) + answer
+        return expect("decode", size) + expect("look", size) + self._answer_s(len(self.seeds))
+
+    def _answer_s(self, entries: int) -> float:
+        return self.clock.expect(*self.asked[0].answer_cost(entries))
 
     def _think_cost(self) -> str:
         """Reading a given thought takes far less than writing one."""

@@ -62,6 +62,11 @@ class Turn:
         self._read: tuple[bool, GuidedContexts] | None = None
 
     # -- reading
+    @property
+    def unread(self) -> bool:
+        """Whether no picture and no text was read yet."""
+        return not self._shown
+
     def resize(self) -> list[list[Seen]]:
         """The pictures of every question at the model's sizes, made once."""
         if not self._pictures:
