@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rclpy.action import ActionClient
+from rclpy.action.graph import get_action_names_and_types
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
@@ -26,6 +27,10 @@ SERVERS = {
 
 class AskTimeout(RuntimeError):
     """Nobody answered in time; the text says who was asked and how long was waited."""
+
+
+class AskRefused(RuntimeError):
+    """The goal was not accepted; the text says by whom."""
 
 
 @dataclass
@@ -95,10 +100,23 @@ class Asker:
         if client is None:
             client = self._clients[topic] = ActionClient(self.node, action, topic)
         if not client.wait_for_server(timeout_s):
+            others = self.servers_of(action)
+            hint = f"there is {', '.join(others)}" if others else "is ipt_node running?"
             raise AskTimeout(
-                f"no action server {topic} within {timeout_s:.0f} s; is ipt_node running?"
+                f"no action server {self.node.resolve_service_name(topic)} within "
+                f"{timeout_s:.0f} s; {hint}"
             )
         return client
+
+    def servers_of(self, action: Any) -> list[str]:
+        """All servers of this action that are known by now, whatever their namespace."""
+        kind = f"imaginative_perception/action/{action.__name__}"
+        known = get_action_names_and_types(self.node)  # clients count too
+        return sorted(
+            name
+            for name, kinds in known
+            if kind in kinds and self.node.count_publishers(f"{name}/_action/status")
+        )
 
     def start(
         self,
@@ -120,6 +138,8 @@ class Asker:
             lambda: client.send_goal_async(goal, feedback_callback=listen), timeout_s, topic
         )
         handle = self.wait(sent, timeout_s, topic)
+        if not handle.accepted:
+            raise AskRefused(f"{topic} did not accept the goal")
         return Asked(handle, self._there(handle.get_result_async, timeout_s, topic), heard)
 
     def finish(self, asked: Asked, timeout_s: float = 60.0) -> Any:

@@ -1,35 +1,27 @@
 """The IPT node on a robot.
 
 ros2 launch imaginative_perception robot.launch.py image_topic:=/front/image_rect ...
+
+Every parameter of the node (docs/parameters.md) is an argument too. What is given goes before
+`params_file`, which goes before the node's defaults.
 """
 
-from ament_index_python.packages import get_package_share_path
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterFile, ParameterValue
+from launch_ros.parameter_descriptions import ParameterFile
 
-BOOLEANS = ["true", "false"]
+from ipt_ros.ipt_parameters import IPT_PARAMETERS
+from ipt_ros.launching import USE_SIM_TIME, arguments_of, given
+
+PARAMETERS = (USE_SIM_TIME, *IPT_PARAMETERS)
+FILES = ("defaults_file", "params_file")
 
 
 def generate_launch_description() -> LaunchDescription:
-    share = get_package_share_path("imaginative_perception")
     arguments = [
         DeclareLaunchArgument("namespace", default_value="", description="Of the node."),
-        DeclareLaunchArgument(
-            "use_sim_time",
-            default_value="false",
-            choices=BOOLEANS,
-            description="Take the time from /clock, as a simulator or a bag gives it.",
-        ),
-        DeclareLaunchArgument(
-            "autostart",
-            default_value="true",
-            choices=BOOLEANS,
-            description="Configure and activate the node by itself; false leaves that to "
-            "`ros2 lifecycle set` or Nav2's lifecycle manager.",
-        ),
         DeclareLaunchArgument(
             "log_level",
             default_value="info",
@@ -38,20 +30,14 @@ def generate_launch_description() -> LaunchDescription:
         ),
         DeclareLaunchArgument(
             "params_file",
-            default_value=str(share / "config" / "ipt_node.yaml"),
-            description="Parameters of the node; the arguments here go before the file.",
+            default_value="",
+            description="YAML file with parameters of the node, like the package's "
+            "config/ipt_node.yaml. Not given: the defaults.",
         ),
         DeclareLaunchArgument(
-            "pose_source",
-            default_value="tf",
-            choices=["tf", "odometry"],
-            description="Where the camera is: looked up in tf, or odometry plus `mounts`.",
-        ),
-        DeclareLaunchArgument(
-            "mounts",
-            default_value="[0.0, 0.0, 0.0, 0.0, 0.0, 0.0]",
-            description="With pose_source odometry: x, y, z (m), roll, pitch, yaw (rad) of each "
-            "camera body on the robot's base.",
+            "defaults_file",
+            default_value="",
+            description="The same, read before params_file: for launch files that include this.",
         ),
         DeclareLaunchArgument(
             "image_topic",
@@ -77,36 +63,37 @@ def generate_launch_description() -> LaunchDescription:
             description="nav_msgs/OccupancyGrid with unknown cells.",
         ),
     ]
+    return LaunchDescription([*arguments, *arguments_of(PARAMETERS), OpaqueFunction(function=ipt)])
 
-    def given(name: str) -> LaunchConfiguration:
-        return LaunchConfiguration(name)
 
+def ipt(context: LaunchContext) -> list[Node]:
+    arguments = context.launch_configurations
+    # the last one that names a parameter wins
+    parameters = [
+        ParameterFile(arguments[name], allow_substs=True) for name in FILES if arguments[name]
+    ]
+    chosen = given(arguments, PARAMETERS)
+    if chosen:
+        parameters.append(chosen)
+    topic = LaunchConfiguration
     node = Node(
         package="imaginative_perception",
         executable="ipt_node",
         name="ipt_node",
-        namespace=given("namespace"),
+        namespace=topic("namespace"),
         output="screen",
-        parameters=[
-            ParameterFile(given("params_file"), allow_substs=True),
-            {
-                "use_sim_time": ParameterValue(given("use_sim_time"), value_type=bool),
-                "autostart": ParameterValue(given("autostart"), value_type=bool),
-                "pose_source": given("pose_source"),
-                "mounts": ParameterValue(given("mounts"), value_type=list[float]),
-            },
-        ],
+        parameters=parameters,
         remappings=[
-            ("camera/image", given("image_topic")),
-            ("camera/image/compressed", [given("image_topic"), "/compressed"]),
-            ("camera/depth_image", given("depth_topic")),
-            ("camera/camera_info", given("camera_info_topic")),
-            ("odom", given("odom_topic")),
-            ("map", given("map_topic")),
+            ("camera/image", topic("image_topic")),
+            ("camera/image/compressed", [topic("image_topic"), "/compressed"]),
+            ("camera/depth_image", topic("depth_topic")),
+            ("camera/camera_info", topic("camera_info_topic")),
+            ("odom", topic("odom_topic")),
+            ("map", topic("map_topic")),
             # with a namespace: the robot's own transforms, as Nav2 has it
             ("/tf", "tf"),
             ("/tf_static", "tf_static"),
         ],
-        arguments=["--ros-args", "--log-level", ["ipt_node:=", given("log_level")]],
+        arguments=["--ros-args", "--log-level", ["ipt_node:=", topic("log_level")]],
     )
-    return LaunchDescription([*arguments, node])
+    return [node]

@@ -1,127 +1,99 @@
-"""The embedded simulator, the IPT node and, when wanted, RViz.
+"""The embedded simulator, the IPT node and, when wanted, RViz. Ends when the simulator ends.
 
 ros2 launch imaginative_perception sim.launch.py level:=house seed:=3 rviz:=true
+
+The arguments of robot.launch.py, every parameter of the IPT node among them, work here too.
 """
 
 from ament_index_python.packages import get_package_share_path
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch import LaunchContext, LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    Shutdown,
+)
 from launch.conditions import IfCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterFile, ParameterValue
+from launch_ros.parameter_descriptions import ParameterFile
 
-BOOLEANS = ["true", "false"]
-#: Where the camera sits on the simulated robot; both nodes are told.
-CAMERA = {"camera_x": 0.1, "camera_y": 0.0, "camera_z": 1.2, "camera_pitch": 0.25}
-MOUNT = [CAMERA["camera_x"], CAMERA["camera_y"], CAMERA["camera_z"]] + [
-    0.0,
-    CAMERA["camera_pitch"],
-    0.0,
-]
+from ipt_ros.launching import USE_SIM_TIME, arguments_of, given
+from ipt_ros.sim_parameters import SIM_PARAMETERS
+
+#: The simulator's parameters that are arguments; the others go into sim_params_file.
+WORLD = tuple(row for row in SIM_PARAMETERS if row.name in ("seed", "level", "depth_encoding"))
+TRANSFORMS = [("/tf", "tf"), ("/tf_static", "tf_static")]
 
 
 def generate_launch_description() -> LaunchDescription:
     share = get_package_share_path("imaginative_perception")
     arguments = [
-        DeclareLaunchArgument("namespace", default_value="", description="Of both nodes."),
-        DeclareLaunchArgument("seed", default_value="0", description="Which world."),
         DeclareLaunchArgument(
-            "level",
-            default_value="room",
-            choices=["room", "house"],
-            description="One furnished room or a house of several.",
-        ),
-        DeclareLaunchArgument(
-            "depth_encoding",
-            default_value="32FC1",
-            choices=["32FC1", "16UC1"],
-            description="Depth in metres or in millimetres.",
-        ),
-        DeclareLaunchArgument(
-            "use_sim_time",
-            default_value="false",
-            choices=BOOLEANS,
-            description="The simulator publishes /clock and the IPT node goes by it.",
-        ),
-        DeclareLaunchArgument(
-            "autostart",
-            default_value="true",
-            choices=BOOLEANS,
-            description="Configure and activate the IPT node by itself.",
-        ),
-        DeclareLaunchArgument(
-            "log_level",
-            default_value="info",
-            choices=["debug", "info", "warn", "error", "fatal"],
-            description="Least severe messages that are logged.",
-        ),
-        DeclareLaunchArgument(
-            "params_file",
-            default_value=str(share / "config" / "ipt_node.yaml"),
-            description="Parameters of the IPT node.",
+            "defaults_file",
+            default_value=str(share / "config" / "sim_robot.yaml"),
+            description="Where the camera sits on the simulated robot: told to both nodes.",
         ),
         DeclareLaunchArgument(
             "sim_params_file",
-            default_value=str(share / "config" / "sim_node.yaml"),
-            description="Parameters of the simulator; the arguments here go before the file.",
+            default_value="",
+            description="YAML file with parameters of the simulator, like the package's "
+            "config/sim_node.yaml. Not given: the defaults.",
         ),
         DeclareLaunchArgument(
-            "pose_source",
-            default_value="odometry",
-            choices=["tf", "odometry"],
-            description="Where the IPT node looks the camera up.",
-        ),
-        DeclareLaunchArgument(
-            "rviz", default_value="false", choices=BOOLEANS, description="Open RViz."
+            "rviz",
+            default_value="false",
+            choices=["true", "false", "True", "False"],
+            description="Open RViz.",
         ),
     ]
+    # declares the arguments that both nodes share
+    robot = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(share / "launch" / "robot.launch.py"))
+    )
+    return LaunchDescription(
+        [*arguments, *arguments_of(WORLD), robot, OpaqueFunction(function=simulation)]
+    )
 
-    def given(name: str) -> LaunchConfiguration:
-        return LaunchConfiguration(name)
 
-    transforms = [("/tf", "tf"), ("/tf_static", "tf_static")]
+def simulation(context: LaunchContext) -> list[Node]:
+    arguments = context.launch_configurations
+    parameters = [
+        ParameterFile(arguments[name], allow_substs=True)
+        for name in ("defaults_file", "sim_params_file")
+        if arguments[name]
+    ]
+    chosen = given(arguments, WORLD)
+    clock = given(arguments, (USE_SIM_TIME,))
+    if clock:
+        chosen["publish_clock"] = clock["use_sim_time"]
     simulator = Node(
         package="imaginative_perception",
         executable="sim_node",
         name="sim_node",
-        namespace=given("namespace"),
+        namespace=LaunchConfiguration("namespace"),
         output="screen",
-        parameters=[
-            ParameterFile(given("sim_params_file"), allow_substs=True),
-            {
-                "seed": ParameterValue(given("seed"), value_type=int),
-                "level": given("level"),
-                "depth_encoding": given("depth_encoding"),
-                "publish_clock": ParameterValue(given("use_sim_time"), value_type=bool),
-                "publish_truth": True,
-                **CAMERA,
-            },
-        ],
-        remappings=transforms,
-        arguments=["--ros-args", "--log-level", ["sim_node:=", given("log_level")]],
-    )
-    passed_on = (
-        "namespace",
-        "use_sim_time",
-        "autostart",
-        "log_level",
-        "params_file",
-        "pose_source",
-    )
-    robot = IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(str(share / "launch" / "robot.launch.py")),
-        launch_arguments=[(name, given(name)) for name in passed_on] + [("mounts", str(MOUNT))],
+        parameters=[*parameters, chosen] if chosen else parameters,
+        remappings=TRANSFORMS,
+        arguments=["--ros-args", "--log-level", ["sim_node:=", LaunchConfiguration("log_level")]],
+        on_exit=Shutdown(reason="the simulator has ended"),
     )
     rviz = Node(
-        condition=IfCondition(given("rviz")),
+        condition=IfCondition(LaunchConfiguration("rviz")),
         package="rviz2",
         executable="rviz2",
-        namespace=given("namespace"),
+        namespace=LaunchConfiguration("namespace"),
         output="screen",
-        parameters=[{"use_sim_time": ParameterValue(given("use_sim_time"), value_type=bool)}],
-        remappings=transforms,
-        arguments=["-d", str(share / "config" / "imaginative_perception.rviz")],
+        parameters=[clock] if clock else [],
+        remappings=TRANSFORMS,
+        arguments=[
+            "-d",
+            str(
+                get_package_share_path("imaginative_perception")
+                / "config"
+                / "imaginative_perception.rviz"
+            ),
+        ],
     )
-    return LaunchDescription([*arguments, simulator, robot, rviz])
+    return [simulator, rviz]

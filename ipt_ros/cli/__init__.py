@@ -7,11 +7,14 @@ ROS's own, so namespaces and remappings work as with every node.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
+
+from ipt_ros.cli.values import number, picture_file, point, robot_name, seconds, text, whole
 
 ANSWERED, ERROR, ABSTAINED = 0, 1, 2
 
@@ -26,64 +29,73 @@ class _Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--node", default="ipt_node", help="name of the node that is asked")
-    common.add_argument("--json", action="store_true", help="print JSON, for programs")
+    add = common.add_argument
+    add("--node", type=robot_name, default="ipt_node", help="the node that is asked")
+    add("--json", action="store_true", help="print JSON, for programs")
     asking = argparse.ArgumentParser(add_help=False, parents=[common])
     add = asking.add_argument
     add("--mode", choices=["answer", "imagine", "auto"], default="", help="default: the node's")
-    add("--budget", type=_seconds, default=0.0, metavar="S", help="seconds until the answer")
-    add("--seed", type=int, default=0, help="same seed and same views give the same answer")
-    add("--timeout", type=_seconds, default=120.0, metavar="S", help="then give up and cancel")
-    add("--out", metavar="FILE", help="write the imagined view there (.png, .jpg)")
+    add("--budget", type=seconds, default=0.0, metavar="S", help="seconds until the answer")
+    add(
+        "--seed",
+        type=whole(-(2**63), 2**63 - 1),
+        default=0,
+        help="same seed and same views give the same answer",
+    )
+    add("--timeout", type=seconds, default=120.0, metavar="S", help="then give up and cancel")
+    add(
+        "--out",
+        type=picture_file,
+        metavar="FILE",
+        help="write the imagined view there (.png, .jpg)",
+    )
     add("--quiet", action="store_true", help="do not tell the progress")
 
     top = _Parser(prog="ipt", description="Ask a robot about space that it cannot see.")
     verbs = top.add_subparsers(dest="verb", required=True, parser_class=_Parser)
 
     ask = verbs.add_parser("ask", parents=[asking], help="any question about the present view")
-    ask.add_argument("question")
+    ask.add_argument("question", type=text)
     _options(ask)
 
     view = verbs.add_parser("imagine", parents=[asking], help="what is seen from elsewhere")
     add = view.add_argument
-    add("--forward", type=float, default=0.0, metavar="M", help="negative: back")
-    add("--left", type=float, default=0.0, metavar="M", help="negative: right")
-    add("--turn", type=float, default=0.0, metavar="DEG", help="then turn left; negative: right")
-    add("--object", default="", help="what to ask about, like 'green chair'")
-    add("--question", default="", help="side or distance of the object, or one of your own")
+    add("--forward", type=number(), default=0.0, metavar="M", help="negative: back")
+    add("--left", type=number(), default=0.0, metavar="M", help="negative: right")
+    add(
+        "--turn",
+        type=number(),
+        default=0.0,
+        metavar="DEG",
+        help="then turn left; negative: right",
+    )
+    add("--object", type=text, default="", help="what to ask about, like 'green chair'")
+    add(
+        "--question",
+        type=text,
+        default="",
+        help="side or distance of the object, or one of your own",
+    )
     _options(view)
 
     count = verbs.add_parser("count", parents=[asking], help="how many stand around the robot")
-    count.add_argument("category", help="singular, like chair")
-    count.add_argument("--max", type=int, default=0, help="of the four counts: 4, 5 or 6")
+    add = count.add_argument
+    add("category", type=text, help="singular, like chair")
+    add("--max", type=whole(0, 2**31 - 1), default=0, help="of the four counts: 4, 5 or 6")
 
     path = verbs.add_parser("path", parents=[asking], help="is this path clear?")
-    path.add_argument("points", nargs="+", type=_point, metavar="X,Y", help="in metres")
-    path.add_argument("--frame", default="odom", help="frame of the points")
-    path.add_argument("--radius", type=float, default=0.0, metavar="M", help="of the robot")
+    add = path.add_argument
+    add("points", nargs="+", type=point, metavar="X,Y", help="in metres")
+    add("--frame", type=text, default="odom", help="frame of the points")
+    add("--radius", type=number(0.0), default=0.0, metavar="M", help="of the robot")
 
     doctor = verbs.add_parser("doctor", parents=[common], help="why does it not answer?")
-    doctor.add_argument("--listen", type=_seconds, default=4.0, metavar="S", help="to the topics")
+    doctor.add_argument("--listen", type=seconds, default=4.0, metavar="S", help="to the topics")
     return top
 
 
 def _options(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--options", nargs="+", default=[], help="possible answers")
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0.0 <= value < 1e6:
-        raise argparse.ArgumentTypeError(f"expected seconds, 0 or more, got {text}")
-    return value
-
-
-def _point(text: str) -> tuple[float, float]:
-    try:
-        x, y = (float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected x,y in metres, got {text!r}") from None
-    return x, y
+    verb.add_argument("--options", type=text, nargs="+", default=[], help="possible answers")
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -101,20 +113,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     ros = given.index("--ros-args") if "--ros-args" in given else len(given)
     options = parse(given[:ros])
-    import rclpy
-    from rclpy.signals import SignalHandlerOptions
-
-    # Ctrl-C must reach us while the context still works: a goal under way is to be cancelled.
-    rclpy.init(args=given[ros:], signal_handler_options=SignalHandlerOptions.NO)
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
-        if options.verb == "doctor":
-            from ipt_ros.cli.doctor import run
-        else:
-            from ipt_ros.cli.asking import run
-        return run(options)
+        run = _start(options.verb, given[ros:])
+    except ImportError as error:
+        return _fail(f"{error.name} cannot be imported: source ROS and this package's workspace")
+    except RuntimeError as error:  # of rcl: arguments, names, domain, middleware
+        return _fail(f"ROS does not start: {error}")
+    import rclpy
+
+    try:
+        code = run(options)
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return ERROR
+    except BrokenPipeError:  # `ipt doctor | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ERROR
     finally:
         rclpy.try_shutdown()
+
+
+def _start(verb: str, ros: list[str]) -> Callable[[argparse.Namespace], int]:
+    """Starts ROS with its own arguments; returns what runs the verb."""
+    import rclpy
+    from rclpy.signals import SignalHandlerOptions
+
+    if verb == "doctor":
+        from ipt_ros.cli.doctor import run
+    else:
+        from ipt_ros.cli.asking import run
+    # Ctrl-C must reach us while the context still works: a goal under way is to be cancelled.
+    rclpy.init(args=ros, signal_handler_options=SignalHandlerOptions.NO)
+    signal.signal(signal.SIGTERM, _interrupt)
+    return run
+
+
+def _fail(said: str) -> int:
+    print(f"error: {' '.join(said.split())}", file=sys.stderr)
+    return ERROR

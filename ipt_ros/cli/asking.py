@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
-from ipt_ros.asker import Asker, AskTimeout, read_parameters
+from ipt_ros.asker import Asker, AskRefused, AskTimeout, read_parameters
 from ipt_ros.cli import ABSTAINED, ANSWERED, ERROR
 from ipt_ros.cli.report import error_line, print_table, report_of, write_picture
 from ipt_ros.conversions import matrix_to_pose, planar_matrix
@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     asker = Asker(options.node, name="ipt_command")
     try:
         result = _ask(asker, options)
-    except AskTimeout as error:
+    except (AskRefused, AskTimeout) as error:
         print(f"error: {error}. `ipt doctor` looks for the cause", file=sys.stderr)
         return ERROR
     finally:

@@ -132,11 +132,8 @@ def write_picture(path: str | None, view: Any) -> str:
     if not path or not view.image.height:
         return ""
     rgb = image_to_rgb(view.image)
-    try:
-        done, data = cv2.imencode(Path(path).suffix or ".png", rgb[:, :, ::-1])
-    except cv2.error:
-        done = False
+    done, data = cv2.imencode(Path(path).suffix or ".png", rgb[:, :, ::-1])
     if not done:
-        raise OSError(f"--out {path}: no picture format has this suffix; try .png or .jpg")
+        raise OSError(f"--out {path}: the picture cannot be written in this format; try .png")
     Path(path).write_bytes(data.tobytes())
     return path

@@ -151,13 +151,90 @@ def test_a_count_that_nobody_can_read_is_abstained(ipt):
         (("ask", ""), "BAD_GOAL (10112)"),
         (("path", "1;0"), "expected x,y in metres"),
         (("ask", "?", "--node", "/ghost", "--timeout", "2"), "is ipt_node running?"),
-        (("imagine", "--mode", "imagine", "--out", "/dev/null/x.png"), "Not a directory"),
-        (("imagine", "--mode", "imagine", "--out", "x.nonsense"), "try .png"),
+        (("imagine", "--mode", "imagine", "--out", "/dev/full/x.png"), "is no folder"),
+        (("imagine", "--mode", "imagine", "--out", "/sys/x.png"), "/sys/x.png"),
         (("sing",), "invalid choice"),
     ],
 )
 def test_an_error_ends_with_one_and_is_named(ipt, arguments, words):
     assert words in ipt(*arguments, rc=ERROR).stderr
+
+
+ASKED = ("ask", "Which side?")
+BAD_INPUT = [
+    ((*ASKED, "--seed", "9" * 30), "--seed: expected a whole number from -"),
+    ((*ASKED, "--seed", "x"), "--seed: expected a whole number from -"),
+    (("count", "chair", "--max", "-1"), "--max: expected a whole number from 0"),
+    (("count", "chair", "--max", "9" * 12), "--max: expected a whole number from 0"),
+    ((*ASKED, "--budget", "nan"), "--budget: expected seconds"),
+    ((*ASKED, "--budget", "soon"), "--budget: expected seconds"),
+    (("imagine", "--forward", "nan"), "--forward: expected a number from -"),
+    (("imagine", "--turn", "1e300"), "--turn: expected a number from -"),
+    (("path", "1,0", "--radius", "inf"), "--radius: expected a number from 0"),
+    (("path", "1,0", "--radius", "-0.3"), "--radius: expected a number from 0"),
+    (("path", "nan,0"), "expected x,y in metres"),
+    (("path", "1e18,0"), "expected x,y in metres"),
+    ((*ASKED, "--node", "not a name"), "--node: expected a node's name"),
+    ((*ASKED, "--node", "/robot1/"), "--node: expected a node's name"),
+    (("ask", b"caf\xe9"), "expected UTF-8"),
+    (("count", b"caf\xe9"), "expected UTF-8"),
+    ((*ASKED, "--options", b"caf\xe9", "no"), "expected UTF-8"),
+    (("imagine", "--out", "x.nonsense"), "--out: x.nonsense: no picture format"),
+    (("imagine", "--out", "/nowhere/x.png"), "--out: /nowhere is no folder"),
+    (("doctor", "--listen", "-1"), "--listen: expected seconds"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD_INPUT, ids=range(len(BAD_INPUT)))
+def test_a_bad_argument_is_one_line_before_anything_is_asked(arguments, words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse([os.fsdecode(a) for a in arguments])
+    said = capsys.readouterr().err.splitlines()
+    assert ended.value.code == ERROR and words in said[-1]
+    assert [line for line in said if line.startswith("ipt")] == said[-1:]
+
+
+@pytest.mark.parametrize(
+    ("variables", "ros", "words"),
+    [
+        ({}, ("-r", "nonsense"), "ROS does not start: "),
+        ({}, ("nonsense",), "ROS does not start: "),
+        ({"ROS_DOMAIN_ID": "abc"}, (), "ROS_DOMAIN_ID is not an integral number"),
+    ],
+)
+def test_where_ros_does_not_start_one_line_says_why(ros_domain, variables, ros, words):
+    run = command("ask", "?", "--ros-args", *ros)
+    done = subprocess.run(run, env={**environment(ros_domain), **variables}, **TEXT, timeout=60)
+    assert done.returncode == ERROR and words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sum(line.startswith("error:") for line in done.stderr.splitlines()) == 1
+
+
+def test_without_ros_one_line_says_what_to_source():
+    run = [sys.executable, "-c", WITHOUT_ROS]
+    done = subprocess.run(run, cwd=Path(__file__).parents[2], **TEXT, timeout=60)
+    assert done.returncode == ERROR
+    assert done.stderr.startswith("error: rclpy cannot be imported: source ROS")
+    assert done.stderr.count("\n") == 1
+
+
+#: A shell in which ROS was not sourced.
+WITHOUT_ROS = """
+import sys
+sys.modules["rclpy"] = None
+from ipt_ros.cli import main
+sys.exit(main(["ask", "Which side?"]))
+"""
+
+
+def test_a_reader_that_leaves_is_no_traceback(ros_domain):
+    run = subprocess.Popen(
+        command("doctor", "--listen", "0"), env=environment(ros_domain + 1), **TEXT
+    )
+    run.stdout.close()
+    said = run.stderr.read()
+    run.stderr.close()
+    assert run.wait(60) == ERROR and "Traceback" not in said
 
 
 def set_flow_steps(tester, steps):
