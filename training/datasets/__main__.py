@@ -2,7 +2,7 @@
 
 import sys
 
-from ipt_training.datasets.cli import main
+from ipt_training.commands import dataset
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(dataset())

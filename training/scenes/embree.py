@@ -108,8 +108,7 @@ class Renderer:
         return self._tree(ceiling=False)
 
     def _tree(self, ceiling: bool) -> Any:
-        import open3d
-
+        open3d = _open3d()
         # the two triangles of the ceiling come last
         count = len(self._mesh.triangles) - (0 if ceiling else 2)
         tree = open3d.t.geometry.RaycastingScene(nthreads=self.threads)
@@ -223,8 +222,7 @@ class Renderer:
         self, tree: Any, origins: np.ndarray, directions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Distance (inf for nothing), row of the mesh tables, barycentric u, v at each hit."""
-        import open3d
-
+        open3d = _open3d()
         rays = np.empty((len(directions), 6), np.float32)
         rays[:, :3] = origins
         rays[:, 3:] = directions
@@ -333,6 +331,17 @@ class Renderer:
             outside = floor[room == 255]
             colour[outside] = OUTSIDE
         return colour, marked, outside
+
+
+def _open3d() -> Any:
+    try:
+        import open3d
+    except (ImportError, OSError) as error:  # OSError: a system library is missing
+        raise SceneError(
+            f"pictures of made worlds need open3d ({error}): pip install -r "
+            "requirements/simulator.txt, and apt install libusb-1.0-0 libgomp1"
+        ) from error
+    return open3d
 
 
 def _split(poses: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
