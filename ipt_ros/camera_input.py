@@ -26,7 +26,7 @@ def sensor_qos(reliability: str, depth: int = 5) -> Any:
 
 class CameraInput:
     """Feeds one `CameraMemory`. on_jump is told about stamps that went backwards, on_qos about
-    silent mismatches.
+    silent mismatches. incredible: what is wrong with a stamp, as `why_incredible` says it.
     """
 
     def __init__(
@@ -36,13 +36,14 @@ class CameraInput:
         values: Any,
         on_jump: Callable[[], None],
         on_qos: Callable[[str], None],
+        incredible: Callable[[int], str],
     ) -> None:
         from rclpy.event_handler import SubscriptionEventCallbacks
         from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
         self._memory = memory
         self.camera = memory.camera
-        self._on_jump = on_jump
+        self._on_jump, self._incredible = on_jump, incredible
         #: What the last image callbacks took, s: proof that nothing is computed in them.
         self.callback_s: deque[float] = deque(maxlen=1000)
         qos = sensor_qos(values.reliability)
@@ -78,11 +79,16 @@ class CameraInput:
     def _store(self, message: Any) -> None:
         header = message.header
         stamp = stamp_to_ns(header.stamp)
-        if not self._memory.put_image(stamp, header.frame_id, message, len(message.data)):
+        wrong = self._incredible(stamp)
+        if wrong:
+            self._memory.refuse(wrong)
+        elif not self._memory.put_image(stamp, header.frame_id, message, len(message.data)):
             self._on_jump()
 
     def _depth(self, message: Any) -> None:
-        self._memory.put_depth(stamp_to_ns(message.header.stamp), message, len(message.data))
+        stamp = stamp_to_ns(message.header.stamp)
+        if not self._incredible(stamp):
+            self._memory.put_depth(stamp, message, len(message.data))
 
     def destroy(self, node: Any) -> None:
         for subscription in self._subscriptions:

@@ -70,6 +70,13 @@ IPT_PARAMETERS = (
         maximum=60.0,
     ),
     Parameter(
+        "stamp_max_ahead_s",
+        0.5,
+        "Images and odometry stamped farther ahead of the node's clock are refused, s.",
+        minimum=0.0,
+        maximum=60.0,
+    ),
+    Parameter(
         "robot_radius_m", 0.3, "Clearance of a path to each side, m.", minimum=0.05, maximum=2.0
     ),
     # -- cameras

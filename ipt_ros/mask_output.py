@@ -91,7 +91,7 @@ class MaskOutput:
         if self._node.answering is None or not self._node.parameters.values.imagined_space:
             return "not active, or switched off"
         try:
-            self._node.senses.check_view()
+            self._node.senses.newest_pose()
         except GoalError as error:
             return error.text
         return ""

@@ -11,18 +11,23 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 
-from ipt_ros.conversions import pose_to_matrix, stamp_to_ns, transform_to_matrix
+from ipt_ros.conversions import FARTHEST_M, pose_to_matrix, stamp_to_ns, transform_to_matrix
 from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.poses import PoseHistory, from_xyz_rpy
+from ipt_ros.stamps import why_incredible
 
 #: Columns: optical axes (right, down, forward) in the camera body (forward, left, up).
 BODY_FROM_OPTICAL = np.array(
     [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
 )
+#: A transform stamped farther ahead is dropped, s. tf2 keeps ten seconds behind the newest stamp,
+#: so one from the future would keep all that follow out. AMCL post-dates by one second.
+TF_MAX_AHEAD_S = 5.0
 
 
 class PoseSource(Protocol):
@@ -33,8 +38,8 @@ class PoseSource(Protocol):
         is still on its way; never on the thread that receives it.
         """
 
-    def frame(self, frame_id: str, stamp_ns: int) -> np.ndarray:
-        """Fixed frame from any frame that a goal may name, 4 x 4."""
+    def frame(self, frame_id: str, stamp_ns: int, wait: bool = True) -> np.ndarray:
+        """Fixed frame from any frame that a goal or a map may name, 4 x 4. wait: as above."""
 
     def clear(self) -> None: ...
 
@@ -44,15 +49,17 @@ class PoseSource(Protocol):
 class OdometryPose:
     """From `odom`: the odometry's own frame is the fixed frame."""
 
-    def __init__(self, node: Any, values: Any, qos: Any) -> None:
+    def __init__(self, node: Any, values: Any, qos: Any, incredible: Callable[[int], str]) -> None:
+        """incredible: what is wrong with a stamp."""
         from nav_msgs.msg import Odometry
 
+        self._live, self._incredible = node.parameters, incredible
         self.fixed_frame = values.fixed_frame
         self._base_frame = values.base_frame
-        self._timeout_s = values.pose_timeout_s
         self._history = PoseHistory()
         self._frame_seen: str | None = None
         self._error: GoalError | None = None
+        self._stamp_error = ""
         self._optical_frames: dict[str, str] = {}
         self._mounts = {
             name: from_xyz_rpy(*values.mounts[6 * i : 6 * i + 6]) @ BODY_FROM_OPTICAL
@@ -64,16 +71,21 @@ class OdometryPose:
     def _received(self, message: Any) -> None:
         self._frame_seen = message.header.frame_id
         try:
-            pose = pose_to_matrix(message.pose.pose, ErrorCode.NO_POSE, "odometry")
+            pose = near(pose_to_matrix(message.pose.pose, ErrorCode.NO_POSE, "odometry"))
         except GoalError as error:
             self._error = error
             return
-        self._error = None
-        self._history.put(stamp_to_ns(message.header.stamp), pose)
+        stamp_ns = stamp_to_ns(message.header.stamp)
+        wrong = self._incredible(stamp_ns)
+        # what came before holds for as long as it reaches: one bad stamp takes nothing away
+        self._stamp_error = wrong
+        if not wrong:
+            self._error = None
+            self._history.put(stamp_ns, pose)
 
     def _base(self, stamp_ns: int, wait: bool = False) -> np.ndarray:
         # the pose of the newest image may be the next message to be read
-        deadline = time.monotonic() + (self._timeout_s if wait else 0.0)
+        deadline = time.monotonic() + (self._live.values.pose_timeout_s if wait else 0.0)
         while True:
             try:
                 return self._base_now(stamp_ns)
@@ -91,13 +103,18 @@ class OdometryPose:
                 f"odometry is stated in '{self._frame_seen}', fixed_frame is "
                 f"'{self.fixed_frame}'; set them equal",
             )
-        return self._history.at(stamp_ns)
+        try:
+            return self._history.at(stamp_ns)
+        except GoalError as error:
+            if not self._stamp_error:
+                raise
+            raise GoalError(error.code, f"odometry {self._stamp_error}") from error
 
     def camera(self, camera: str, frame_id: str, stamp_ns: int, wait: bool = False) -> np.ndarray:
         self._optical_frames[frame_id] = camera
         return self._base(stamp_ns, wait) @ self._mounts[camera]
 
-    def frame(self, frame_id: str, stamp_ns: int) -> np.ndarray:
+    def frame(self, frame_id: str, stamp_ns: int, wait: bool = True) -> np.ndarray:
         if frame_id == self.fixed_frame:
             return np.eye(4)
         if frame_id == self._base_frame:
@@ -107,7 +124,8 @@ class OdometryPose:
         known = [self.fixed_frame, self._base_frame, *self._optical_frames]
         raise GoalError(
             ErrorCode.UNKNOWN_FRAME,
-            f"frame '{frame_id}' is not known; with pose_source odometry a goal may use {known}",
+            f"frame '{frame_id}' is not known; with pose_source odometry there are {known}; "
+            "pose_source tf relates others",
         )
 
     def clear(self) -> None:
@@ -135,11 +153,12 @@ class TfPose:
         from rclpy.time import Time
 
         self.fixed_frame = values.fixed_frame
-        self._time = Time
-        self._timeout = Duration(seconds=values.pose_timeout_s)
-        self._no_time = Duration()
-        self._errors = tf2_ros.TransformException
-        self._buffer = tf2_ros.Buffer(node=node)
+        self._time, self._duration = Time, Duration
+        self._live = node.parameters
+        # rclpy and tf2 answer stamps that cannot be with errors of their own kinds
+        self._errors = (tf2_ros.TransformException, ValueError, OverflowError)
+        self._refused: dict[str, str] = {}
+        self._buffer = self._guarded(tf2_ros.Buffer, node)
         # A node and a thread of its own: a look-up waits for transforms that the cameras' executor
         # must not delay.
         self._node = rclpy.create_node(
@@ -168,11 +187,34 @@ class TfPose:
         with contextlib.suppress(ExternalShutdownException):
             self._executor.spin()
 
+    def _guarded(self, buffer: Any, node: Any) -> Any:
+        """tf2's buffer, which keeps nothing from the future."""
+
+        def refuses(transform: Any) -> bool:
+            wrong = why_incredible(
+                stamp_to_ns(transform.header.stamp),
+                node.get_clock().now().nanoseconds,
+                TF_MAX_AHEAD_S,
+            )
+            child = transform.child_frame_id
+            if wrong:
+                self._refused[child] = f"; a transform of '{child}' was dropped: it {wrong}"
+            else:
+                self._refused.pop(child, None)
+            return bool(wrong)
+
+        class Guarded(buffer):  # type: ignore[misc]
+            def set_transform(self, transform: Any, authority: str) -> None:
+                if not refuses(transform):
+                    super().set_transform(transform, authority)
+
+        return Guarded(node=node)
+
     def _lookup(self, frame_id: str, stamp_ns: int, wait: bool) -> np.ndarray:
         stamp = self._time(nanoseconds=stamp_ns)
-        timeout = self._timeout if wait else self._no_time
+        timeout = self._duration(seconds=self._live.values.pose_timeout_s if wait else 0.0)
         transform = self._buffer.lookup_transform(self.fixed_frame, frame_id, stamp, timeout)
-        return transform_to_matrix(transform.transform)
+        return near(transform_to_matrix(transform.transform))
 
     def camera(self, camera: str, frame_id: str, stamp_ns: int, wait: bool = False) -> np.ndarray:
         try:
@@ -180,18 +222,20 @@ class TfPose:
         except self._errors as error:
             raise GoalError(
                 ErrorCode.NO_POSE,
-                f"{camera}: no transform {self.fixed_frame} <- {frame_id}: {error}",
+                f"{camera}: no transform {self.fixed_frame} <- {frame_id}: {error}"
+                f"{''.join(list(self._refused.values()))}",
             ) from error
 
-    def frame(self, frame_id: str, stamp_ns: int) -> np.ndarray:
+    def frame(self, frame_id: str, stamp_ns: int, wait: bool = True) -> np.ndarray:
         if frame_id == self.fixed_frame:
             return np.eye(4)
         try:
-            return self._lookup(frame_id, stamp_ns, wait=True)
+            return self._lookup(frame_id, stamp_ns, wait)
         except self._errors as error:
             raise GoalError(
                 ErrorCode.UNKNOWN_FRAME,
-                f"frame '{frame_id}' cannot be related to '{self.fixed_frame}': {error}",
+                f"frame '{frame_id}' cannot be related to '{self.fixed_frame}': {error}"
+                f"{''.join(list(self._refused.values()))}",
             ) from error
 
     def clear(self) -> None:
@@ -201,3 +245,14 @@ class TfPose:
         self._executor.shutdown()
         self._thread.join(timeout=2.0)
         self._node.destroy_node()
+
+
+def near(pose: np.ndarray) -> np.ndarray:
+    """The pose itself; refused where it stands nowhere that a robot can be."""
+    if np.abs(pose[:3, 3]).max() > FARTHEST_M:
+        raise GoalError(
+            ErrorCode.NO_POSE,
+            f"the pose {pose[:3, 3].tolist()} is more than {FARTHEST_M:g} m from the origin of "
+            "its frame; look at what publishes it",
+        )
+    return pose

@@ -70,13 +70,15 @@ def interpolate(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
 class PoseHistory:
     """The last seconds of a body's pose.
 
-    Stamps must grow; one that does not clears the history first (the clock was set back).
+    A sample up to `reach_s` late takes its place among the others; one that is later clears the
+    history first (the clock was set back). Samples more than `bridge_s` apart say nothing about
+    the time between them.
     """
 
-    def __init__(self, length: int = 400, reach_s: float = 0.2) -> None:
+    def __init__(self, length: int = 400, reach_s: float = 0.2, bridge_s: float = 2.0) -> None:
         self._lock = threading.Lock()  # filled by a callback, read by the model's thread
         self._samples: deque[tuple[int, np.ndarray]] = deque(maxlen=length)
-        self._reach_ns = int(reach_s * 1e9)
+        self._reach_ns, self._bridge_ns = int(reach_s * 1e9), int(bridge_s * 1e9)
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -87,11 +89,15 @@ class PoseHistory:
 
     def put(self, stamp_ns: int, pose: np.ndarray) -> None:
         with self._lock:
-            if self._samples and stamp_ns == self._samples[-1][0]:
-                self._samples.pop()
-            elif self._samples and stamp_ns < self._samples[-1][0]:
+            if self._samples and stamp_ns < self._samples[-1][0] - self._reach_ns:
                 self._samples.clear()
+            later = []
+            while self._samples and stamp_ns <= self._samples[-1][0]:
+                later.append(self._samples.pop())
+            if later and later[-1][0] == stamp_ns:
+                later.pop()
             self._samples.append((stamp_ns, pose))
+            self._samples.extend(reversed(later))
 
     def at(self, stamp_ns: int) -> np.ndarray:
         """The pose at a stamp: interpolated between samples, held for `reach_s` outside."""
@@ -106,6 +112,12 @@ class PoseHistory:
             return samples[i][1]
         if 0 < i < len(samples):
             (before, a), (after, b) = samples[i - 1], samples[i]
+            if after - before > self._bridge_ns:
+                raise GoalError(
+                    ErrorCode.NO_POSE,
+                    f"odometry has a gap of {(after - before) / 1e9:.1f} s at the image, more "
+                    f"than {self._bridge_ns / 1e9:.1f} s",
+                )
             return interpolate(a, b, (stamp_ns - before) / (after - before))
         nearest, pose = samples[0] if i == 0 else samples[-1]
         gap = abs(stamp_ns - nearest)

@@ -13,7 +13,14 @@ from ipt_ros.diagnostics import Rate
 from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.observations import Observation, observe
 from ipt_ros.pose_source import OdometryPose, PoseSource, TfPose
-from ipt_ros.view_memory import CameraMemory, Frame, KeyframeMemory, MemoryLimits
+from ipt_ros.stamps import why_incredible
+from ipt_ros.view_memory import (
+    CameraMemory,
+    Frame,
+    KeyframeMemory,
+    MemoryLimits,
+    newest_posed,
+)
 
 #: Between looks at whether the newest view should become a keyframe, s.
 REMEMBER_S = 0.2
@@ -46,7 +53,7 @@ class Senses:
             )
         )
         self.poses: PoseSource = (
-            OdometryPose(node, values, sensor_qos(values.reliability, 20))
+            OdometryPose(node, values, sensor_qos(values.reliability, 20), self._incredible)
             if values.pose_source == "odometry"
             else TfPose(node, values)
         )
@@ -56,7 +63,7 @@ class Senses:
         }
         self._rates = {name: Rate() for name in values.cameras}
         self._cameras = [
-            CameraInput(node, memory, values, self._forget, on_qos)
+            CameraInput(node, memory, values, self._forget, on_qos, self._incredible)
             for memory in self._memories.values()
         ]
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -100,26 +107,41 @@ class Senses:
     def _pose_of(self, frame: Frame, wait: bool = False) -> np.ndarray:
         return self.poses.camera(frame.camera, frame.frame_id, frame.stamp_ns, wait)
 
+    def _now_ns(self) -> int:
+        return int(self._node.get_clock().now().nanoseconds)
+
+    def _incredible(self, stamp_ns: int) -> str:
+        return why_incredible(stamp_ns, self._now_ns(), self._live.values.stamp_max_ahead_s)
+
     # -- what is known ----------------------------------------------------------------------------
 
-    def _newest(self, camera: str) -> Frame:
-        now_ns = self._node.get_clock().now().nanoseconds
-        return self._memories[camera].newest(now_ns, self._live.values.view_max_age_s)
-
-    def newest_view(self) -> Observation:
-        """The newest complete view of the first camera."""
+    def _fresh(self, camera: str) -> list[Frame]:
         values = self._live.values
-        frame = self._newest(values.cameras[0])
-        return observe(frame, self._pose_of(frame, wait=True), values.rectified)
+        return self._memories[camera].fresh(
+            self._now_ns(), values.view_max_age_s, values.stamp_max_ahead_s
+        )
 
-    def check_view(self) -> None:
-        """Raises when the newest view is stale or its pose is not known; decodes nothing."""
-        self.newest_pose()
+    def newest_view(self, map_frame: str = "") -> Observation:
+        """The newest fresh view of the first camera whose pose is known, and how the frame of a
+        map lay at its stamp.
+        """
+        values = self._live.values
+
+        def pose_of(frame: Frame, wait: bool) -> np.ndarray:
+            if map_frame:
+                self.poses.frame(map_frame, frame.stamp_ns, wait)
+            return self._pose_of(frame, wait)
+
+        frame, pose = newest_posed(self._fresh(values.cameras[0]), pose_of, wait=True)
+        return observe(frame, pose, values.rectified)
 
     def newest_pose(self) -> tuple[int, Any]:
-        """Stamp of the newest view, ns, and where its camera stood, 4 x 4; decodes nothing."""
-        frame = self._newest(self._live.values.cameras[0])
-        return frame.stamp_ns, self._pose_of(frame)
+        """Stamp of the newest fresh view whose pose is known, ns, and where its camera stood, 4 x
+        4; raises when there is none. Decodes nothing.
+        """
+        frames = self._fresh(self._live.values.cameras[0])
+        frame, pose = newest_posed(frames, self._pose_of, wait=False)
+        return frame.stamp_ns, pose
 
     def remembered_views(self) -> list[Observation]:
         """The keyframes, oldest first, from where they were taken."""
@@ -142,7 +164,7 @@ class Senses:
             name, memory = camera.camera, self._memories[camera.camera]
             wrong = ""
             try:
-                self._newest(name)
+                self._fresh(name)
             except GoalError as error:
                 wrong = error.text
             took = sorted(camera.callback_s) or [0.0]

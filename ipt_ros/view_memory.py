@@ -7,7 +7,10 @@ the caller decodes later.
 
 from __future__ import annotations
 
+import contextlib
+import statistics
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +19,13 @@ from typing import Any
 import numpy as np
 
 from ipt_ros.errors import ErrorCode, GoalError
+from ipt_ros.stamps import why_incredible
+
+#: Complete views kept, and the least time between two of them but the newest: among them is one
+#: whose pose is known already when transforms come later than images.
+RECENT, SPACING_NS = 10, 100_000_000
+#: A camera that was this many times longer silent than it usually is has stopped.
+SILENCES = 3.0
 
 
 @dataclass(frozen=True)
@@ -54,19 +64,32 @@ class MemoryLimits:
 
 
 class CameraMemory:
-    """The newest complete view of one camera: image, calibration and, where wanted, depth within
+    """The newest complete views of one camera: image, calibration and, where wanted, depth within
     `slop_s`.
+
+    steady: a clock that nobody sets, s. Freshness is judged by stamps and by arrival: a clock that
+    stops together with the camera makes no stamp older.
     """
 
-    def __init__(self, camera: str, want_depth: bool, slop_s: float = 0.03) -> None:
+    def __init__(
+        self,
+        camera: str,
+        want_depth: bool,
+        slop_s: float = 0.03,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.camera = camera
         self._want_depth = want_depth
         self._slop_ns = int(slop_s * 1e9)
         self._lock = threading.Lock()
+        self._steady = steady
         self._images: deque[tuple[int, str, Any, int]] = deque(maxlen=8)
         self._depths: deque[tuple[int, Any, int]] = deque(maxlen=8)
         self._info: Any | None = None
-        self._newest: Frame | None = None
+        self._recent: list[Frame] = []  # the newest last
+        self._arrived_s = -float("inf")
+        self._gaps_s: deque[float] = deque(maxlen=9)
+        self._incredible = ""
         self._jump: tuple[int, int] | None = None
         self.received = 0
 
@@ -85,6 +108,7 @@ class CameraMemory:
         """False when the stamp went backwards, which forgets everything seen by this camera."""
         with self._lock:
             self.received += 1
+            self._incredible = ""
             previous = self._images[-1][0] if self._images else None
             jumped = previous is not None and stamp_ns < previous
             if jumped:
@@ -92,18 +116,26 @@ class CameraMemory:
                 self._images.clear()
                 self._depths.clear()
                 self._info = None
-                self._newest = None
+                self._recent.clear()
                 self._jump = (previous, stamp_ns)
             self._images.append((stamp_ns, frame_id, image, n_bytes))
+            self._gaps_s.append(self._steady() - self._arrived_s)
+            self._arrived_s = self._steady()
             self._complete()
             return not jumped
+
+    def refuse(self, why: str) -> None:
+        """An image came that is not stored, and why: told when there is no better one."""
+        with self._lock:
+            self.received += 1
+            self._incredible = why
 
     def _complete(self) -> None:
         """Join the newest image that has its depth; called with the lock held."""
         if self._info is None:
             return
         for stamp_ns, frame_id, image, n_bytes in reversed(self._images):
-            if self._newest is not None and stamp_ns <= self._newest.stamp_ns:
+            if self._recent and stamp_ns <= self._recent[-1].stamp_ns:
                 return
             depth, depth_bytes = None, 0
             if self._want_depth:
@@ -111,9 +143,22 @@ class CameraMemory:
                 if not near:
                     continue
                 _, depth, depth_bytes = min(near, key=lambda d: abs(d[0] - stamp_ns))
-            self._newest = Frame(
-                self.camera, stamp_ns, frame_id, image, self._info, depth, n_bytes + depth_bytes
+            if len(self._recent) > 1 and (
+                self._recent[-1].stamp_ns - self._recent[-2].stamp_ns < SPACING_NS
+            ):
+                self._recent.pop()
+            self._recent.append(
+                Frame(
+                    self.camera,
+                    stamp_ns,
+                    frame_id,
+                    image,
+                    self._info,
+                    depth,
+                    n_bytes + depth_bytes,
+                )
             )
+            del self._recent[:-RECENT]
             self._jump = None
             return
 
@@ -121,16 +166,25 @@ class CameraMemory:
         """The newest complete view, however old."""
         with self._lock:
             self._complete()
-            return self._newest
+            return self._recent[-1] if self._recent else None
 
-    def newest(self, now_ns: int, max_age_s: float) -> Frame:
-        """The newest complete view, or the reason why there is none."""
+    def newest(self, now_ns: int, max_age_s: float, max_ahead_s: float = 0.5) -> Frame:
+        """The newest complete view, or the reason why there is none that is fresh."""
+        return self.fresh(now_ns, max_age_s, max_ahead_s)[0]
+
+    def fresh(self, now_ns: int, max_age_s: float, max_ahead_s: float = 0.5) -> list[Frame]:
+        """The complete views that are fresh, the newest first and at least that one."""
         with self._lock:
             # calibration may have come after the image
             self._complete()
-            frame, jump = self._newest, self._jump
+            frames, jump = self._recent[::-1], self._jump
+            incredible, silent_s = self._incredible, self._steady() - self._arrived_s
+            # a simulation slower than the world sends its images in its own time
+            usual_s = statistics.median(self._gaps_s) if len(self._gaps_s) > 2 else 0.0
             have_image, have_info = bool(self._images), self._info is not None
-        if frame is None:
+        if not frames:
+            if incredible:
+                raise self._stale(f"the image that came last {incredible}")
             if jump is not None:
                 raise GoalError(
                     ErrorCode.TIME_JUMP,
@@ -153,15 +207,43 @@ class CameraMemory:
                 f"{self.camera}: no depth image within {self._slop_ns / 1e6:.0f} ms of any image; "
                 "do both come from one clock? else raise sync_slop_s or set use_depth to false",
             )
-        age_s = (now_ns - frame.stamp_ns) / 1e9
+        # a clock that was set back leaves what is remembered in its future
+        wrong = why_incredible(frames[0].stamp_ns, now_ns, max_ahead_s)
+        if wrong:
+            raise self._stale(f"the newest view {wrong}")
+        age_s = (now_ns - frames[0].stamp_ns) / 1e9
         if age_s > max_age_s:
-            raise GoalError(
-                ErrorCode.STALE_VIEW,
-                f"{self.camera}: the newest view is {age_s:.1f} s old, more than view_max_age_s "
+            if incredible:
+                raise self._stale(f"the image that came last {incredible}")
+            raise self._stale(
+                f"the newest view is {age_s:.1f} s old, more than view_max_age_s "
                 f"({max_age_s:.1f}); did the camera stop, or does use_sim_time differ from the "
-                "camera's clock?",
+                "camera's clock?"
             )
-        return frame
+        if silent_s > max(max_age_s, SILENCES * usual_s):
+            raise self._stale(
+                f"no image has arrived for {silent_s:.1f} s, more than view_max_age_s "
+                f"({max_age_s:.1f}), though the clock says {age_s:.1f} s; did the camera stop, "
+                "and /clock with it?"
+            )
+        return [f for f in frames if (now_ns - f.stamp_ns) / 1e9 <= max_age_s]
+
+    def _stale(self, text: str) -> GoalError:
+        return GoalError(ErrorCode.STALE_VIEW, f"{self.camera}: {text}")
+
+
+def newest_posed(
+    frames: list[Frame], pose_of: Callable[[Frame, bool], np.ndarray], wait: bool
+) -> tuple[Frame, np.ndarray]:
+    """The first of the frames whose pose is known, and the pose.
+
+    pose_of: of a frame; its second argument says whether to wait for what is still on its way.
+    That is done for the newest frame alone, and only when no pose is known at all.
+    """
+    for frame in frames:
+        with contextlib.suppress(GoalError):
+            return frame, pose_of(frame, False)
+    return frames[0], pose_of(frames[0], wait)
 
 
 class KeyframeMemory:
@@ -190,18 +272,27 @@ class KeyframeMemory:
         pose = pose_at(frame)
         limits = self._limits
         with self._lock:
-            oldest = frame.stamp_ns - int(limits.age_s * 1e9)
-            self._keyframes = [
-                k for k in self._keyframes if oldest <= k.frame.stamp_ns <= frame.stamp_ns
+            # What lies in a camera's future is from before the clock was set back. Cameras do not
+            # take their images at one time: of another one a later view says nothing.
+            kept = [
+                k
+                for k in self._keyframes
+                if k.frame.camera != frame.camera or k.frame.stamp_ns <= frame.stamp_ns
             ]
-            for kept in self._keyframes:
-                if kept.frame.camera != frame.camera:
+            newest = max([frame.stamp_ns, *(k.frame.stamp_ns for k in kept)])
+            oldest = newest - int(limits.age_s * 1e9)
+            self._keyframes = [k for k in kept if k.frame.stamp_ns >= oldest]
+            if frame.stamp_ns < oldest:
+                return False
+            for k in self._keyframes:
+                if k.frame.camera != frame.camera:
                     continue
-                moved = np.linalg.norm(kept.world_from_camera[:3, 3] - pose[:3, 3])
-                cosine = float(kept.world_from_camera[:3, 2] @ pose[:3, 2])
+                moved = np.linalg.norm(k.world_from_camera[:3, 3] - pose[:3, 3])
+                cosine = float(k.world_from_camera[:3, 2] @ pose[:3, 2])
                 if moved < limits.moved_m and cosine > np.cos(limits.turned_rad):
                     return False
             self._keyframes.append(Keyframe(frame, pose))
+            self._keyframes.sort(key=lambda k: k.frame.stamp_ns)
             while len(self._keyframes) > limits.number or (
                 len(self._keyframes) > 1 and self.n_bytes > limits.n_bytes
             ):

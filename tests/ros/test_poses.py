@@ -62,6 +62,26 @@ def test_history_is_forgotten_when_time_goes_back():
         history.at(5_000_000_000)
 
 
+def test_a_sample_that_comes_a_little_late_takes_its_place():
+    history = PoseHistory(reach_s=0.2)
+    for stamp_ms, x in ((0, 0.0), (100, 1.0), (50, 0.2), (50, 0.3)):
+        history.put(stamp_ms * 1_000_000, from_xyz_rpy(x, 0, 0, 0, 0, 0))
+    assert len(history) == 3
+    assert history.at(50_000_000)[0, 3] == pytest.approx(0.3)
+    assert history.at(75_000_000)[0, 3] == pytest.approx(0.65)
+
+
+def test_a_long_gap_is_not_bridged():
+    history = PoseHistory(bridge_s=2.0)
+    history.put(0, np.eye(4))
+    history.put(2_000_000_000, np.eye(4))
+    assert np.array_equal(history.at(1_000_000_000), np.eye(4))
+    history.put(5_000_000_000, np.eye(4))
+    with pytest.raises(GoalError, match=r"gap of 3.0 s") as caught:
+        history.at(3_000_000_000)
+    assert caught.value.code is ErrorCode.NO_POSE
+
+
 def test_empty_history_says_what_to_check():
     with pytest.raises(GoalError, match="no odometry has arrived"):
         PoseHistory().at(0)
