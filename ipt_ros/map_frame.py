@@ -40,8 +40,9 @@ class LocatedMap:
         return xy @ self.grid_from_fixed[:2, :2].T + self.grid_from_fixed[:2, 3]
 
 
-def locate_map(message: Any, poses: PoseSource, stamp_ns: int) -> LocatedMap:
-    """The cells of a nav_msgs OccupancyGrid and where they lay in the fixed frame at a stamp.
+def locate_map(message: Any, poses: PoseSource, stamp_ns: int, wait: bool = True) -> LocatedMap:
+    """The cells of a nav_msgs OccupancyGrid and where they lay in the fixed frame at a stamp; 0:
+    as known last. wait: for transforms that are still on their way.
 
     Refuses by name: BAD_MAP for a map that cannot be read, UNKNOWN_FRAME where nobody tells how
     its frame and the fixed frame lie.
@@ -49,7 +50,7 @@ def locate_map(message: Any, poses: PoseSource, stamp_ns: int) -> LocatedMap:
     grid = grid_to_array(message)
     frame_id = message.header.frame_id
     try:
-        fixed_from_map = poses.frame(frame_id, stamp_ns)
+        fixed_from_map = poses.frame(frame_id, stamp_ns, wait)
     except GoalError as error:
         raise GoalError(
             ErrorCode.UNKNOWN_FRAME,

@@ -1,8 +1,8 @@
 """The one thread that runs the model, and the policy of its queue. ROS-free.
 
-Goals wait in order, a stated number of them at most; one more is refused at once. Continuous work
-has a slot of its own in which the newest wins and which never holds a goal up by more than the
-work in hand.
+Goals wait in order, a stated number of them at most; one more is refused at once. Everyone who
+works continuously has a slot of his own, in which one piece of work waits at most; slots take
+turns. They never hold a goal up by more than the work in hand.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class ModelWorker:
         self._limit = waiting_goals
         self._lock = threading.Lock()
         self._goals = 0
-        self._continuous: Future[Any] | None = None
+        self._waiting: dict[str, Future[None]] = {}
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
         self._closed = False
 
@@ -45,20 +45,27 @@ class ModelWorker:
                     "or raise waiting_goals",
                 )
             self._goals += 1
+            for waits in self._waiting.values():
+                waits.cancel()  # no effect on work in hand, which looks at `goals` for itself
             future = self._pool.submit(work)
         future.add_done_callback(self._goal_done)
         return future
 
-    def submit_newest(self, work: Callable[[], None]) -> None:
-        """Run when the model is free; replaces continuous work that has not begun. Dropped after
-        `close`.
+    def submit_continuous(self, who: str, work: Callable[[], None]) -> bool:
+        """Run when the model is free, after what others have in their slots. Says whether it or
+        his work that waits already, which is as good, will run: not after `close`, and not while
+        there are goals, which may also still take it out of its slot. The next round will bring
+        fresher data.
+
+        Work takes its data when it begins. What is in hand is never replaced.
         """
         with self._lock:
             if self._closed or self._goals > 0:
-                return  # goals first: the next round will bring fresher data
-            if self._continuous is not None:
-                self._continuous.cancel()
-            self._continuous = self._pool.submit(work)
+                return False
+            waits = self._waiting.get(who)
+            if waits is None or waits.running() or waits.done():
+                self._waiting[who] = self._pool.submit(work)
+            return True
 
     def _goal_done(self, _: Future[Any]) -> None:
         with self._lock:

@@ -82,7 +82,7 @@ class SelfScoreOutput:
         except GoalError:
             return  # no view or no pose: others tell about that
         if self._unlabelled or self._waiting.seen_from(stamp_ns, pose, self._reach):
-            answering.worker.submit_newest(lambda: self._work(answering))
+            answering.worker.submit_continuous("self score", lambda: self._work(answering))
 
     # -- on the model's thread --------------------------------------------------------------------
 

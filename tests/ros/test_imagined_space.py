@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from ipt_model.maps import FREE, OCCUPIED, UNKNOWN, OccupancyGrid
-from ipt_ros.imagined_space import HIGHEST, UNTOUCHED, ImaginedSpace, mask_cells
+from ipt_ros.imagined_space import (
+    HIGHEST,
+    UNTOUCHED,
+    Drawing,
+    Geometry,
+    ImaginedSpace,
+    mask_cells,
+)
 
 PAGE = Path(__file__).parents[2] / "docs" / "nav2.md"
 SHAPE = (9, 7)
@@ -58,54 +65,96 @@ def test_the_mean_over_imaginations_in_percent():
     assert (mask == 30).all()
 
 
+def space_with(observed, timeout_s=5.0, min_period_s=0.5):
+    space = ImaginedSpace(timeout_s, min_period_s)
+    space.observe(observed, "map")
+    return space
+
+
+def drawn(imagined, observed=None, frame="map"):
+    return Drawing(Geometry.of(observed or unknown(), frame), tuple(imagined))
+
+
 def test_aligned_with_the_map_it_was_imagined_for():
     observed = OccupancyGrid(np.full(SHAPE, UNKNOWN, np.int8), 0.1, (-3.0, 2.0))
-    mask = ImaginedSpace(5.0, 0.5).imagine(observed, [wall()], 0.0)
+    mask = space_with(observed).imagine(drawn([wall()], observed), 0.0)
     assert (mask.cells.shape, mask.resolution_m, mask.origin_xy) == (SHAPE, 0.1, (-3.0, 2.0))
 
 
 @given(st.lists(observed_maps, min_size=1, max_size=5), imaginations)
 def test_a_cell_that_becomes_observed_is_released_at_the_next_map(later, imagined):
-    space = ImaginedSpace(timeout_s=5.0, min_period_s=0.5)
-    standing = space.imagine(unknown(), imagined, 0.0)
+    space = space_with(unknown())
+    standing = space.imagine(drawn(imagined), 0.0)
     for cells in later:
-        standing = space.observe(grid(cells)) or standing
+        standing = space.observe(grid(cells), "map") or standing
         if standing is not None:
             assert (standing.cells[cells != UNKNOWN] == UNTOUCHED).all()
 
 
 def test_published_on_change_only():
-    space = ImaginedSpace(5.0, 0.5)
-    assert space.imagine(unknown(), [wall(0.5)], 0.0) is not None
-    assert space.imagine(unknown(), [wall(0.5)], 10.0) is None
-    assert space.observe(unknown()) is None
+    space = space_with(unknown())
+    assert space.imagine(drawn([wall(0.5)]), 0.0) is not None
+    assert space.imagine(drawn([wall(0.5)]), 10.0) is None
+    assert space.observe(unknown(), "map") is None
 
 
 def test_not_faster_than_the_stated_rate():
-    space = ImaginedSpace(5.0, min_period_s=1.0)
-    assert space.imagine(unknown(), [wall(0.5)], 0.0) is not None
-    assert space.imagine(unknown(), [wall(0.6)], 0.5) is None
-    assert space.imagine(unknown(), [wall(0.6)], 1.1) is not None
+    space = space_with(unknown(), min_period_s=1.0)
+    assert space.imagine(drawn([wall(0.5)]), 0.0) is not None
+    assert space.imagine(drawn([wall(0.6)]), 0.5) is None
+    assert space.imagine(drawn([wall(0.6)]), 1.1) is not None
+
+
+def test_a_drawing_that_came_too_early_is_published_when_it_is_due():
+    space = space_with(unknown(), min_period_s=1.0)
+    space.imagine(drawn([wall(0.5)]), 0.0)
+    space.imagine(drawn([wall(0.6)]), 0.9)
+    assert space.due(0.95) is None
+    assert (space.due(1.0).cells == 60).all()
+    assert space.due(9.0) is None
+
+
+def test_what_waits_to_be_published_is_forgotten_with_an_all_clear():
+    space = space_with(unknown(), min_period_s=1.0)
+    space.imagine(drawn([wall(0.5)]), 0.0)
+    space.imagine(drawn([wall(0.6)]), 0.9)
+    assert (space.clear().cells == UNTOUCHED).all()
+    assert space.due(2.0) is None and not space.stands
+
+
+def test_what_waits_to_be_published_touches_nothing_that_was_seen_meanwhile():
+    space = space_with(unknown(), min_period_s=1.0)
+    space.imagine(drawn([wall(0.5)]), 0.0)
+    space.imagine(drawn([wall(0.6)]), 0.9)
+    cells = np.full(SHAPE, UNKNOWN)
+    cells[2] = FREE
+    space.observe(grid(cells), "map")
+    mask = space.due(1.0).cells
+    assert (mask[2] == UNTOUCHED).all() and (np.delete(mask, 2, 0) == 60).all()
 
 
 def test_the_rate_never_delays_a_release():
-    space = ImaginedSpace(5.0, min_period_s=1.0)
-    space.imagine(unknown(), [wall(0.5)], 0.0)
-    seen = grid(np.full(SHAPE, FREE))
-    released = space.imagine(seen, [wall(0.5)], 0.1)
+    space = space_with(unknown(), min_period_s=1.0)
+    space.imagine(drawn([wall(0.5)]), 0.0)
+    released = space.observe(grid(np.full(SHAPE, FREE)), "map")
     assert (released.cells == UNTOUCHED).all()
+    assert space.imagine(drawn([wall(0.5)]), 0.1) is None
 
 
 def test_the_first_map_is_answered_with_an_all_clear():
     """Whoever was here before may have been killed with a mask standing."""
-    first = ImaginedSpace(5.0, 0.5).observe(unknown())
+    first = ImaginedSpace(5.0, 0.5).observe(unknown(), "map")
     assert (first.cells == UNTOUCHED).all()
     assert first.cells.shape == SHAPE
 
 
+def test_without_a_map_nothing_is_said():
+    assert ImaginedSpace(5.0, 0.5).imagine(drawn([wall()]), 0.0) is None
+
+
 def test_it_expires():
-    space = ImaginedSpace(timeout_s=5.0, min_period_s=0.5)
-    space.imagine(unknown(), [wall()], 0.0)
+    space = space_with(unknown())
+    space.imagine(drawn([wall()]), 0.0)
     assert space.expire(4.9) is None
     cleared = space.expire(5.1)
     assert (cleared.cells == UNTOUCHED).all()
@@ -114,36 +163,77 @@ def test_it_expires():
 
 
 def test_imagining_the_same_again_keeps_it_alive():
-    space = ImaginedSpace(timeout_s=5.0, min_period_s=0.5)
-    space.imagine(unknown(), [wall()], 0.0)
-    assert space.imagine(unknown(), [wall()], 4.0) is None
+    space = space_with(unknown())
+    space.imagine(drawn([wall()]), 0.0)
+    assert space.imagine(drawn([wall()]), 4.0) is None
     assert space.expire(6.0) is None
     assert space.stands
 
 
 def test_clear_is_at_once_whatever_the_rate():
-    space = ImaginedSpace(5.0, min_period_s=100.0)
-    space.imagine(unknown(), [wall()], 0.0)
+    space = space_with(unknown(), min_period_s=100.0)
+    space.imagine(drawn([wall()]), 0.0)
     assert (space.clear().cells == UNTOUCHED).all()
     assert space.clear() is None
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        OccupancyGrid(np.full(SHAPE, UNKNOWN, np.int8), 0.05, (1.0, 0.0)),
-        OccupancyGrid(np.full(SHAPE, UNKNOWN, np.int8), 0.1, (0.0, 0.0)),
-        OccupancyGrid(np.full((4, 4), UNKNOWN, np.int8), 0.05, (0.0, 0.0)),
-    ],
-    ids=["moved", "rescaled", "resized"],
-)
-def test_a_map_of_another_geometry_clears_in_the_new_geometry(changed):
-    space = ImaginedSpace(5.0, 0.5)
-    space.imagine(unknown(), [wall()], 0.0)
-    cleared = space.observe(changed)
+OTHERS = {
+    "moved": (grid(np.full(SHAPE, UNKNOWN), (1.0, 0.0)), "map"),
+    "moved by a part of a cell": (grid(np.full(SHAPE, UNKNOWN), (0.02, 0.0)), "map"),
+    "moved beyond all digits": (grid(np.full(SHAPE, UNKNOWN), (1e300, 0.0)), "map"),
+    "rescaled": (OccupancyGrid(np.full(SHAPE, UNKNOWN, np.int8), 0.1, (0.0, 0.0)), "map"),
+    "resized": (grid(np.full((4, 4), UNKNOWN)), "map"),
+    "in another frame": (unknown(), "odom"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_map_of_another_geometry_clears_in_the_new_geometry(name):
+    changed, frame = OTHERS[name]
+    space = space_with(unknown())
+    space.imagine(drawn([wall()]), 0.0)
+    cleared = space.observe(changed, frame)
     assert (cleared.cells == UNTOUCHED).all()
     assert cleared.cells.shape == changed.cells.shape
     assert (cleared.resolution_m, cleared.origin_xy) == (changed.resolution_m, changed.origin_xy)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["moved by a part of a cell", "moved beyond all digits", "rescaled", "in another frame"],
+)
+def test_a_drawing_for_a_map_with_other_cells_is_dropped(name):
+    changed, frame = OTHERS[name]
+    space = space_with(changed)
+    if frame != "map":
+        space.observe(changed, frame)
+    assert space.imagine(drawn([wall()]), 0.0) is None
+    assert not space.stands
+
+
+@given(
+    arrays(np.float64, SHAPE, elements=st.floats(0, 0.9)),
+    st.integers(-11, 11),
+    st.integers(-11, 11),
+    st.tuples(st.integers(1, 12), st.integers(1, 12)),
+)
+def test_a_drawing_stays_where_it_was_imagined_when_the_map_rolls_or_grows(
+    imagined, rows, columns, shape
+):
+    """Every claim, looked up by its place in the world."""
+    before = unknown()
+    after = grid(np.full(shape, UNKNOWN), (columns * 0.05, rows * 0.05))
+    space = space_with(before)
+    space.observe(after, "map")
+    mask = space.imagine(drawn([imagined]), 0.0)
+    cells = np.full(shape, UNTOUCHED) if mask is None else mask.cells
+    expected = np.full(shape, UNTOUCHED)
+    for row in range(shape[0]):
+        for column in range(shape[1]):
+            old = (row + rows, column + columns)
+            if 0 <= old[0] < SHAPE[0] and 0 <= old[1] < SHAPE[1]:
+                expected[row, column] = np.rint(100 * imagined[old])
+    assert np.array_equal(cells, expected)
 
 
 def test_the_page_names_one_test_for_every_clause():

@@ -27,7 +27,7 @@ class Frames:
     def __init__(self, fixed_from_map):
         self._fixed_from_map = fixed_from_map
 
-    def frame(self, frame_id, stamp_ns):
+    def frame(self, frame_id, stamp_ns, wait=True):
         if frame_id == "map":
             return self._fixed_from_map
         raise GoalError(ErrorCode.UNKNOWN_FRAME, f"frame '{frame_id}' is not known")

@@ -6,35 +6,19 @@ What the mask may hold, cell by cell, is in test_imagined_space.py.
 
 from __future__ import annotations
 
-import contextlib
 import time
 
-import numpy as np
 import pytest
-from harness import LATCHED, peer, running, until
+from harness import LATCHED, until
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from mask_life import cells, is_clear, life_of_a_node, standing, taken_back
 from nav_msgs.msg import OccupancyGrid
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
-from robot_input import RobotInput
 
 from imaginative_perception.action import AskSpatial
 
-PARAMETERS = {
-    "model": "ipt-tiny-untrained",
-    "pose_source": "odometry",
-    "mounts": [0.1, 0.0, 1.2, 0.0, 0.25, 0.0],
-    "imagined_space": True,
-    "imagined_space_period_s": 0.5,
-    # longer than any test waits for an all-clear: a timeout must not do another clause's work
-    "imagined_space_timeout_s": 60.0,
-    "imagined_space_imaginations": 2,
-    "flow_steps": 2,
-    "view_max_age_s": 0.6,
-    # an untrained drawing agrees with nothing: let it through, the contract must hold for any
-    "min_map_agreement": 0.0,
-}
 GOAL = AskSpatial.Goal(question="Which side?", options=["left", "right"], mode="imagine")
 #: What obstacle layers and the collision monitor of Nav2 can subscribe to.
 OBSTACLES = {
@@ -48,22 +32,6 @@ OBSTACLES = {
     "nav2_msgs/msg/CostmapUpdate",
     "map_msgs/msg/OccupancyGridUpdate",
 }
-
-
-@contextlib.contextmanager
-def life_of_a_node(domain, folder, **parameters):
-    """The node, its masks, somebody who tests, and a robot that works."""
-    with (
-        running("ipt_node", domain, folder, parameters={**PARAMETERS, **parameters}) as process,
-        peer(domain) as tester,
-    ):
-        process.wait_for_print("ready:")
-        masks = tester.collect(OccupancyGrid, "ipt_node/imagined_space", LATCHED)
-        robot = RobotInput(tester)
-        try:
-            yield process, tester, masks, robot
-        finally:
-            robot.close()
 
 
 @pytest.fixture(scope="module")
@@ -90,31 +58,6 @@ def masks(life):
     robot.offset_ns = 0
     robot.send_map()
     return standing(masks)
-
-
-def standing(masks):
-    until(lambda: len(masks) and claims(masks.newest), "a mask that claims something stands", 30)
-    return masks
-
-
-def cells(message):
-    return np.array(message.data, np.int8).reshape(message.info.height, message.info.width)
-
-
-def claims(message):
-    return message.info.width == 100 and bool((cells(message) != -1).any())
-
-
-def is_clear(message):
-    return bool((cells(message) == -1).all())
-
-
-def taken_back(masks, since, timeout_s=10.0):
-    """An all-clear comes, and nothing after it while what was wrong stays wrong."""
-    cleared = masks.wait_for(is_clear, timeout_s, since)
-    time.sleep(1.2)  # two rounds of imagining
-    assert is_clear(masks.newest)
-    return cleared
 
 
 def transition(tester, number):
@@ -250,7 +193,7 @@ def test_all_clear_on_deactivate(masks, tester):
 
 def test_all_clear_when_nothing_was_imagined_until_the_timeout(ros_domain, tmp_path):
     """Camera and pose are well, but goals, which go first, keep the model busy."""
-    with life_of_a_node(ros_domain + 1, tmp_path, imagined_space_timeout_s=2.0) as life:
+    with life_of_a_node(ros_domain + 3, tmp_path, imagined_space_timeout_s=2.0) as life:
         _, tester, masks, robot = life
         robot.send_map()
         standing(masks)
@@ -266,7 +209,7 @@ def test_all_clear_when_nothing_was_imagined_until_the_timeout(ros_domain, tmp_p
 
 
 def test_all_clear_is_the_last_word_on_sigterm(ros_domain, tmp_path):
-    with life_of_a_node(ros_domain + 1, tmp_path) as (process, _, masks, robot):
+    with life_of_a_node(ros_domain + 3, tmp_path) as (process, _, masks, robot):
         robot.send_map()
         standing(masks)
         code, _ = process.terminate()

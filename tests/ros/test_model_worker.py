@@ -1,5 +1,5 @@
-"""The queue's policy: goals in order, a bounded number of them, newest-wins beside them, nothing
-after close.
+"""The queue's policy: goals in order, a bounded number of them, a slot for each continuous work
+beside them, nothing after close.
 """
 
 import threading
@@ -54,24 +54,64 @@ def test_an_error_stays_with_its_goal():
     worker.close()
 
 
-def test_continuous_work_yields_to_goals_and_the_newest_wins(gate):
-    worker = ModelWorker(waiting_goals=1)
-    done = []
+def in_hand(worker, gate, who="mask"):
+    """Continuous work that runs until the gate opens; returns once it runs."""
     running = threading.Event()
 
-    def long_round():
+    def work():
         running.set()
         assert gate.wait(5)
 
-    worker.submit_newest(long_round)
+    assert worker.submit_continuous(who, work)
     assert running.wait(5)
-    worker.submit_newest(lambda: done.append("old"))
-    worker.submit_newest(lambda: done.append("new"))
+
+
+def test_work_in_hand_is_not_replaced_and_one_more_waits(gate):
+    worker = ModelWorker(waiting_goals=1)
+    done = []
+    in_hand(worker, gate)
+    assert worker.submit_continuous("mask", lambda: done.append("next"))
+    assert worker.submit_continuous("mask", lambda: done.append("one more"))
     gate.set()
+    until_idle(worker, done, 1)
+    assert done == ["next"]
+    worker.close()
+
+
+def until_idle(worker, done, count):
     deadline = time.monotonic() + 5
-    while done != ["new"] and time.monotonic() < deadline:
+    while len(done) < count and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert done == ["new"]
+
+
+def test_everyone_has_a_slot_of_his_own_and_slots_take_turns(gate):
+    worker = ModelWorker(waiting_goals=1)
+    done = []
+    in_hand(worker, gate)
+    for _ in range(3):
+        worker.submit_continuous("mask", lambda: done.append("mask"))
+        worker.submit_continuous("self score", lambda: done.append("self score"))
+    gate.set()
+    until_idle(worker, done, 2)
+    assert done == ["mask", "self score"]
+    worker.close()
+
+
+def test_continuous_work_that_waits_makes_way_for_a_goal(gate):
+    worker = ModelWorker(waiting_goals=1)
+    done = []
+    in_hand(worker, gate)
+    worker.submit_continuous("mask", lambda: done.append("mask"))
+    goal = worker.submit_goal(lambda: done.append("goal"))
+    assert not worker.submit_continuous("mask", lambda: done.append("mask"))
+    gate.set()
+    goal.result(5)
+    # when a goal has ended the slot is free again
+    deadline = time.monotonic() + 5
+    while not worker.submit_continuous("mask", lambda: done.append("fresh")):
+        assert time.monotonic() < deadline
+    until_idle(worker, done, 2)
+    assert done == ["goal", "fresh"]
     worker.close()
 
 
@@ -87,5 +127,5 @@ def test_close_drops_what_waits_and_leaves_no_thread(gate):
     with pytest.raises(GoalError) as caught:
         worker.submit_goal(lambda: None)
     assert caught.value.code is ErrorCode.NOT_ACTIVE
-    worker.submit_newest(lambda: None)
+    assert not worker.submit_continuous("mask", lambda: None)
     assert threading.active_count() <= before + 1  # the timer may still be ending
