@@ -76,7 +76,7 @@ class Answering:
             turn.resize()
         steps = self._plan(mode, prompt_tokens)
         clock.tell("context", 0.05)
-        # After a mode that was given up the pictures are known: that takes less, and is not learned.
+        # After a mode that was given up the pictures are known: what that takes is not learned.
         cost = _context_cost(draws) if turn.unread else ""
         with clock.stage("context", cost, prompt_tokens):
             contexts = turn.read(draws)
