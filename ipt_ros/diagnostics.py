@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from ipt_ros.texts import cut
+
 OK, WARN, ERROR = b"\x00", b"\x01", b"\x02"
 
 
@@ -26,6 +28,9 @@ class Diagnostics:
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._timer = node.create_timer(1.0 / rate_hz, self.publish)
 
+    def set_rate(self, rate_hz: float) -> None:
+        self._timer.timer_period_ns = int(1e9 / rate_hz)
+
     def status(self, name: str, level: bytes, message: str, **values: Any) -> None:
         self._statuses[name] = (level, message, values)
 
@@ -33,16 +38,18 @@ class Diagnostics:
         from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
         self._refresh()
+        # with its namespace: two robots are two
+        node = self._node.get_fully_qualified_name()
         array = DiagnosticArray()
         array.header.stamp = self._node.get_clock().now().to_msg()
         for name, (level, message, values) in list(self._statuses.items()):
             array.status.append(
                 DiagnosticStatus(
                     level=level,
-                    name=f"{self._node.get_name()}: {name}",
-                    message=message,
-                    hardware_id=self._node.get_name(),
-                    values=[KeyValue(key=k, value=str(v)) for k, v in values.items()],
+                    name=f"{node}: {name}",
+                    message=cut(message),
+                    hardware_id=node,
+                    values=[KeyValue(key=k, value=cut(v)) for k, v in values.items()],
                 )
             )
         self._publisher.publish(array)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from ipt_ros.texts import cut
+
 
 class ErrorCode(IntEnum):
     """The constants of `msg/ErrorCode.msg` (a test holds them equal)."""
@@ -45,6 +47,7 @@ class GoalError(Exception):
     """This question cannot be answered now. `text` says what was found and what to do about it."""
 
     def __init__(self, code: ErrorCode, text: str) -> None:
+        text = cut(text)  # it may hold what others wrote
         super().__init__(f"{code.name} ({int(code)}): {text}")
         self.code = code
         self.text = text

@@ -1,17 +1,21 @@
 """The robot's node: remembers what the cameras see, runs the model in one thread, serves actions.
 
-configure: topics and memory. activate: load and warm the model. deactivate: end every goal, take
-the mask back, free the model. Callbacks only store; what takes time runs on the model's thread.
+constructor: an all-clear, and actions that say NOT_ACTIVE. configure: topics and memory. activate:
+load and warm the model. deactivate: end every goal, take the mask back, free the model. Callbacks
+only store; what takes time runs on the model's thread, or on one of its own while it loads.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 import traceback
+from concurrent.futures import Future as PoolFuture
 from dataclasses import dataclass, field
 from typing import Any
 
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 import ipt_ros.yielding_threads  # noqa: F401  before torch, which reads it once
@@ -23,11 +27,15 @@ from ipt_ros.actions.trace_path import trace_path_server
 from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.imagined_output import ImaginedOutput
 from ipt_ros.ipt_parameters import IPT_PARAMETERS, check_together
+from ipt_ros.loading import discard, start_loading
 from ipt_ros.mask_output import MaskOutput
+from ipt_ros.mask_topic import MaskTopic
 from ipt_ros.model_worker import ModelWorker
 from ipt_ros.parameters import declare
 from ipt_ros.self_score_output import SelfScoreOutput
 from ipt_ros.senses import Senses
+from ipt_ros.spinning import bridged
+from ipt_ros.texts import cut
 
 ACTIONS = (ask_spatial_server, count_objects_server, imagine_view_server, trace_path_server)
 
@@ -46,23 +54,84 @@ class IptNode(LifecycleNode):
     def __init__(self) -> None:
         super().__init__("ipt_node")
         self.parameters = declare(self, IPT_PARAMETERS, check_together)
+        self.parameters.on_change(self._changed)
+        self.mask_topic = MaskTopic(self, self.parameters.values.fixed_frame)
         self.answering: Answering | None = None
         self.senses: Any = None
+        self._loading: PoolFuture[Any] | None = None
         self._diagnostics: diagnostics.Diagnostics | None = None
         self._mask: MaskOutput | None = None
         self._self_score: SelfScoreOutput | None = None
         self._questions = 0
-        self._servers: list[Any] = []
         # In every state, so that an asker hears NOT_ACTIVE instead of waiting for ever.
-        for make in ACTIONS:
-            self._servers.append(make(self))
+        self._servers = [make(self) for make in ACTIONS]
+        self._wait_for_the_model_in_transitions()
         if self.parameters.values.autostart:
-            self._start = self.create_timer(0.01, self._autostart)
+            self._start = self.create_timer(0.01, self._autostart, ReentrantCallbackGroup())
 
-    def _autostart(self) -> None:
+    async def _autostart(self) -> None:
         self.destroy_timer(self._start)
-        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS and await self._loaded():
             self.trigger_activate()
+
+    def _changed(self, values: Any) -> None:
+        if self._diagnostics is not None:
+            self._diagnostics.set_rate(values.diagnostics_rate_hz)
+
+    # -- loading ----------------------------------------------------------------------------------
+
+    def _wait_for_the_model_in_transitions(self) -> None:
+        """Make the answer to a wish to activate wait for the model without holding up anybody
+        else: rclpy calls back for a transition and expects it done on return, but a service may
+        answer later. Until then the node is inactive and says that it is loading.
+        """
+        service = self._service_change_state
+        change = service.callback
+        service.callback_group = ReentrantCallbackGroup()
+        service.callback_group.add_entity(service)
+
+        async def change_state(request: Any, response: Any) -> Any:
+            wanted = request.transition.label or request.transition.id
+            activate = wanted in ("activate", Transition.TRANSITION_ACTIVATE)
+            inactive = self._state_machine.current_state[0] == State.PRIMARY_STATE_INACTIVE
+            if activate and inactive and not await self._loaded():
+                return ChangeState.Response(success=False)
+            try:
+                return change(request, response)
+            except Exception as error:  # a transition that this state does not have
+                self.get_logger().warning(f"transition {cut(wanted, 80)!r} refused: {error}")
+                return ChangeState.Response(success=False)
+
+        service.callback = change_state
+
+    async def _loaded(self) -> bool:
+        """Whether there is a model to activate with, once it is known."""
+        if self._loading is None:
+            self._loading = start_loading(self.parameters.values)
+            self.get_logger().info(f"loading {self.parameters.values.model}")
+        loading = self._loading
+        self._publish_diagnostics()
+        await bridged(loading, self.executor)
+        if loading is not self._loading:
+            return False  # cleaned up or shut down in the meantime
+        error = loading.exception()
+        if error is not None:
+            self._loading = None
+            self.report(error, "activate", ErrorCode.MODEL_FAILED)
+        return error is None
+
+    def _stop_loading(self) -> None:
+        loading, self._loading = self._loading, None
+        if loading is not None:
+            discard(loading)
+
+    def why_not_active(self) -> str:
+        if self._loading is not None:
+            return "the model is loading: ask again in a while"
+        return (
+            "the node is not active: ros2 lifecycle set <node> activate (or autostart:=true); "
+            "when that fails, the log says why"
+        )
 
     # -- lifecycle --------------------------------------------------------------------------------
 
@@ -95,28 +164,13 @@ class IptNode(LifecycleNode):
         self._imagined = ImaginedOutput(self)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        values = self.parameters.values
-        try:
-            # late: torch and transformers take seconds to import
-            import torch
-
-            from ipt_model.imaginer import Imaginer
-
-            # one core stays free for whoever drives the camera
-            torch.set_num_threads(values.cpu_threads or max(1, (os.cpu_count() or 2) - 1))
-            imaginer = Imaginer.from_pretrained(
-                values.model,
-                device=values.device,
-                dtype=values.dtype,
-                quantization=None if values.quantization == "none" else values.quantization,
-            )
-            imaginer.warm_up()
-        except Exception as error:
-            self.report(error, "activate", ErrorCode.MODEL_FAILED)
+        loading, self._loading = self._loading, None
+        if loading is None:
             return TransitionCallbackReturn.FAILURE
+        imaginer = loading.result()
         self.answering = Answering(
             imaginer,
-            ModelWorker(values.waiting_goals),
+            ModelWorker(self.parameters.values.waiting_goals),
             imaginer.recipe.image_sizes.vae.max_size,
         )
         self.get_logger().info(f"ready: {imaginer.model_id} on {imaginer.device}")
@@ -127,6 +181,7 @@ class IptNode(LifecycleNode):
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._stop_loading()
         self._destroy_mask()
         self._imagined.destroy()
         if self._self_score is not None:
@@ -136,6 +191,7 @@ class IptNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._stop_loading()
         self._stop_answering()
         return TransitionCallbackReturn.SUCCESS
 
@@ -146,12 +202,25 @@ class IptNode(LifecycleNode):
             self._diagnostics.destroy()
             self._diagnostics = None
 
+    # -- the end of the process -------------------------------------------------------------------
+
+    def last_word(self) -> None:
+        """Any thread: upon a signal, before anything else."""
+        self.mask_topic.last_word()
+
     def close(self) -> None:
-        """On SIGTERM, while publishers still work."""
-        self._stop_answering()
-        self._destroy_mask()
-        if self.senses is not None:
-            self.senses.destroy()
+        """While publishers still work. Nothing waits for the model: the process ends with it."""
+        self.last_word()
+        answering, self.answering = self.answering, None
+        if answering is not None:
+            answering.stopping.set()
+            answering.worker.close(wait=False)
+        for server in self._servers:
+            server.end_all()
+
+    def owes(self) -> bool:
+        """Whether an asker has not heard yet how its goal ended."""
+        return any(server.owes() for server in self._servers)
 
     def _destroy_mask(self) -> None:
         mask, self._mask = self._mask, None
@@ -194,7 +263,9 @@ class IptNode(LifecycleNode):
 
     # -- reporting --------------------------------------------------------------------------------
 
-    def report(self, error: Exception, during: str, code: ErrorCode | None = None) -> GoalError:
+    def report(
+        self, error: BaseException, during: str, code: ErrorCode | None = None
+    ) -> GoalError:
         """Make any exception a GoalError, log it and tell the diagnostics."""
         if isinstance(error, GoalError):
             failure = error
@@ -220,8 +291,8 @@ class IptNode(LifecycleNode):
         if self._diagnostics is not None:
             self._diagnostics.status(name, level, message, **values)
 
-    def log_trace(self, error: Exception) -> None:
-        self.get_logger().error("".join(traceback.format_exception(error)))
+    def log_trace(self, error: BaseException) -> None:
+        self.get_logger().error(cut("".join(traceback.format_exception(error)), 8000))
 
     def answered(self, result: Any) -> None:
         """A goal was answered; called on the model's thread."""
@@ -242,7 +313,8 @@ class IptNode(LifecycleNode):
     def _refresh(self) -> None:
         answering = self.answering
         if answering is None:
-            self.tell("model", diagnostics.WARN, "not active")
+            loading = self._loading is not None
+            self.tell("model", diagnostics.WARN, "loading" if loading else "not active")
         else:
             self.tell(
                 "model",
@@ -260,7 +332,7 @@ class IptNode(LifecycleNode):
 def main() -> None:
     from ipt_ros.run import run_node
 
-    raise SystemExit(run_node(IptNode))
+    run_node("ipt_node", IptNode)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,6 @@ class MaskOutput:
     def __init__(
         self, node: Any, values: Any, steady: Callable[[], float] = time.monotonic
     ) -> None:
-        from nav_msgs.msg import OccupancyGrid
         from rclpy.clock import Clock, ClockType
         from rclpy.qos import DurabilityPolicy, QoSProfile
 
@@ -58,7 +57,7 @@ class MaskOutput:
         self._period_s = values.imagined_space_period_s
         self._space = ImaginedSpace(values.imagined_space_timeout_s, self._period_s)
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._publisher = node.create_publisher(OccupancyGrid, "~/imagined_space", latched)
+        self._topic = node.mask_topic
         self._info = self._publish_info(node, latched)
         #: Of the last good map: what a mask is stated in.
         self._header: Any = None
@@ -119,7 +118,7 @@ class MaskOutput:
 
     def _send(self, mask: maps.OccupancyGrid | None) -> None:
         if mask is not None:
-            self._publisher.publish(array_to_grid(mask, self._header))
+            self._topic.publish(array_to_grid(mask, self._header))
 
     def _watch(self) -> None:
         """Takes the mask back when what it rests on is gone."""
@@ -265,12 +264,8 @@ class MaskOutput:
     # -- the end ----------------------------------------------------------------------------------
 
     def destroy(self) -> None:
-        from rclpy.duration import Duration
-
         self.take_back("the node is going")
-        self._publisher.wait_for_all_acked(Duration(seconds=1))
         for timer in self._timers:
             self._node.destroy_timer(timer)
-        self._node.destroy_publisher(self._publisher)
         if self._info is not None:
             self._node.destroy_publisher(self._info)

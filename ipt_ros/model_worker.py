@@ -71,10 +71,10 @@ class ModelWorker:
         with self._lock:
             self._goals -= 1
 
-    def close(self) -> None:
+    def close(self, wait: bool = True) -> None:
         """Drop what waits and let the work in hand end; its owner cancels it first to make that
-        quick.
+        quick. wait: until it has ended.
         """
         with self._lock:
             self._closed = True
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.shutdown(wait=wait, cancel_futures=True)

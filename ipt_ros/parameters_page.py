@@ -30,9 +30,10 @@ what was expected.
 """
 
 
-def _shown(value: Value) -> str:
+def shown(value: Value) -> str:
+    """As YAML has it."""
     if isinstance(value, tuple):
-        return "[" + ", ".join(_shown(v) for v in value) + "]"
+        return "[" + ", ".join(shown(v) for v in value) + "]"
     if isinstance(value, bool):
         return str(value).lower()
     return f'"{value}"' if isinstance(value, str) else str(value)
@@ -44,7 +45,7 @@ def section(node: str, what: str, table: Iterable[Parameter]) -> str:
     lines += ["| name | type | default | allowed | set | meaning |", "|---|---|---|---|---|---|"]
     for row in table:
         when = "at start" if row.read_only else "live"
-        cells = (row.name, row.type_name, _shown(row.default), row.allowed, when, row.description)
+        cells = (row.name, row.type_name, shown(row.default), row.allowed, when, row.description)
         name, *rest = (cell.replace("|", "\\|") for cell in cells)
         lines.append(f"| `{name}` | " + " | ".join(rest) + " |")
     return "\n".join(lines) + "\n"
@@ -68,7 +69,7 @@ def yaml_file(node: str, what: str, table: Iterable[Parameter]) -> str:
         comment = row.description.rstrip(".") + allowed
         indent = "    # "
         lines += textwrap.wrap(comment, 99, initial_indent=indent, subsequent_indent=indent)
-        lines.append(f"    {row.name}: {_shown(row.default)}")
+        lines.append(f"    {row.name}: {shown(row.default)}")
     return "\n".join(lines) + "\n"
 
 

@@ -8,7 +8,6 @@ pose is an error.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ import numpy as np
 from ipt_ros.conversions import FARTHEST_M, pose_to_matrix, stamp_to_ns, transform_to_matrix
 from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.poses import PoseHistory, from_xyz_rpy
+from ipt_ros.spinning import Faults, spin_once
 from ipt_ros.stamps import why_incredible
 
 #: Columns: optical axes (right, down, forward) in the camera body (forward, left, up).
@@ -178,14 +178,13 @@ class TfPose:
         self._listener = tf2_ros.TransformListener(self._buffer, self._node)
         self._executor = SingleThreadedExecutor(context=node.context)
         self._executor.add_node(self._node)
+        self._faults, self._ended = Faults(node.report), threading.Event()
         self._thread = threading.Thread(target=self._spin, name="tf", daemon=True)
         self._thread.start()
 
     def _spin(self) -> None:
-        from rclpy.executors import ExternalShutdownException
-
-        with contextlib.suppress(ExternalShutdownException):
-            self._executor.spin()
+        while self._node.context.ok() and not self._ended.is_set():
+            spin_once(self._executor, self._faults)
 
     def _guarded(self, buffer: Any, node: Any) -> Any:
         """tf2's buffer, which keeps nothing from the future."""
@@ -211,6 +210,12 @@ class TfPose:
         return Guarded(node=node)
 
     def _lookup(self, frame_id: str, stamp_ns: int, wait: bool) -> np.ndarray:
+        if stamp_ns < 0:
+            raise GoalError(
+                ErrorCode.NO_POSE,
+                f"{frame_id}: the stamp {stamp_ns / 1e9:.3f} s is before time began, and tf knows "
+                "nothing of it; does the driver fill in header.stamp?",
+            )
         stamp = self._time(nanoseconds=stamp_ns)
         timeout = self._duration(seconds=self._live.values.pose_timeout_s if wait else 0.0)
         transform = self._buffer.lookup_transform(self.fixed_frame, frame_id, stamp, timeout)
@@ -242,6 +247,7 @@ class TfPose:
         self._buffer.clear()
 
     def destroy(self) -> None:
+        self._ended.set()
         self._executor.shutdown()
         self._thread.join(timeout=2.0)
         self._node.destroy_node()

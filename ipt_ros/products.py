@@ -15,6 +15,7 @@ from ipt_ros.conversions import (
 )
 from ipt_ros.guard import Scores
 from ipt_ros.images import rgb_to_image
+from ipt_ros.texts import cut
 
 TASK_CODES = {
     Task.FREE: 0,
@@ -59,10 +60,10 @@ def answer_message(asked: Asked, answer: Answer, withheld: str) -> Any:
     newest = max(asked.sources, key=lambda source: source.stamp_ns)
     message.header = header_of(asked, newest.frame_id)
     message.task = TASK_CODES[asked.question.task]
-    message.question = asked.question.text
-    message.options = list(asked.question.options)
+    message.question = cut(asked.question.text)
+    message.options = [cut(option) for option in asked.question.options]
     message.option_probabilities = list(answer.option_probabilities)
-    message.answer = "" if withheld else answer.text
+    message.answer = "" if withheld else cut(answer.text)
     message.confidence = answer.confidence
     message.abstained = bool(withheld) or answer.outcome is not Outcome.ANSWERED
     message.abstain_reason = withheld or ABSTAIN_TEXT.get(answer.outcome, "")

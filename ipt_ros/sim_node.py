@@ -10,7 +10,6 @@ from __future__ import annotations
 from ipt_ros import one_math_thread  # noqa: F401  before numpy
 
 # isort: split
-import sys
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,7 @@ from ipt_ros.conversions import (
 )
 from ipt_ros.errors import GoalError
 from ipt_ros.images import depth_to_image, rgb_to_image
-from ipt_ros.parameters import ParameterError, Values, declare
+from ipt_ros.parameters import Values, declare
 from ipt_ros.poses import yaw_of
 from ipt_ros.run import run_node
 from ipt_ros.sim_parameters import SIM_PARAMETERS, check_together
@@ -196,10 +195,7 @@ def _transform(header: Header, child: str, transform: Transform) -> TransformSta
 
 
 def main() -> None:
-    try:
-        sys.exit(run_node(SimNode))
-    except (ParameterError, PoseError, SceneError) as error:
-        sys.exit(f"sim_node: {error}")
+    run_node("sim_node", SimNode, (PoseError, SceneError))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 exactly once.
 
 The executor's thread accepts and ends goals; the model's thread does everything between. A goal
-that cannot be answered ends aborted with a code and a text; it never takes the node with it.
+that cannot be answered ends aborted with a code and a text; it never takes the node with it. One
+that waits for its turn ends as soon as it is cancelled or its budget is over, and all end when the
+process does, whatever the model is at.
 """
 
 from __future__ import annotations
@@ -18,16 +20,19 @@ from typing import Any
 
 import numpy as np
 from rclpy.action import ActionServer, CancelResponse
+from rclpy.clock import Clock, ClockType
 from rclpy.qos import QoSProfile
 from rclpy.task import Future
 from std_msgs.msg import Header
 
-from ipt_model.question import Answer, Cancelled, Mode, Progress, QuestionError
+from ipt_model.question import Answer, Cancelled, Mode, Outcome, Progress, QuestionError
 from ipt_ros.asking import Asked
 from ipt_ros.errors import ErrorCode, GoalError, is_out_of_memory
 from ipt_ros.guard import Scores, Thresholds, option_spread, why_withheld
 from ipt_ros.images import rgb_to_image
-from ipt_ros.products import answer_message, imagined_message
+from ipt_ros.products import ABSTAIN_TEXT, answer_message, imagined_message
+from ipt_ros.spinning import bridged
+from ipt_ros.texts import MOST_INSIDE, cut
 
 #: Fills in the fields that only this action's result has.
 Finish = Callable[[Any, Answer], None]
@@ -38,6 +43,8 @@ RESULT_KEPT_S = 30
 #: Between two reports of one stage that bring no picture: a model writes hundreds of words a
 #: second.
 FEEDBACK_PERIOD_S = 0.1
+#: An asker fetches its result this soon after the goal was accepted or ended, s.
+FETCHED_S = 0.15
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,7 @@ class Feedback:
         """All that was told so far, in order; an executor runs its newest task first. Once more
         before the goal ends: nothing may follow a result.
         """
-        while self._waiting:
+        while self._waiting and self._goal.is_active:
             progress = self._waiting.popleft()
             message = self._message(stage=progress.stage, progress=float(progress.fraction))
             if progress.preview is not None:
@@ -103,12 +110,16 @@ class GoalServer:
         self._node = node
         self._type = action_type
         self._prepare = prepare
+        #: What the goals that have not ended wait for, and the work of each, by the goal's id.
+        self._open: dict[bytes, tuple[Future, PoolFuture[None]]] = {}
+        self._ended = -math.inf
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._server = ActionServer(
             node,
             action_type,
             name,
             self._execute,
-            cancel_callback=lambda _: CancelResponse.ACCEPT,
+            cancel_callback=self._cancel,
             goal_service_qos_profile=SERVICE_QOS,
             result_service_qos_profile=SERVICE_QOS,
             cancel_service_qos_profile=SERVICE_QOS,
@@ -118,35 +129,64 @@ class GoalServer:
     def destroy(self) -> None:
         self._server.destroy()
 
+    def end_all(self) -> None:
+        """The process is going: every goal ends now, even if the model is still at it."""
+        for done, _ in list(self._open.values()):
+            if not done.done():
+                done.set_result(None)
+
+    def owes(self) -> bool:
+        """Whether an asker may not have heard yet how its goal ended."""
+        return bool(self._open) or time.monotonic() - self._ended < FETCHED_S
+
+    def _cancel(self, goal: Any) -> CancelResponse:
+        # once rclpy has noted it; work that has begun asks for itself whether it is cancelled
+        self._node.executor.create_task(self._drop, goal)
+        return CancelResponse.ACCEPT
+
+    def _drop(self, goal: Any) -> None:
+        if bytes(goal.goal_id.uuid) in self._open:
+            _, work = self._open[bytes(goal.goal_id.uuid)]
+            work.cancel()
+
+    def _end_waiting(self, work: PoolFuture[None], after_s: float) -> Any:
+        """A timer that ends the wait only: work that has begun keeps the budget itself."""
+
+        def over() -> None:
+            timer.cancel()
+            work.cancel()
+
+        timer = self._node.create_timer(max(1e-3, after_s), over, clock=self._steady)
+        return timer
+
     async def _execute(self, goal: Any) -> Any:
         """On the executor's thread: hand over, wait without blocking, end the goal."""
         answering = self._node.answering
         result = self._type.Result()
+        wish = deadline = None
         try:
             if answering is None:
-                raise GoalError(
-                    ErrorCode.NOT_ACTIVE,
-                    "the node is not active: ros2 lifecycle set <node> activate (or "
-                    "autostart:=true)",
-                )
+                raise GoalError(ErrorCode.NOT_ACTIVE, self._node.why_not_active())
             wish = self._wish(goal.request)
             feedback = Feedback(goal, self._type.Feedback, self._node.executor)
             work = answering.worker.submit_goal(
                 lambda: self._answer(goal, wish, answering, feedback, result)
             )
-            await self._bridge(work)
+            if wish.budget_s is not None:
+                deadline = self._end_waiting(work, wish.budget_s)
+            done = bridged(work, self._node.executor)
+            self._open[bytes(goal.goal_id.uuid)] = done, work
+            if goal.is_cancel_requested:
+                work.cancel()
+            await done
+            if not work.done():
+                raise Cancelled  # by end_all
             feedback.publish()
             work.result()
             goal.succeed()
         except (Cancelled, CancelledError):
             result = self._type.Result()
-            result.error_code = int(ErrorCode.CANCELLED)
-            if goal.is_cancel_requested:
-                result.error_msg = "cancelled by the asker"
-                goal.canceled()
-            else:
-                result.error_msg = "the node was deactivated"
-                goal.abort()
+            self._broken_off(goal, wish, answering, result)
         except Exception as error:
             result = self._type.Result()
             failure = self._node.report(error, self._type.__name__)
@@ -154,23 +194,38 @@ class GoalServer:
             result.answer.abstained = True
             result.answer.abstain_reason = failure.text
             goal.abort()
+        finally:
+            if deadline is not None:
+                self._node.destroy_timer(deadline)
+            self._open.pop(bytes(goal.goal_id.uuid), None)
+            self._ended = time.monotonic()
         return result
 
-    def _bridge(self, work: PoolFuture[None]) -> Future:
-        """A future of rclpy's that the executor's own thread completes, so that it wakes up for
-        it.
-        """
-        executor = self._node.executor
-        done = Future(executor=executor)
-        work.add_done_callback(lambda _: executor.create_task(done.set_result, None))
-        return done
+    def _broken_off(self, goal: Any, wish: Any, answering: Any, result: Any) -> None:
+        """A goal that did not get its turn, or not to the end of it."""
+        result.error_code = int(ErrorCode.CANCELLED)
+        result.answer.abstained = True
+        if goal.is_cancel_requested:
+            result.error_msg = "cancelled by the asker"
+            goal.canceled()
+        elif answering.stopping.is_set():
+            result.error_msg = "the node was deactivated"
+            goal.abort()
+        else:  # as if its turn had come too late, which is no error either
+            result.error_code = int(ErrorCode.NONE)
+            reason = ABSTAIN_TEXT[Outcome.OUT_OF_BUDGET]
+            result.answer.abstain_reason = f"{reason}: it was over before the goal's turn came"
+            waited_s = time.monotonic() - wish.accepted
+            result.answer.times.queue_s = result.answer.times.total_s = waited_s
+            goal.succeed()
 
     def _wish(self, request: Any) -> Wish:
         values = self._node.parameters.values
         name = request.mode or values.default_mode
         if name not in ("answer", "imagine", "auto"):
             raise GoalError(
-                ErrorCode.BAD_GOAL, f"mode: expected answer, imagine or auto, got '{request.mode}'"
+                ErrorCode.BAD_GOAL,
+                f"mode: expected answer, imagine or auto, got '{cut(request.mode, MOST_INSIDE)}'",
             )
         budget_s = request.budget.sec + request.budget.nanosec * 1e-9
         if budget_s < 0:
