@@ -266,7 +266,7 @@ class _Statuses:
 
     def _hear(self, message: Any) -> None:
         for status in message.status:
-            if status.hardware_id == self._name:
+            if status.hardware_id.rsplit("/", 1)[-1] == self._name:
                 about = status.name.split(": ", 1)[-1]
                 level = int.from_bytes(status.level, "little")
                 self._newest[about] = Status(about, level, status.message)

@@ -40,13 +40,16 @@ class RobotInput:
     every view. With `tf` the odometry goes out as transforms instead.
     """
 
-    def __init__(self, peer: Peer, tf: bool = False) -> None:
+    def __init__(self, peer: Peer, tf: bool = False, prefix: str = "") -> None:
+        """prefix: of the topics."""
         self._peer = peer
-        self._image = peer.publisher(Image, "camera/image", BEST_EFFORT)
-        self._depth = peer.publisher(Image, "camera/depth_image", BEST_EFFORT)
-        self._info = peer.publisher(CameraInfo, "camera/camera_info", BEST_EFFORT)
-        self._odometry = _Transforms(peer) if tf else peer.publisher(Odometry, "odom", BEST_EFFORT)
-        self._map = peer.publisher(OccupancyGrid, "map", LATCHED)
+        self._image = peer.publisher(Image, f"{prefix}camera/image", BEST_EFFORT)
+        self._depth = peer.publisher(Image, f"{prefix}camera/depth_image", BEST_EFFORT)
+        self._info = peer.publisher(CameraInfo, f"{prefix}camera/camera_info", BEST_EFFORT)
+        self._odometry = (
+            _Transforms(peer) if tf else peer.publisher(Odometry, f"{prefix}odom", BEST_EFFORT)
+        )
+        self._map = peer.publisher(OccupancyGrid, f"{prefix}map", LATCHED)
         self.wrong: Any = lambda messages: messages
         self.offset_ns = 0
         self.sent: list[int] = []

@@ -89,7 +89,7 @@ def health(node, tester):
 
 def status_of(message):
     for status in message.status:
-        if status.name == "ipt_node: self score":
+        if status.name == "/ipt_node: self score":
             return status, {v.key: v.value for v in status.values}
     return None, {}
 

@@ -1,0 +1,116 @@
+"""What signals and faults do to the loop that runs a node, by a clock of the test's own."""
+
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed")
+from ipt_ros.run import INSISTING_S, Stop
+from ipt_ros.spinning import REPORTED_S, Faults
+from ipt_ros.texts import MOST, cut
+
+
+class Time:
+    def __init__(self):
+        self.now = 100.0
+        self.pauses = []
+
+    def __call__(self):
+        return self.now
+
+    def pause(self, seconds):
+        self.pauses.append(seconds)
+        self.now += seconds
+
+
+class Executor:
+    def __init__(self):
+        self.tasks = []
+
+    def create_task(self, task):
+        self.tasks.append(task)
+
+
+@pytest.fixture
+def clock():
+    return Time()
+
+
+def test_a_second_signal_counts_only_a_second_after_the_first_was_dealt_with(clock):
+    happened = []
+    stop = Stop(clock, insist=lambda: happened.append("insisted"))
+
+    def last_word():
+        happened.append("last word")
+        clock.now += 3.0  # somebody who listens is slow
+
+    executor = Executor()
+    stop.spinning(executor, last_word)
+    stop.signalled()
+    assert happened == ["last word"] and stop.asked.is_set() and len(executor.tasks) == 1
+    clock.now += INSISTING_S - 0.01
+    stop.signalled()
+    assert happened == ["last word"]
+    clock.now += 0.02
+    stop.signalled()
+    assert happened == ["last word", "insisted"]
+
+
+def test_a_signal_before_there_is_a_node_is_kept(clock):
+    stop = Stop(clock)
+    stop.signalled()
+    assert stop.asked.is_set()
+
+
+def test_a_last_word_that_fails_stops_all_the_same(clock):
+    stop, executor = Stop(clock), Executor()
+
+    def last_word():
+        raise RuntimeError("no publisher")
+
+    stop.spinning(executor, last_word)
+    with pytest.raises(RuntimeError):
+        stop.signalled()
+    assert stop.asked.is_set() and executor.tasks
+
+
+def fault(text="poison"):
+    try:
+        raise ValueError(text)
+    except ValueError as error:
+        return error
+
+
+def test_a_fault_that_comes_back_is_told_seldom_and_slowed_down(clock):
+    told = []
+    faults = Faults(lambda error, where: told.append((str(error), where)), clock, clock.pause)
+    began = clock.now
+    for _ in range(1000):
+        faults.happened(fault())
+    # 1,000 in a row take most of 100 s, and are told every 5 s
+    assert clock.now - began > 90
+    assert 90 / REPORTED_S - 2 < len(told) <= 100 / REPORTED_S + 1
+    assert max(clock.pauses) <= 0.1
+
+
+def test_a_fault_among_good_callbacks_hardly_slows_anything(clock):
+    faults = Faults(lambda *_: None, clock, clock.pause)
+    for _ in range(1000):
+        faults.happened(fault())
+        faults.none()
+    assert sum(clock.pauses) < 1.0
+
+
+def test_a_report_that_fails_is_given_up(clock, capsys):
+    def report(error, where):
+        raise RuntimeError("the report failed too")
+
+    Faults(report, clock, clock.pause).happened(fault())
+    assert "the report failed too" in capsys.readouterr().err
+
+
+def test_long_texts_keep_their_beginning_and_their_end():
+    text = "question: " + "x" * 500_000 + "; say less"
+    short = cut(text)
+    assert len(short) < MOST + 50
+    assert short.startswith("question: x") and short.endswith("; say less")
+    assert f"{len(text) - MOST} characters left out" in short
+    assert cut("as it is") == "as it is"
