@@ -21,12 +21,15 @@ class Diagnostics:
 
     def __init__(self, node: Any, refresh: Callable[[], None], rate_hz: float) -> None:
         from diagnostic_msgs.msg import DiagnosticArray
+        from rclpy.clock import Clock, ClockType
 
         self._node = node
         self._refresh = refresh
         self._statuses: dict[str, tuple[bytes, str, dict[str, Any]]] = {}
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._timer = node.create_timer(1.0 / rate_hz, self.publish)
+        # health is told most of all when simulated time stands still
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = node.create_timer(1.0 / rate_hz, self.publish, clock=steady)
 
     def set_rate(self, rate_hz: float) -> None:
         self._timer.timer_period_ns = int(1e9 / rate_hz)

@@ -16,6 +16,7 @@ from typing import Any
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 import ipt_ros.yielding_threads  # noqa: F401  before torch, which reads it once
@@ -67,7 +68,13 @@ class IptNode(LifecycleNode):
         self._servers = [make(self) for make in ACTIONS]
         self._wait_for_the_model_in_transitions()
         if self.parameters.values.autostart:
-            self._start = self.create_timer(0.01, self._autostart, ReentrantCallbackGroup())
+            # at once, also when simulated time has not begun
+            self._start = self.create_timer(
+                0.01,
+                self._autostart,
+                ReentrantCallbackGroup(),
+                clock=Clock(clock_type=ClockType.STEADY_TIME),
+            )
 
     async def _autostart(self) -> None:
         self.destroy_timer(self._start)

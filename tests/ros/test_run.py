@@ -1,5 +1,9 @@
 """What signals and faults do to the loop that runs a node, by a clock of the test's own."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
@@ -114,3 +118,67 @@ def test_long_texts_keep_their_beginning_and_their_end():
     assert short.startswith("question: x") and short.endswith("; say less")
     assert f"{len(text) - MOST} characters left out" in short
     assert cut("as it is") == "as it is"
+
+
+POISONED = """
+import os, signal
+from rclpy.node import Node
+from std_msgs.msg import String
+from ipt_ros.run import run_node
+
+class Poisoned(Node):
+    def __init__(self):
+        super().__init__("poisoned")
+        self.rounds, self.heard = 0, 0
+        self.publisher = self.create_publisher(String, "poison", 10)
+        self.create_subscription(String, "poison", self.hear, 10)
+        self.create_timer(0.01, self.tick)
+        self.create_timer(0.01, self.fail)
+
+    def hear(self, message):
+        self.heard += 1
+        raise UnicodeError("message")
+
+    def fail(self):
+        raise KeyError("timer")
+
+    async def task(self):
+        raise OSError("task")
+
+    def tick(self):
+        self.rounds += 1
+        self.publisher.publish(String(data="x"))
+        self.executor.create_task(self.task)
+        if self.rounds >= 20 and self.heard:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def report(self, error, during):
+        print("report", type(error).__name__, during.split()[0], flush=True)
+
+    def last_word(self):
+        print("last word", flush=True)
+
+    def close(self):
+        print("close", flush=True)
+        raise ValueError("close")
+
+run_node("poisoned", Poisoned)
+"""
+
+
+@pytest.mark.timeout(120)
+def test_a_node_whose_callbacks_fail_runs_on_and_ends_as_it_should(ros_domain):
+    ended = subprocess.run(
+        [sys.executable, "-c", POISONED],
+        env={**os.environ, "ROS_DOMAIN_ID": str(ros_domain)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    lines = ended.stdout.split("\n")
+    assert ended.returncode == 0, ended.stderr
+    told = {line for line in lines if line.startswith("report")}
+    assert len({line.split()[1] for line in told} & {"UnicodeError", "KeyError", "OSError"}) == 3
+    assert lines.index("last word") < lines.index("close")
+    assert any("report ValueError" in line for line in lines)

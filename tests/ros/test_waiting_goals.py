@@ -1,4 +1,4 @@
-"""Goals that wait for the model, over DDS: whoever cancels or runs out of time hears so at once and
+"""Goals that wait for the model, over DDS: whoever cancels or runs out of time hears so at once,
 not when the turn comes; and long texts do not come back at their length.
 """
 
