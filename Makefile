@@ -25,8 +25,8 @@ test: setup-test  ## every test, nodes as separate processes over DDS
 test-fast: setup-test  ## for people at work: the tests that start no node and train nothing, in under a minute
 	@$(RUN) $(PYTEST) -m 'not slow' $(PYTEST_ARGS)
 
-faults: setup-test  ## 200 faults in random order against one node
-	@$(RUN) IPT_FAULTS=200 python -m pytest -s tests/ros/test_faults.py
+faults: setup-test  ## 400 faults in random order against one node
+	@$(RUN) IPT_FAULTS=400 python -m pytest -s tests/ros/test_faults.py
 
 dataset: setup-test  ## 20,000 examples of the four tasks, with contact sheet and audits, into dataset_out
 	@$(RUN) python -m ipt_training.datasets --count 20000 --size 128 --out dataset_out \

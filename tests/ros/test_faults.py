@@ -1,7 +1,7 @@
 """Faults in random order against one node: each is named or reported, none ends it, no mask is
 left standing.
 
-IPT_FAULTS sets how many; the seed makes the order repeatable. `make faults` runs 200.
+IPT_FAULTS sets how many; the seed makes the order repeatable. `make faults` runs 400.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import random
 
 import numpy as np
 import pytest
-from harness import LATCHED, peer, running, until
+from harness import BEST_EFFORT, LATCHED, peer, running, until
+from hostile import hostile
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from nav_msgs.msg import OccupancyGrid
+from nav_msgs.msg import OccupancyGrid, Odometry
 from robot_input import RobotInput
+from sensor_msgs.msg import CameraInfo, Image
 
 from imaginative_perception.action import AskSpatial
 from ipt_ros.errors import ErrorCode
@@ -145,6 +147,75 @@ def time_jump(bench):
     bench.no_stale_mask()
 
 
+def future_stamps(bench):
+    """An hour ahead, and back again: refused or believed, but no mask stands on it for good."""
+    bench.robot.offset_ns = 3600 * 10**9
+    bench.tester.run_goal(bench.client, bench.goal())
+    bench.robot.wrong = lambda m: {}
+    bench.robot.offset_ns = 0
+    bench.no_stale_mask()
+
+
+def negative_stamps(bench):
+    def change(m):
+        for message in m.values():
+            message.header.stamp.sec = -bench.rng.randrange(1, 2**31)
+
+    bench.robot.wrong = spoil(change)
+    assert bench.code() is not None
+    bench.no_stale_mask()
+
+
+def map_message(bench, columns, rows, yaw=0.0, x=-5.0):
+    message = OccupancyGrid()
+    message.header.frame_id = "odom"
+    message.info.width, message.info.height, message.info.resolution = columns, rows, 0.1
+    message.info.origin.position.x = x
+    message.info.origin.position.y = -5.0
+    message.info.origin.orientation.z = float(np.sin(yaw / 2))
+    message.info.origin.orientation.w = float(np.cos(yaw / 2))
+    message.data = [bench.rng.choice([-1, 0, 100]) for _ in range(columns * rows)]
+    return message
+
+
+def odd_maps(bench):
+    """Empty, turned, rolling, of wrong length: all while a mask is drawn."""
+    publisher = bench.tester.publisher(OccupancyGrid, "map", LATCHED)
+    for _ in range(20):
+        size = bench.rng.choice([0, 1, 40, 100])
+        yaw = bench.rng.choice([0.0, 0.7, np.pi, float("nan")])
+        message = map_message(bench, size, size, yaw, bench.rng.uniform(-6.0, -4.0))
+        if bench.rng.random() < 0.3:
+            message.data = message.data[:-1]
+        publisher.publish(message)
+        bench.code()
+    bench.tester.node.destroy_publisher(publisher)
+    bench.robot.send_map()
+
+
+def nonsense_of_every_type(bench):
+    for kind, topic, qos in (
+        (Image, "camera/image", BEST_EFFORT),
+        (Image, "camera/depth_image", BEST_EFFORT),
+        (CameraInfo, "camera/camera_info", BEST_EFFORT),
+        (Odometry, "odom", BEST_EFFORT),
+        (OccupancyGrid, "map", LATCHED),
+    ):
+        publisher = bench.tester.publisher(kind, topic, qos)
+        for _ in range(5):
+            publisher.publish(hostile(kind(), bench.rng, bench.rng.random()))
+        bench.tester.node.destroy_publisher(publisher)
+    bench.robot.send_map()
+
+
+def nonsense_as_goals(bench):
+    for _ in range(5):
+        goal = hostile(AskSpatial.Goal(), bench.rng, bench.rng.random())
+        handle, ending = bench.tester.start_goal(bench.client, goal)
+        bench.tester.cancel_goal(handle)
+        assert bench.tester.result(ending, "ended").status in TERMINAL
+
+
 def goal_storm(bench):
     sent = [bench.tester.send_goal(bench.client, bench.goal()) for _ in range(50)]
     handles = [bench.tester.result(s, "accepted") for s in sent]
@@ -201,6 +272,11 @@ FAULTS = (
     bad_depth,
     nan_depth_is_no_fault,
     time_jump,
+    future_stamps,
+    negative_stamps,
+    odd_maps,
+    nonsense_of_every_type,
+    nonsense_as_goals,
     goal_storm,
     cancel_storm,
     lifecycle_cycle,
