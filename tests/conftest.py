@@ -1,21 +1,28 @@
-"""How long the tests take: which are left out by `-m "not slow"`, and which begin first."""
+"""What holds for all tests: no example of hypothesis is too slow for a busy machine; which tests
+`-m "not slow"` leaves out, and which begin first.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
-TESTS = Path(__file__).parent
-#: Files of more than a few seconds, the longest first. Several workers take them in this order, so
-#: that none ends long after the others.
-LONG: tuple[str, ...] = ()
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    order = {TESTS / name: place for place, name in enumerate(LONG)}
+    """Files that take long begin first, so that of several workers none ends long after the
+    others. Whoever asks for a domain starts nodes in it and is slow.
+    """
+    seconds: dict[Path, float] = {}
     for item in items:
-        # whoever asks for a domain starts nodes in it
-        if item.path in order or "ros_domain" in getattr(item, "fixturenames", ()):
+        if "ros_domain" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
-    items.sort(key=lambda item: order.get(item.path, len(order)))
+        for mark in item.iter_markers("slow"):
+            seconds[item.path] = max(seconds.get(item.path, 0), *mark.args, 20)
+    items.sort(key=lambda item: -seconds.get(item.path, 0))

@@ -322,7 +322,7 @@ def test_long_writing_can_be_cancelled(tmp_path: Path) -> None:
 
 
 def test_one_question_at_a_time(draws: Imaginer) -> None:
-    inside, release = threading.Event(), threading.Event()
+    inside, waiting, release = threading.Event(), threading.Event(), threading.Event()
     results: list[Answer] = []
 
     def slow(progress: Progress) -> bool:
@@ -334,8 +334,13 @@ def test_one_question_at_a_time(draws: Imaginer) -> None:
     def first() -> None:
         results.append(draws.ask(INTRODUCED, mode=Mode.IMAGINE, on_progress=slow))
 
+    def wait(progress: Progress) -> bool:
+        if progress.stage == "queued":
+            waiting.set()
+        return True
+
     def second() -> None:
-        results.append(draws.ask(INTRODUCED, mode=Mode.IMAGINE))
+        results.append(draws.ask(INTRODUCED, mode=Mode.IMAGINE, on_progress=wait))
 
     threads = [threading.Thread(target=first), threading.Thread(target=second)]
     threads[0].start()
@@ -343,11 +348,15 @@ def test_one_question_at_a_time(draws: Imaginer) -> None:
     threads[1].start()
     with pytest.raises(Cancelled):  # a third in the queue may give up
         draws.ask(INTRODUCED, on_progress=lambda p: p.stage != "queued")
+    assert waiting.wait(10)
+    began = time.perf_counter()
     time.sleep(0.1)
+    held_s = time.perf_counter() - began
     release.set()
     for thread in threads:
         thread.join(20)
-    assert results[0].times.queue_s < 0.05 < results[1].times.queue_s
+    assert results[0].times.queue_s < results[1].times.queue_s
+    assert results[1].times.queue_s >= held_s
     np.testing.assert_array_equal(results[0].imagined[0], results[1].imagined[0])
 
 

@@ -9,13 +9,13 @@ fixed time.
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from signal import SIGKILL, SIGTERM
 from typing import Any
 
 import rclpy
@@ -101,17 +101,17 @@ class Process:
                 f"{self.name} still runs after {timeout_s} s; it printed:\n{self.printed()}"
             ) from None
 
-    def terminate(self, timeout_s: float = PATIENCE_S) -> tuple[int, float]:
-        """SIGTERM; return code, and how long it took to end, s."""
+    def terminate(self, number: int = SIGTERM) -> tuple[int, float]:
+        """The signal; return code, and how long it took to end, s."""
         began = time.monotonic()
-        self.signal(signal.SIGTERM)
-        return self.wait(timeout_s), time.monotonic() - began
+        self.signal(number)
+        return self.wait(), time.monotonic() - began
 
     def close(self) -> None:
         """End it and all that it started, at once."""
         with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait(10)
+            os.killpg(self._process.pid, SIGKILL)
+        self._process.wait(PATIENCE_S)
         self._output.close()
 
 
@@ -301,6 +301,17 @@ def until(check: Callable[[], Any], what: str, timeout_s: float = PATIENCE_S) ->
             return value
         assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
         never.wait(0.02)
+
+
+def takes_less(limit_s: float, attempt: Callable[[], float], tries: int = 3) -> None:
+    """`attempt` returns how long something took, s: under the limit once in three times.
+
+    A machine that is busy with other things makes one attempt late, what is slow makes all.
+    """
+    took: list[float] = []
+    while not took or took[-1] >= limit_s:
+        assert len(took) < tries, f"took {took} s, expected less than {limit_s} s"
+        took.append(attempt())
 
 
 @contextmanager

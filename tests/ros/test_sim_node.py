@@ -3,14 +3,13 @@
 import itertools
 import math
 import signal
-import time
 
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 from geometry_msgs.msg import Pose, Twist
-from harness import BEST_EFFORT, LATCHED, RELIABLE, peer, running, until
+from harness import BEST_EFFORT, LATCHED, RELIABLE, peer, running, takes_less, until
 from nav_msgs.msg import OccupancyGrid, Odometry
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
@@ -105,14 +104,17 @@ def same_stamp(*topics):
     return tuple(b[max(common)] for b in by_stamp) if common else None
 
 
+def rate(topic, count):
+    """Of the next `count` messages, by their stamps, 1/s."""
+    stamps = [stamp_to_ns(m.header.stamp) for m in topic.wait_more(count)]
+    return 1e9 * (count - 1) / (stamps[-1] - stamps[0])
+
+
 def test_pictures_come_at_their_rate_with_growing_stamps(tester):
     images = tester.collect(Image, "camera/image", BEST_EFFORT)
     images.wait(10)
-    images.clear()
-    images.wait(46)
-    seconds = images.times_s[45] - images.times_s[0]
-    # 16 Hz is set and reached alone; the machine that runs this may be busy with other things
-    assert 10.0 <= 45 / seconds <= 17.0
+    # 16 Hz is set; the machine that runs this may be busy with other things for a while
+    until(lambda: 10.0 <= rate(images, 20) <= 17.0, "pictures come at their rate")
     stamps = [stamp_to_ns(m.header.stamp) for m in images.messages]
     assert all(a < b for a, b in itertools.pairwise(stamps))
 
@@ -163,9 +165,7 @@ def test_the_rate_can_be_changed_while_it_runs(tester):
     assert set_parameter(tester, "rate", 2.0).successful
     try:
         images.wait_more(2)
-        images.clear()
-        images.wait(4)
-        assert 0.35 <= (images.times_s[3] - images.times_s[0]) / 3 <= 1.0
+        until(lambda: 1.0 <= rate(images, 4) <= 2.5, "pictures come at the new rate")
     finally:
         assert set_parameter(tester, "rate", 16.0).successful
 
@@ -266,27 +266,31 @@ def test_the_map_grows_with_what_is_seen_and_late_subscribers_get_it(
 
 
 def test_set_pose_is_answered_within_a_few_frames(tester, places):
-    waits = []
+    frames = tester.collect(CameraInfo, "camera/camera_info", BEST_EFFORT)
+    frames.wait()
+    passed = []
     for yaw in np.linspace(0, 3, 20):
-        began = time.monotonic()
+        before = len(frames)
         put(tester, *places[0], float(yaw))
-        waits.append(time.monotonic() - began)
-    assert np.median(waits) < 0.3
+        passed.append(len(frames) - before)
+    assert np.median(passed) <= 4
 
 
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
 def test_a_signal_ends_it_cleanly(ros_domain, tmp_path, number):
     elsewhere = ("-r", "__ns:=/mortal")
-    with (
-        running("sim_node", ros_domain, tmp_path, ros_arguments=elsewhere) as process,
-        peer(ros_domain) as tester,
-    ):
-        tester.collect(Image, "/mortal/camera/image", BEST_EFFORT).wait()
-        process.signal(getattr(signal, number))
-        began = time.monotonic()
-        assert process.wait() == 0
-        assert time.monotonic() - began < 2.0
-        assert "Traceback" not in process.printed()
+
+    def life():
+        with (
+            running("sim_node", ros_domain, tmp_path, ros_arguments=elsewhere) as process,
+            peer(ros_domain) as tester,
+        ):
+            tester.collect(Image, "/mortal/camera/image", BEST_EFFORT).wait()
+            code, seconds = process.terminate(getattr(signal, number))
+            assert code == 0 and "Traceback" not in process.printed()
+            return seconds
+
+    takes_less(2.0, life)
 
 
 def test_simulated_time_runs_on_clock_at_its_own_pace(ros_domain, tmp_path):
@@ -309,12 +313,15 @@ def test_simulated_time_runs_on_clock_at_its_own_pace(ros_domain, tmp_path):
         truth = tester.collect(Image, "/robot1/truth/image", LATCHED)
         grid = tester.collect(OccupancyGrid, "/robot1/map", LATCHED)
         images.wait(3)
-        clock.clear()
-        clock.wait(60)
-        ticks = [stamp_to_ns(m.clock) for m in clock.messages]
-        assert ticks == sorted(ticks) and 1e9 <= ticks[0] < 600e9
-        wall = clock.times_s[59] - clock.times_s[0]
-        assert (ticks[59] - ticks[0]) / 1e9 / wall == pytest.approx(3.0, rel=0.2)
+
+        def pace():
+            clock.clear()
+            clock.wait(60)
+            ticks = [stamp_to_ns(m.clock) for m in clock.messages]
+            assert ticks == sorted(ticks) and 1e9 <= ticks[0] < 600e9
+            return (ticks[59] - ticks[0]) / 1e9 / (clock.times_s[59] - clock.times_s[0])
+
+        until(lambda: 2.4 < pace() < 3.6, "simulated time runs three times as fast")
         assert stamp_to_ns(images.newest.header.stamp) <= 600e9
         assert truth.wait()[0].width > 100
         assert grid.wait()[0].header.frame_id == "map"

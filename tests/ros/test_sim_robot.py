@@ -42,7 +42,7 @@ def in_the_open(yaw=0.0):
 
 
 @given(st.floats(-1, 1), st.floats(-2, 2), st.floats(-3, 3))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_it_follows_the_arc_of_its_command(speed, turn, yaw):
     robot = in_the_open(yaw)
     x, y = robot.x, robot.y

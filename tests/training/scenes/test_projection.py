@@ -19,7 +19,7 @@ from ipt_training.scenes.projection import (
 angles = st.floats(-3.1, 3.1)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(angles, st.floats(-0.6, 0.6), st.floats(0.3, 1.6), st.integers(0, 10**6))
 def test_project_undoes_unproject(yaw: float, pitch: float, height: float, seed: int) -> None:
     camera = Camera(40, 30, 33.0, 35.0, 21.0, 14.5)

@@ -55,7 +55,7 @@ def test_scenes_do_not_change_between_versions() -> None:
     assert digest.hexdigest()[:16] == "21c9d533287cd04c"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 899_999), st.sampled_from(["room", "house"]))
 def test_json_round_trip(seed: int, level: str) -> None:
     scene = make_scene(seed, level)

@@ -16,27 +16,29 @@ from pathlib import Path
 import pytest
 from small_runs import small_settings
 
+from ipt_training.train import train
+
+pytestmark = pytest.mark.slow(40)
+
 HERE = Path(__file__).parent
 #: Latents differ in nothing: they are read from the same store.
 FIRST, LATER = 2e-5, 2e-4
 
 
-def run(settings, out: Path, processes: int, stop: int | None = None) -> dict:
-    """A run in processes of its own; what the first of them reports."""
-    out.mkdir(parents=True, exist_ok=True)
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+
+
+def run(settings, out: Path, *runs: str, launcher: tuple[str, ...] = ()) -> list[dict]:
+    """Runs one after another, each in so many processes; what the first of them reports."""
     path = out / "settings.json"
     path.write_text(json.dumps(settings.to_dict()))
-    launcher = [
-        "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}",
-    ] if processes > 1 else []  # fmt: skip
     command = [sys.executable, *launcher, str(HERE / "distributed_run.py"), str(path), str(out)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE)}
-    more = [str(stop)] if stop else []
     done = subprocess.run(
-        [*command, *more], env=environment, capture_output=True, text=True, timeout=240
+        [*command, *runs], env=environment, capture_output=True, text=True, timeout=500
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    return json.loads((out / "reports.json").read_text())
+    return [json.loads((out / f"reports_{k}.json").read_text()) for k in range(len(runs))]
 
 
 def agree(a: list[dict], b: list[dict]) -> None:
@@ -48,8 +50,13 @@ def agree(a: list[dict], b: list[dict]) -> None:
 
 @pytest.fixture(scope="module")
 def alone(data, vae, tmp_path_factory) -> list[dict]:
-    out = tmp_path_factory.mktemp("alone")
-    return run(settings_of(data, vae), out, 1)["reports"]
+    reports: list[dict] = []
+    train(
+        settings_of(data, vae),
+        tmp_path_factory.mktemp("alone"),
+        on_step=lambda r: reports.append({"step": r.step, **r.losses, "norm": r.norm}),
+    )
+    return reports
 
 
 def settings_of(data, vae, **run_changes):
@@ -64,16 +71,21 @@ def settings_of(data, vae, **run_changes):
     )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("shard", "later"), [(False, 2), (True, 1), (True, 2)])
+@pytest.mark.parametrize(
+    ("shard", "later", "launcher"), [(False, 2, TORCHRUN), (True, 1, ()), (True, 2, ())]
+)
 def test_two_processes_give_the_losses_of_one_and_the_run_goes_on(
-    alone, data, vae, tmp_path, shard, later
+    alone, data, vae, tmp_path, shard, later, launcher
 ) -> None:
     """The two are stopped in step 3, after the checkpoint of step 2."""
-    two = run(settings_of(data, vae, shard=shard), tmp_path, 2, stop=3)
+    settings = settings_of(data, vae, shard=shard)
+    if launcher:
+        (two,) = run(settings, tmp_path, "2:3", launcher=launcher)
+        (rest,) = run(settings, tmp_path, str(later))
+    else:
+        two, rest = run(settings, tmp_path, "2:3", str(later))
     held = [pytest.approx(0.5, abs=0.05)]  # of all weights
     assert two["sharded"] == (held if shard else []) and not two["finished"]
     agree(two["reports"], alone)
-    rest = run(settings_of(data, vae, shard=shard), tmp_path, later)
     assert rest["finished"] and len(rest["reports"]) == 1
     agree(two["reports"][:2] + rest["reports"], alone)
