@@ -258,6 +258,7 @@ print((peak - before) * 1024, sum(p.numel() * p.element_size() for p in model.pa
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_peak_memory_is_the_weights_and_one_buffer(tmp_path, dtype):
     """Loading to the CPU must hold the weights once, and beside them less than a fifth of one

@@ -95,6 +95,7 @@ def test_an_unknown_kind_of_case_is_not_passed_over(tmp_path):
     assert not result.passed
 
 
+@pytest.mark.slow
 def test_the_command_line_writes_its_table_as_json(tmp_path):
     out = tmp_path / "results.json"
     command = [sys.executable, "-m", "ipt_model.verify", str(GOLDEN), "--json", str(out)]

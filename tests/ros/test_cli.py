@@ -25,6 +25,8 @@ from ipt_ros.cli import ABSTAINED, ANSWERED, ERROR, parse
 sys.path.append(str(Path(__file__).parents[1] / "model"))
 from tiny_models import BOS, EOS, write_model
 
+pytestmark = pytest.mark.slow(80)
+
 #: After a drawing it says "left", with e^2 against e^1; without one it says nothing readable.
 SAYS_LEFT = {
     BOS: "<image_end>",

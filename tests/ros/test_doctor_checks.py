@@ -261,6 +261,7 @@ def test_a_model_that_is_loaded_is_not_judged_by_what_is_free_now():
 # -- the machine, for real ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_model_is_looked_for_as_the_node_does(tmp_path):
     from ipt_ros.cli.machine import MachineLook, look_at_machine
 

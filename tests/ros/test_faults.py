@@ -284,7 +284,7 @@ FAULTS = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.slow(100)
 @pytest.mark.timeout(60 + 30 * COUNT)
 def test_no_fault_ends_it_and_each_is_named(ros_domain, tmp_path):
     rng = random.Random(20_26)

@@ -23,6 +23,8 @@ from imaginative_perception.action import AskSpatial, CountObjects, ImagineView,
 from ipt_ros.conversions import stamp_to_ns
 from ipt_ros.errors import ErrorCode
 
+pytestmark = pytest.mark.slow(120)
+
 SUCCEEDED, ABORTED, CANCELED = (
     GoalStatus.STATUS_SUCCEEDED,
     GoalStatus.STATUS_ABORTED,

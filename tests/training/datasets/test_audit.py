@@ -33,6 +33,8 @@ from ipt_training.datasets.schema import example_from_row
 from ipt_training.datasets.supervision import row_from_example
 from ipt_training.tasks.sampling import Rejections
 
+pytestmark = pytest.mark.slow(40)
+
 COLOURS = ("blue", "green", "white", "black")
 
 

@@ -39,6 +39,8 @@ from ipt_training.scenes.scene import SceneError
 from ipt_training.tasks import TASKS, task_module
 from ipt_training.tasks.sampling import Context, Rejections, Wanted
 
+pytestmark = pytest.mark.slow(30)
+
 PLAN = Plan(12, 32, (("perspective", 1.0), ("path", 1.0)), variants=("pose", "map"), shards=3)
 
 

@@ -29,7 +29,7 @@ from ipt_training.tasks.perspective import clearly_red, mark_share
 from ipt_training.tasks.recast import scene_of
 
 #: The examples are made within the first test that asks for them.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.slow(60)]
 SIZE_PX = 48  # as the fixture makes them
 NAMES = [t.value for t in TASKS]
 Examples = Callable[[str], list[Example]]

@@ -17,6 +17,8 @@ from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
 from ipt_training.evaluation.asking import MODES, BatchAsker
 
+pytestmark = pytest.mark.slow(25)
+
 
 def compare(loaded: LoadedModel, data: Path, modes=MODES, flow_steps: int = 3) -> list[dict]:
     """Ask everything both ways; returns the batched answers."""

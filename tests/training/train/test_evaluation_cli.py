@@ -23,6 +23,8 @@ from ipt_training.evaluation.records import Record, Reply, reply_of, summary
 from ipt_training.release import main as release
 from ipt_training.train import train
 
+pytestmark = pytest.mark.slow(20)
+
 
 @pytest.fixture(scope="module")
 def model(data, vae, tmp_path_factory) -> Path:

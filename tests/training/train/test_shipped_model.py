@@ -16,6 +16,8 @@ from ipt_training.evaluation.asking import BatchAsker
 from ipt_training.release import MOST_BYTES
 from ipt_training.tasks.sampling import Rejections
 
+pytestmark = pytest.mark.slow(20)
+
 FOLDER = find_folder("ipt-tiny")
 MODES = ("answer", "imagine", "given")
 

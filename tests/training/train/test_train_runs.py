@@ -31,6 +31,8 @@ from ipt_training.finetune.trainer import (
 )
 from ipt_training.train import main, train
 
+pytestmark = pytest.mark.slow(45)
+
 
 def run(settings: Settings, out: Path, stop_after: int | None = None) -> list[StepReport]:
     """Train in `out`, from its newest checkpoint; the reports of the steps made now."""

@@ -14,6 +14,7 @@ from ipt_training.study import Size, cell, main, markdown
 ROOT = Path(__file__).parents[3]
 
 
+@pytest.mark.slow(30)
 def test_a_study_trains_asks_and_writes_its_table(data, tmp_path, monkeypatch) -> None:
     tiny = Size(
         {"train": 24, "validation": 8, "test": 8},
