@@ -12,6 +12,7 @@ from ipt_training.scenes.generator import Rejections, footprints_overlap
 from ipt_training.scenes.solids import solids_of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("level", "count"), [("room", 1000), ("house", 300)])
 def test_generated_scenes_are_valid(level: str, count: int) -> None:
     rejections = Rejections()

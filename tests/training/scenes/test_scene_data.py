@@ -31,6 +31,7 @@ print(h.hexdigest())
 """
 
 
+@pytest.mark.slow
 def test_scene_and_picture_are_the_same_bytes_in_every_process() -> None:
     prints = set()
     for hash_seed in ("0", "17"):
@@ -74,6 +75,7 @@ def test_room_level_is_what_the_tasks_need() -> None:
     assert repeated > 60  # counting needs several of a kind
 
 
+@pytest.mark.slow
 def test_house_level_has_one_to_four_rooms_of_four_to_eight_metres() -> None:
     rooms: Counter[int] = Counter()
     seen: set[str] = set()

@@ -28,6 +28,7 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("level", "scenes"), [("room", 60), ("house", 12)])
 def test_agrees_with_embree(level: str, scenes: int, viewpoints) -> None:
     worlds = [make_scene(500 + i, level) for i in range(scenes)]

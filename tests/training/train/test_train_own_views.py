@@ -19,6 +19,8 @@ from ipt_training.finetune.sequences import SequenceMaker
 from ipt_training.finetune.sources import RowSource
 from ipt_training.train import main as train
 
+pytestmark = pytest.mark.slow
+
 ROWS = 12
 
 

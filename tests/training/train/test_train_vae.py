@@ -17,6 +17,8 @@ from ipt_training.finetune.building import build
 from ipt_training.finetune.latents import encode_pictures
 from ipt_training.train_vae import main
 
+pytestmark = pytest.mark.slow(20)
+
 
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory) -> Path:

@@ -27,6 +27,8 @@ from ipt_training.scenes.colours import COLOURS
 from ipt_training.scenes.splits import split_of
 from ipt_training.train_vit import main
 
+pytestmark = pytest.mark.slow(30)
+
 
 @pytest.fixture(scope="module")
 def views():
