@@ -55,16 +55,16 @@ class Bench:
         return result.error_code
 
     def works(self):
-        until(lambda: self.code() == 0, "the next good question works", 30)
+        until(lambda: self.code() == 0, "the next good question works")
 
     def named(self, *codes):
-        until(lambda: self.code() in codes, f"an error of {codes}", 30)
+        until(lambda: self.code() in codes, f"an error of {codes}")
 
     def mask_is_clear(self):
         return not self.masks.messages or not any(v != -1 for v in self.masks.newest.data)
 
     def no_stale_mask(self):
-        until(self.mask_is_clear, "the mask is taken back", 10)
+        until(self.mask_is_clear, "the mask is taken back")
 
 
 def spoil(change):

@@ -84,7 +84,7 @@ def wholesome(robot, tester, clients):
     """Every test begins with a camera that works and a node that answers."""
     robot.wrong = lambda messages: messages
     robot.offset_ns = 0
-    until(lambda: ask(tester, clients)[1].error_code == 0, "the node answers", 20)
+    until(lambda: ask(tester, clients)[1].error_code == 0, "the node answers")
 
 
 def question(**more):
@@ -113,7 +113,7 @@ def refused(tester, clients, code, words, goal=None):
         assert result.answer.abstained and result.answer.abstain_reason == result.error_msg
         return result
 
-    return until(check, f"error {code!r}", 20)
+    return until(check, f"error {code!r}")
 
 
 def viewpoint(frame="odom", x=1.0):
@@ -166,7 +166,7 @@ def test_every_action_answers_from_images_that_came_over_the_wire(tester, client
 def test_an_imagined_view_comes_with_its_camera_and_pose(tester, clients, robot):
     white = bytes([255] * (48 * 64 * 3))
     robot.wrong = edit(image={"data": white})
-    until(lambda: ask(tester, clients)[1].error_code == 0, "a white wall is in view", 20)
+    until(lambda: ask(tester, clients)[1].error_code == 0, "a white wall is in view")
     images = tester.collect(Image, "ipt_node/imagined/image")
     infos = tester.collect(CameraInfo, "ipt_node/imagined/camera_info")
     until(lambda: all(tester.node.count_publishers(c.topic) for c in (images, infos)), "topics")
@@ -348,7 +348,7 @@ def test_bad_input_is_named_and_the_node_lives_on(name, tester, clients, robot, 
         lambda m: any(result.error_msg == s.message and s.level != b"\x00" for s in m.status)
     )
     robot.wrong = lambda messages: messages
-    until(lambda: ask(tester, clients)[1].error_code == 0, "the next good question works", 20)
+    until(lambda: ask(tester, clients)[1].error_code == 0, "the next good question works")
 
 
 def test_time_going_backwards_is_named_and_mended(tester, clients, robot):
@@ -359,7 +359,7 @@ def test_time_going_backwards_is_named_and_mended(tester, clients, robot):
     diagnostics.wait_for(lambda m: any("backwards" in s.message for s in m.status))
     robot.wrong = lambda messages: messages
     robot.offset_ns = 0
-    until(lambda: ask(tester, clients)[1].error_code == 0, "answers again", 20)
+    until(lambda: ask(tester, clients)[1].error_code == 0, "answers again")
 
 
 BAD_GOALS = {
@@ -397,7 +397,7 @@ def test_deactivated_it_refuses_and_activated_it_answers_again(tester, clients):
     assert transition(tester, Transition.TRANSITION_ACTIVATE)
     state = tester.call(GetState, "ipt_node/get_state", GetState.Request()).current_state.label
     assert state == "active"
-    until(lambda: ask(tester, clients)[1].error_code == 0, "answers again", 20)
+    until(lambda: ask(tester, clients)[1].error_code == 0, "answers again")
 
 
 def test_deactivating_ends_a_goal_in_work(tester, clients):

@@ -101,11 +101,15 @@ def test_never_sent_to_obstacle_layers_or_the_collision_monitor(masks, tester):
 def test_what_becomes_seen_is_released_with_the_next_mask(masks, robot, tester):
     client = tester.action(AskSpatial, "ipt_node/ask_spatial")
     # while goals keep the model busy nothing new is imagined: the release must not wait for it
-    busy = [tester.start_goal(client, GOAL)[1] for _ in range(4)]
-    since = len(masks)
-    robot.send_map(seen_columns=80)
-    masks.wait(since + 1)
-    assert not busy[-1].done()
+    set_parameter(tester, "flow_steps", type=ParameterType.PARAMETER_INTEGER, integer_value=20)
+    try:
+        busy = [tester.start_goal(client, GOAL)[1] for _ in range(4)]
+        since = len(masks)
+        robot.send_map(seen_columns=80)
+        masks.wait(since + 1)
+        assert not busy[-1].done()
+    finally:
+        set_parameter(tester, "flow_steps", type=ParameterType.PARAMETER_INTEGER, integer_value=2)
     standing(masks)
     for message in masks.messages[since:]:
         assert (cells(message)[:, :80] == -1).all()

@@ -28,6 +28,9 @@ from ipt_training.processes import Stopped
 from ipt_training.train import main, train
 
 
+pytestmark = pytest.mark.slow(30)
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
