@@ -1,4 +1,4 @@
-"""A training recipe as data: one YAML file, checked before anything is loaded.
+"""A training recipe as data: a YAML file and its base, checked before anything is loaded.
 
 `Settings.load(path, overrides)` is the only way in. Every section is a frozen dataclass, so an
 unknown name or a value out of range is refused with the place it stands in. Nothing here knows
@@ -23,6 +23,7 @@ from typing import Any, Literal
 import yaml
 
 from ipt_training.datasets.supervision import VARIANTS, Variant
+from ipt_training.recipe.layers import RecipeFileError, read
 
 
 class SettingsError(ValueError):
@@ -281,19 +282,17 @@ class Settings:
 
     @staticmethod
     def load(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
-        """Read a recipe; overrides are `section.name=value`, the value in YAML."""
+        """Read a recipe and its base; overrides are `section.name=value`, the value in YAML."""
         try:
-            data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise SettingsError(f"{path}: cannot be read as YAML: {error}") from error
-        if not isinstance(data, dict):
-            raise SettingsError(f"{path}: expected a mapping, found {type(data).__name__}")
+            data, files = read(Path(path))
+        except RecipeFileError as error:
+            raise SettingsError(str(error)) from error
         for override in overrides:
             _override(data, override)
         try:
             return Settings.from_dict(data)
         except SettingsError as error:
-            raise SettingsError(f"{path}: {error}") from error
+            raise SettingsError(f"{' on '.join(map(str, files))}: {error}") from error
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> Settings:

@@ -8,7 +8,9 @@ import pytest
 
 from ipt_training.finetune.settings import Settings, SettingsError
 
-RECIPES = Path(__file__).parents[3] / "config" / "training"
+ROOT = Path(__file__).parents[3]
+RECIPES = ROOT / "config" / "training"
+SHIPPED = ROOT / "ipt_model" / "weights" / "ipt_tiny"
 BASE = {"name": "a", "variant": "ipt", "examples": 100, "data": {"train": "somewhere"}}
 
 
@@ -27,6 +29,69 @@ def test_the_tiny_recipes_differ_in_supervision_alone() -> None:
     assert len({recipe.pop("variant") for recipe in tiny}) == len(tiny) == 7
     assert len({recipe.pop("name") for recipe in tiny}) == 7
     assert all(recipe == tiny[0] for recipe in tiny)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "shipped", "elsewhere"),
+    [
+        ("own_tiny", "recipe", ()),
+        ("ship_tiny", "recipe_ship_tiny", ()),
+        ("tiny_mixed", "recipe_tiny_mixed", ("model.vae=ipt_model/weights/ipt_tiny",)),
+        ("base_tiny", "recipe_base_tiny", ("model.vae=ipt_model/weights/ipt_tiny",)),
+    ],
+)
+def test_the_shipped_model_could_be_trained_again(recipe, shipped, elsewhere) -> None:
+    """What a recipe and its base say together is what the weights say that they were made by."""
+    ours = Settings.load(RECIPES / f"{recipe}.yaml", elsewhere)
+    assert ours == Settings.load(SHIPPED / f"{shipped}.yaml")
+
+
+def write(folder: Path, **files: str) -> None:
+    for name, text in files.items():
+        (folder / f"{name}.yaml").write_text(text)
+
+
+WHOLE = "name: a\nvariant: ipt\nexamples: 100\ndata: {train: x, tasks: [path]}\nseed: 7\n"
+
+
+def test_a_recipe_on_a_base_is_the_two_in_one_file(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    write(tmp_path / "below", first=WHOLE + "optimiser: {rate: 0.5, betas: [0.1, 0.2]}\n")
+    write(tmp_path, second="base: below/first.yaml\nname: b\noptimiser: {betas: [0.3, 0.4]}\n")
+    write(tmp_path, third="base: second.yaml\nname: c\ndata: {train: y}\n")
+    whole = WHOLE.replace("name: a", "name: c").replace("train: x", "train: y")
+    write(tmp_path, whole=whole + "optimiser: {rate: 0.5, betas: [0.3, 0.4]}\n")
+    settings = Settings.load(tmp_path / "third.yaml")
+    assert settings == Settings.load(tmp_path / "whole.yaml")
+    assert settings.digest() == Settings.load(tmp_path / "whole.yaml").digest()
+    assert Settings.load(tmp_path / "third.yaml", ["optimiser.rate=0.25"]).optimiser.rate == 0.25
+    assert "base" not in settings.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"a": "base: a.yaml"}, "a.yaml: base: goes round in a circle: .*a.yaml on .*a.yaml"),
+        ({"a": "base: b.yaml", "b": "base: ./a.yaml"}, "goes round in a circle"),
+        (
+            {"a": "base: b.yaml", "b": "base: c.yaml", "c": "base: d.yaml", "d": WHOLE},
+            "at most 3 files on each other, got .*a.yaml on .*b.yaml on .*c.yaml on .*d.yaml",
+        ),
+        ({"a": "base: none.yaml"}, "a.yaml: base: .*none.yaml: cannot be read"),
+        ({"a": "base: b.yaml", "b": "- 1"}, "a.yaml: base: .*b.yaml: expected a mapping"),
+        ({"a": "base: [b.yaml]"}, "a.yaml: base: expected the path of a recipe .*got \\['b.yaml'"),
+        (
+            {"a": "base: b.yaml\noptimiser: {speed: 1}", "b": WHOLE},
+            "a.yaml on .*b.yaml: optimiser: unknown \\['speed'\\]",
+        ),
+        ({"a": "base: b.yaml\ndata: 3", "b": WHOLE}, "data: expected a mapping, got 3"),
+        ({"a": "base: b.yaml\nrun:", "b": WHOLE}, "run: expected a mapping, got None"),
+    ],
+)
+def test_a_wrong_base_is_refused_by_name(tmp_path: Path, files: dict, said: str) -> None:
+    write(tmp_path, **files)
+    with pytest.raises(SettingsError, match=said):
+        Settings.load(tmp_path / "a.yaml")
 
 
 def test_overrides_reach_into_sections(tmp_path: Path) -> None:
