@@ -32,30 +32,8 @@ dataset: setup-test  ## 20,000 examples of the four tasks, with contact sheet an
 	@$(RUN) python -m ipt_training.datasets --count 20000 --size 128 --out dataset_out \
 		--workers $$(nproc) --look --audit $(DATASET_ARGS)
 
-# Datasets, checkpoints and finished runs are kept: the same command goes on where it was stopped.
-TINY := runs/tiny
-train-tiny: setup-test  ## the shipped model from nothing: data, VAE, tower, base, three runs, calibration, evaluation, card
-	@$(RUN) set -e; export OMP_NUM_THREADS=1; \
-	learn() { torchrun --nproc-per-node $$(nproc) -m ipt_training.train "$$@"; }; \
-	python -m ipt_training.datasets --count 20000 --size 128 --out dataset_out --workers $$(nproc); \
-	python -m ipt_training.datasets --count 2000 --size 64 --split validation --out runs/data/validation --workers $$(nproc); \
-	python -m ipt_training.datasets --count 8000 --size 64 --split test --out runs/data/test --workers $$(nproc); \
-	[ -f runs/vae/vae.json ] || python -m ipt_training.train_vae --data dataset_out --validation runs/data/validation \
-		--out runs/vae --precision bfloat16 --threads $$(nproc); \
-	[ -f runs/vit/vit.json ] || python -m ipt_training.train_vit --out runs/vit --threads $$(nproc); \
-	learn config/training/base_tiny.yaml --out runs/base; \
-	learn config/training/tiny_mixed.yaml --out runs/mixed; \
-	more() { python -m ipt_training.datasets --size 64 --workers $$(nproc) \
-		--tasks perspective=3,path=2,counting=1,clearance=2 "$$@"; }; \
-	more --count 40000 --seed 1 --out runs/data/train; \
-	learn config/training/ship_tiny.yaml --out runs/long; \
-	more --count 8000 --seed 2 --out runs/data/own; \
-	own() { python -m ipt_training.draw_own --model runs/long/final --data runs/data/own --out runs/own --part $$1/2; }; \
-	[ -f runs/own/own-001.npz ] || { own 0 & first=$$!; own 1; wait $$first; }; \
-	learn config/training/own_tiny.yaml --out $(TINY); \
-	python -m ipt_training.evaluate --model $(TINY)/final --data runs/data/validation --calibrate --out $(TINY)/validation; \
-	python -m ipt_training.evaluate --model $(TINY)/final --data runs/data/test --out $(TINY)/test; \
-	python -m ipt_training.release --run $(TINY)/final --evaluation $(TINY)/test/evaluation.json --out ipt_model/weights/ipt_tiny
+train-tiny: setup-test  ## the shipped model from nothing, stage by stage; goes on where it was stopped; TINY_ARGS=--list shows the stages
+	@$(RUN) python -m ipt_training.commands.train_tiny $(TINY_ARGS)
 
 study: setup-test  ## the experiment of supervision and inference mode, small: minutes; STUDY_ARGS="--size one_task" or full for a table
 	@$(RUN) python -m ipt_training.study --out runs/study $(STUDY_ARGS)

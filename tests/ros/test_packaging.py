@@ -107,9 +107,9 @@ WITHOUT_EXTRAS = """
 import sys
 for name in ("accelerate", "open3d", "peft", "pyarrow", "rich", "scipy", "tensorboard"):
     sys.modules[name] = None
-from ipt_training import commands
+from ipt_training.commands import installed
 sys.argv = [sys.argv[1], "--help"]
-sys.exit(getattr(commands, sys.argv[0])())
+sys.exit(getattr(installed, sys.argv[0])())
 """
 
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from ipt_training.commands import dataset
+from ipt_training.commands.installed import dataset
 
 if __name__ == "__main__":
     sys.exit(dataset())

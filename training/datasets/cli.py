@@ -12,11 +12,15 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from ipt_training.datasets.schema import IMAGE_FORMATS
 from ipt_training.tasks import TASKS
+
+if TYPE_CHECKING:
+    from ipt_training.datasets.plan import Plan
 
 
 def parser() -> argparse.ArgumentParser:
@@ -65,6 +69,23 @@ def task_mix(text: str) -> tuple[tuple[str, float], ...]:
         except ValueError as error:
             raise PlanError(f"tasks: the share of {name} is no number: {share!r}") from error
     return tuple(mix)
+
+
+def plan_of(args: argparse.Namespace) -> Plan:
+    """What these arguments ask for."""
+    from ipt_training.datasets.plan import Plan
+
+    return Plan(
+        count=args.count,
+        size_px=args.size,
+        tasks=task_mix(args.tasks),
+        variants=tuple(v.strip() for v in args.variants.split(",") if v.strip()),
+        split=args.split,
+        level=args.level,
+        seed=args.seed,
+        shards=args.shards,
+        image_format=args.format,
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -127,22 +148,12 @@ def _make(args: argparse.Namespace, console: Console) -> None:
     )
 
     from ipt_training.datasets.generate import write_dataset
-    from ipt_training.datasets.plan import Plan, PlanError
+    from ipt_training.datasets.plan import PlanError
 
     if args.workers < 0:
         raise PlanError(f"workers: expected 0 (all cores) or more, got {args.workers}")
     workers = args.workers or len(os.sched_getaffinity(0))
-    plan = Plan(
-        count=args.count,
-        size_px=args.size,
-        tasks=task_mix(args.tasks),
-        variants=tuple(v.strip() for v in args.variants.split(",") if v.strip()),
-        split=args.split,
-        level=args.level,
-        seed=args.seed,
-        shards=args.shards,
-        image_format=args.format,
-    )
+    plan = plan_of(args)
     columns = (
         SpinnerColumn(),
         TextColumn("[bold]{task.description}"),

@@ -14,9 +14,9 @@ MISSING = 1
 
 
 def run(module: str) -> int:
-    """`main` of a module of ipt_training."""
+    """`main` of a module."""
     try:
-        main = import_module(f"ipt_training.{module}").main
+        main = import_module(module).main
     except ModuleNotFoundError as error:
         name = (error.name or "").partition(".")[0]
         if not name or name.startswith("ipt_"):
@@ -28,32 +28,36 @@ def run(module: str) -> int:
 
 
 def dataset() -> int:
-    return run("datasets.cli")
+    return run("ipt_training.datasets.cli")
 
 
 def train() -> int:
-    return run("train")
+    return run("ipt_training.train")
+
+
+def train_tiny() -> int:
+    return run("ipt_training.commands.train_tiny")
 
 
 def train_vae() -> int:
-    return run("train_vae")
+    return run("ipt_training.train_vae")
 
 
 def train_vit() -> int:
-    return run("train_vit")
+    return run("ipt_training.train_vit")
 
 
 def draw_own() -> int:
-    return run("draw_own")
+    return run("ipt_training.draw_own")
 
 
 def evaluate() -> int:
-    return run("evaluate")
+    return run("ipt_training.evaluate")
 
 
 def study() -> int:
-    return run("study")
+    return run("ipt_training.study")
 
 
 def release() -> int:
-    return run("release")
+    return run("ipt_training.release")
