@@ -87,6 +87,7 @@ def main() -> None:
             "mounts": list(Scenario.MOUNT),
             "flow_steps": 2,
             "view_max_age_s": 5.0,
+            "keyframe_age_s": 3600.0,  # the robot looks around once, for all counts
         },
         folder / "ipt.log",
     )
@@ -95,6 +96,7 @@ def main() -> None:
         robot = Robot(asker)
         robot.wait_until(robot.senses_ready, "camera and map", 60)
         robot.wait_until(lambda: "ready:" in (folder / "ipt.log").read_text(), "the model", 240)
+        robot.look_around()
         pid = ipt.process.pid
         kinds = goals()
         ends: Counter[str] = Counter()

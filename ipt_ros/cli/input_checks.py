@@ -199,12 +199,13 @@ def check_map(facts: Facts) -> Findings:
     for topic in facts.of_role("map"):
         if not topic.heard or topic.problem:
             continue
-        if topic.seen["frame"] != fixed:
+        by_odometry = facts.parameters["pose_source"] == "odometry"
+        if by_odometry and topic.seen["frame"] != fixed:  # tf relates the two
             yield Finding(
                 FAIL,
                 "map",
                 f"the map is in '{topic.seen['frame']}', fixed_frame is '{fixed}'",
-                "set fixed_frame to the map's frame, with pose_source tf",
+                "set pose_source to tf, or publish the map in fixed_frame",
             )
         if topic.seen["unknown_share"] == 0.0:
             text = "no cell of the map is unknown: nothing is left to imagine"
