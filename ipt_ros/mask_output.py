@@ -200,7 +200,7 @@ class MaskOutput:
             view = self._node.senses.newest_view(frame_id)
             located = locate_map(message, self._node.senses.poses, view.stamp_ns)
             grid = located.grid
-            asked = ask_map(located.view(view), grid)
+            asked = ask_map(located.view(view), grid, self._node.picture_px)
             values = self._node.parameters.values
             answer = answering.imaginer.ask(
                 asked.question,
