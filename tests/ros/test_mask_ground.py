@@ -237,7 +237,7 @@ def transform(parent, child, matrix, stamp_ns):
 def drawings(message):
     """How many masks were drawn, as the diagnostics tell it."""
     for status in message.status:
-        if status.name == "ipt_node: imagined space":
+        if status.name == "/ipt_node: imagined space":
             return next((int(v.value) for v in status.values if v.key == "drawings"), 0)
     return 0
 

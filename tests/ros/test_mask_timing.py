@@ -43,6 +43,7 @@ class Robot:
         )
         self.executor = SimpleNamespace(create_task=lambda call, *given: call(*given))
         self.senses = self.poses = self
+        self.mask_topic = SimpleNamespace(publish=self.published.append)
         self.answering = SimpleNamespace(
             worker=SimpleNamespace(goals=0, submit_continuous=self._submit),
             imaginer=SimpleNamespace(ask=self._ask),
@@ -63,13 +64,10 @@ class Robot:
     # -- the node ----------------------------------------------------------------------------
 
     def create_publisher(self, *_):
-        return SimpleNamespace(publish=self.published.append)
+        return SimpleNamespace(publish=lambda message: None)
 
     def create_timer(self, period_s, callback, clock):
         self.timers.append((period_s, callback, clock))
-
-    def get_clock(self):
-        return SimpleNamespace(now=lambda: SimpleNamespace(to_msg=lambda: Header().stamp))
 
     def resolve_topic_name(self, name):
         return name
