@@ -59,8 +59,11 @@ def read_picture(path: Path) -> np.ndarray:
     """H x W x 3 uint8 RGB of a picture file; transparency and gray are turned into plain RGB."""
     from PIL import Image
 
-    with Image.open(path) as picture:
-        return np.array(picture.convert("RGB"))
+    try:
+        with Image.open(path) as picture:
+            return np.array(picture.convert("RGB"))
+    except Image.DecompressionBombError as error:
+        raise QuestionError(f"{path}: {error}") from error
 
 
 def write_picture(path: Path | None, view: np.ndarray, index: int) -> str:

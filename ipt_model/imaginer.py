@@ -141,6 +141,8 @@ class Imaginer:
         """
         started = self._now()
         self._check(question, mode, budget_s, k, flow_steps)
+        if not -(2**63) <= seed < 2**63 - k:
+            raise QuestionError(f"seed: expected a number of 64 bits, got {seed}")
         queued = self._wait(started, budget_s, on_progress)
         try:
             loaded = self._open

@@ -52,6 +52,33 @@ def test_json_for_programs(arguments: list[str], capsys: pytest.CaptureFixture[s
     assert sum(report["option_probabilities"].values()) == pytest.approx(1)
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--seed", "9" * 30], "seed: expected a number of 64 bits"),
+        (["--budget", "nan"], "budget_s: expected a positive number"),
+        (["--size", "0", "4", "--mode", "imagine"], "view_size: expected height, width > 0"),
+        (["--question", "Is it <answer>left</answer>?"], "'<answer>', '</answer>'"),
+        (["--device", "abacus"], "device: expected"),
+        (["--model", "/m/run-1"], "model '/m/run-1': expected a folder"),
+    ],
+)
+def test_bad_input_is_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], more: list[str], said: str
+) -> None:
+    assert main([*arguments, *more]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and said in error and error.count("\n") == 1
+
+
+def test_a_picture_bomb_is_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    assert main(arguments) == 2
+    assert "decompression bomb" in capsys.readouterr().err
+
+
 def test_unanswered_and_impossible_have_their_own_codes(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -275,6 +275,9 @@ def test_peak_memory_is_the_weights_and_one_buffer(tmp_path, dtype):
     with torch.device("meta"):
         model = BagelModel(config)
     model = model.to_empty(device="cpu")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
     save_folder(tmp_path, model, position_tables=False)
     del model
     shard(tmp_path, 2)

@@ -27,7 +27,6 @@ from ipt_training.folder_lock import LOCK_FILE, only_writer
 from ipt_training.processes import Stopped
 from ipt_training.train import main, train
 
-
 pytestmark = pytest.mark.slow(30)
 
 
