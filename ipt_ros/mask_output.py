@@ -38,6 +38,7 @@ class Work:
     yielded: int = 0
     dropped: int = 0
     drawing_s: float = 0.0
+    imaginations: int = 0
     last: str = "nothing imagined yet"
     well: bool = True
 
@@ -187,6 +188,7 @@ class MaskOutput:
             yielded_to_goals=work.yielded,
             dropped=work.dropped,
             drawing_s=f"{work.drawing_s:.2f}",
+            imaginations=work.imaginations,
         )
 
     # -- on the model's thread --------------------------------------------------------------------
@@ -257,6 +259,7 @@ class MaskOutput:
             agreement = float(np.mean(agreements or [0.0]))
             self.take_back(f"the drawn map contradicts the seen one (agreement {agreement:.2f})")
             return
+        self._work.imaginations = len(believed)
         self._work.end("drawn")
         self._send(self._space.imagine(Drawing(here.geometry, believed), self._steady()))
         self._tell()

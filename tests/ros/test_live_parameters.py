@@ -37,6 +37,7 @@ PARAMETERS = {
     "imagined_space_timeout_s": 60.0,
     "flow_steps": 2,
     "view_max_age_s": 5.0,
+    "stamp_max_ahead_s": 0.5,
     "min_map_agreement": 0.0,
     "min_consistency": 0.0,
     "min_confidence": 0.0,
@@ -167,6 +168,19 @@ def test_age_of_views(ipt):
     until(lambda: ipt.code() == ErrorCode.STALE_VIEW, "views are too old")
     ipt.put(view_max_age_s=60.0)
     assert ipt.code() != ErrorCode.STALE_VIEW
+
+
+@changes("stamp_max_ahead_s")
+def test_stamps_ahead(ipt):
+    def ahead():
+        result = ipt.ask("answer")
+        stamp = stamp_to_ns(result.answer.header.stamp)
+        return result.error_code == 0 and stamp > time.time_ns() + 5 * 10**9
+
+    ipt.robot.offset_ns = 20 * 10**9
+    until(lambda: ipt.code() != 0, "nothing but views that cannot be")
+    ipt.put(stamp_max_ahead_s=60.0)
+    until(ahead, "an answer from a view ahead of the clock")
 
 
 @changes("pose_timeout_s")
