@@ -37,12 +37,16 @@ def check_environment(facts: Facts) -> Findings:
 def check_node(facts: Facts) -> Findings:
     if facts.copies == 0:
         there = ", ".join(facts.others[:6]) or "none at all"
+        name = facts.node.rpartition("/")[2]
+        namesakes = [n for n in facts.others if n.rpartition("/")[2] == name and n != facts.node]
+        asked = " or ".join(f"ipt doctor --node {n}" for n in namesakes)
         yield Finding(
             FAIL,
             "node",
             f"{facts.node} is not running; nodes seen: {there}",
-            "ros2 launch imaginative_perception robot.launch.py; elsewhere: same ROS_DOMAIN_ID? "
-            "another name: ipt doctor --node NAME",
+            asked
+            or "ros2 launch imaginative_perception robot.launch.py; elsewhere: same "
+            "ROS_DOMAIN_ID? another name: ipt doctor --node NAME",
         )
     elif facts.copies > 1:
         text = f"{facts.copies} nodes are called {facts.node}: which one answers is chance"

@@ -69,9 +69,10 @@ class Status:
 @dataclass(frozen=True)
 class Facts:
     """environment: ROS_DISTRO, ROS_DOMAIN_ID and what else decides who hears whom. copies: nodes
-    of the wanted name. state: lifecycle state in words, empty where nobody tells. parameters: of
-    the node, or the defaults where it is not there. by_type: topics of the graph. transform: why
-    tf does not lead from the camera to the fixed frame, empty when it does, None when not asked.
+    of the wanted name. others: full names of the other nodes. state: lifecycle state in words,
+    empty where nobody tells. parameters: of the node, or the defaults where it is not there.
+    by_type: topics that the node might be given. transforms: for each frame that was heard, why tf
+    does not lead from it to the fixed frame, empty when it does; None where tf2 cannot be asked.
     """
 
     node: str
@@ -84,7 +85,7 @@ class Facts:
     by_type: Mapping[str, tuple[str, ...]]
     machine: Machine
     statuses: tuple[Status, ...] = ()
-    transform: str | None = None
+    transforms: Mapping[str, str] | None = None
     listened_s: float = 0.0
 
     def of_role(self, role: str) -> list[Topic]:

@@ -168,18 +168,20 @@ def _check_depth(facts: Facts, image: Topic, depth: Topic) -> Findings:
 
 
 def check_pose(facts: Facts) -> Findings:
-    """Can the camera's pose be told?"""
+    """Can the cameras' poses be told?"""
     fixed = facts.parameters["fixed_frame"]
-    if facts.transform is not None:
-        if facts.transform:
-            yield Finding(
-                FAIL,
-                "pose",
-                facts.transform,
-                "publish that transform, or set fixed_frame, or pose_source:=odometry",
-            )
-        else:
-            yield Finding(OK, "pose", f"tf leads from the camera to {fixed}")
+    if facts.parameters["pose_source"] == "tf":
+        frames = {str(t.seen["frame"]) for t in facts.of_role("image") if "frame" in t.seen}
+        if frames and facts.transforms is None:
+            text = "pose_source is tf, but tf2_ros cannot be imported here to look it up"
+            yield Finding(WARN, "pose", text, "apt install ros-$ROS_DISTRO-tf2-ros-py")
+        for frame in sorted(frames & set(facts.transforms or ())):
+            problem = (facts.transforms or {})[frame]
+            remedy = "publish that transform, or set fixed_frame, or pose_source:=odometry"
+            if problem:
+                yield Finding(FAIL, "pose", problem, remedy)
+            else:
+                yield Finding(OK, "pose", f"tf leads from {frame} to {fixed}")
     for topic in facts.of_role("odometry"):
         if not topic.heard or topic.problem:
             continue
@@ -199,13 +201,18 @@ def check_map(facts: Facts) -> Findings:
     for topic in facts.of_role("map"):
         if not topic.heard or topic.problem:
             continue
-        by_odometry = facts.parameters["pose_source"] == "odometry"
-        if by_odometry and topic.seen["frame"] != fixed:  # tf relates the two
+        frame = topic.seen["frame"]
+        by_tf = facts.parameters["pose_source"] == "tf"
+        problem = (facts.transforms or {}).get(frame, "")
+        if frame != fixed and by_tf and problem:
+            remedy = f"publish where '{frame}' lies, as localisation does, or set fixed_frame"
+            yield Finding(FAIL, "map", problem, remedy)
+        elif frame != fixed and not by_tf:
             yield Finding(
                 FAIL,
                 "map",
-                f"the map is in '{topic.seen['frame']}', fixed_frame is '{fixed}'",
-                "set pose_source to tf, or publish the map in fixed_frame",
+                f"the map is in '{frame}', fixed_frame is '{fixed}'",
+                "pose_source:=tf relates them; or publish the map in fixed_frame",
             )
         if topic.seen["unknown_share"] == 0.0:
             text = "no cell of the map is unknown: nothing is left to imagine"

@@ -14,9 +14,10 @@ from typing import Any
 
 from ipt_ros.asker import Asker, AskTimeout, read_parameters
 from ipt_ros.camera_input import sensor_qos
-from ipt_ros.cli.facts import Facts, Publisher, Status
+from ipt_ros.cli.facts import Facts, Publisher
 from ipt_ros.cli.listening import Heard, SimClock
 from ipt_ros.cli.machine import MachineLook
+from ipt_ros.cli.one_of_several import Statuses, full_name, transforms_of
 from ipt_ros.ipt_parameters import IPT_PARAMETERS
 from ipt_ros.parameters import defaults
 
@@ -67,23 +68,24 @@ def gather(asker: Asker, listen_s: float) -> Facts:
     _await_publishers(node, [topic for _, topic, _, needed in wanted if needed], end)
     clock = SimClock(node)
     heard = {topic: Heard(node, kind, topic, role, clock) for role, topic, kind, _ in wanted}
-    statuses = _Statuses(node, name)
+    statuses = Statuses(node, name, namespace)
     _listen(heard, statuses, listen_s)
-    transform = None
+    transforms = None
     if parameters["pose_source"] == "tf":
-        images = [heard[topic].newest for role, topic, _, _ in wanted if role == "image"]
-        transform = _transform(asker, str(parameters["fixed_frame"]), images)
-    by_type: dict[str, list[str]] = {}
-    for topic, kinds in node.get_topic_names_and_types():
-        # the node's own products are no input of it
-        if any(p.node_name != name for p in node.get_publishers_info_by_topic(topic)):
-            by_type.setdefault(kinds[0], []).append(topic)
+        stated = {
+            str(heard[topic].newest.header.frame_id)
+            for role, topic, _, _ in wanted
+            if role in ("image", "map") and heard[topic].newest is not None
+        }
+        transforms = transforms_of(
+            node, (name, namespace), str(parameters["fixed_frame"]), stated, REPLY_S
+        )
     return Facts(
         node=full,
         environment={k: os.environ.get(k, "") for k in _ENVIRONMENT}
         | {"rmw": get_rmw_implementation_identifier()},
         copies=copies,
-        others=tuple(n for n, _ in names if n != node.get_name()),
+        others=tuple(sorted(full_name(*n) for n in names if n[0] != node.get_name())),
         state=state,
         parameters=parameters,
         topics=tuple(
@@ -92,12 +94,33 @@ def gather(asker: Asker, listen_s: float) -> Facts:
             )
             for role, topic, _, needed in wanted
         ),
-        by_type={k: tuple(v) for k, v in by_type.items()},
+        by_type=_by_type(node, names, (name, namespace)),
         machine=machine.result(),
         statuses=statuses.newest(),
-        transform=transform,
+        transforms=transforms,
         listened_s=listen_s,
     )
+
+
+def _by_type(
+    node: Any, names: list[tuple[str, str]], asked: tuple[str, str]
+) -> dict[str, tuple[str, ...]]:
+    """Topics that the node might be given, by type: its own products and what lies in the
+    namespaces of other robots are none.
+    """
+    name, namespace = asked
+    foreign = {
+        f"{ns.rstrip('/')}/"
+        for n, ns in names
+        if n == name and not full_name("", namespace).startswith(full_name("", ns))
+    }
+    found: dict[str, list[str]] = {}
+    for topic, kinds in node.get_topic_names_and_types():
+        publishers = node.get_publishers_info_by_topic(topic)
+        from_others = any((p.node_name, p.node_namespace) != asked for p in publishers)
+        if from_others and not topic.startswith(tuple(foreign)):
+            found.setdefault(kinds[0], []).append(topic)
+    return {kind: tuple(topics) for kind, topics in found.items()}
 
 
 def _names(node: Any, wanted: tuple[str, str]) -> list[tuple[str, str]]:
@@ -195,7 +218,8 @@ def _publishers(
     for info in node.get_publishers_info_by_topic(topic):
         verdict, reason = qos_check_compatible(info.qos_profile, profile)
         mismatch = reason.strip("; ") if verdict == QoSCompatibility.ERROR else ""
-        found.append(Publisher(info.node_name, info.topic_type, mismatch))
+        publisher = full_name(info.node_name, info.node_namespace)
+        found.append(Publisher(publisher, info.topic_type, mismatch))
     return tuple(found), bool(own) or role == "clock"
 
 
@@ -208,7 +232,7 @@ def _profile(role: str, parameters: Mapping[str, Any]) -> Any:
     return sensor_qos("best_effort" if role == "clock" else parameters["reliability"])
 
 
-def _listen(heard: Mapping[str, Heard], statuses: _Statuses, listen_s: float) -> None:
+def _listen(heard: Mapping[str, Heard], statuses: Statuses, listen_s: float) -> None:
     """Until all that is published was heard ten times and the node told its state, or the time is
     over."""
     end = time.monotonic() + listen_s
@@ -218,58 +242,3 @@ def _listen(heard: Mapping[str, Heard], statuses: _Statuses, listen_s: float) ->
         never.wait(0.05)
     for one in heard.values():
         one.stop()
-
-
-def _transform(asker: Asker, fixed: str, images: list[Any]) -> str:
-    """Why tf does not lead to the first camera; empty when it does."""
-    if not images or images[0] is None:
-        return "no image has told the camera's frame, so tf cannot be asked"
-    frame = images[0].header.frame_id
-    try:
-        import tf2_ros
-    except ImportError:
-        return (
-            "pose_source is tf, but tf2_ros cannot be imported here (ros-$ROS_DISTRO-tf2-ros-py)"
-        )
-    from rclpy.time import Time
-
-    buffer = tf2_ros.Buffer()
-    listener = tf2_ros.TransformListener(buffer, asker.node)  # noqa: F841  kept alive
-    never = threading.Event()
-    end = time.monotonic() + REPLY_S
-    while True:
-        try:
-            buffer.lookup_transform(fixed, frame, Time())
-            return ""
-        except tf2_ros.TransformException as error:
-            if time.monotonic() > end:
-                return f"no transform {fixed} <- {frame}: {error}"
-        never.wait(0.1)
-
-
-class _Statuses:
-    """What the node tells on /diagnostics, the newest of each name."""
-
-    def __init__(self, node: Any, name: str) -> None:
-        from diagnostic_msgs.msg import DiagnosticArray
-
-        self._name = name
-        self._newest: dict[str, Status] = {}
-        published = node.get_publishers_info_by_topic("/diagnostics")
-        self._expected = any(p.node_name == name for p in published)
-        node.create_subscription(DiagnosticArray, "/diagnostics", self._hear, 10)
-
-    @property
-    def enough(self) -> bool:
-        """The node tells once a second, which may be after everything else was heard."""
-        return bool(self._newest) or not self._expected
-
-    def _hear(self, message: Any) -> None:
-        for status in message.status:
-            if status.hardware_id.rsplit("/", 1)[-1] == self._name:
-                about = status.name.split(": ", 1)[-1]
-                level = int.from_bytes(status.level, "little")
-                self._newest[about] = Status(about, level, status.message)
-
-    def newest(self) -> tuple[Status, ...]:
-        return tuple(self._newest.values())

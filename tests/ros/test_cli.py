@@ -377,6 +377,13 @@ def test_the_doctor_follows_remappings_and_finds_mismatched_qos(
             done = ipt("doctor", "--node", "/strict/ipt_node", "--listen", "2", rc=ERROR)
             if "told by the node" in done.stdout:
                 break
+        # the other robot is none of its business
+        healthy = until(lambda: doctor_without_failures(ipt), "an old error was answered", 60)
+        assert "told by the node" not in healthy.stdout and "/strict" not in healthy.stdout
+        gone = ipt("doctor", "--node", "/gone/ipt_node", "--listen", "0", rc=ERROR)
+        assert "ipt doctor --node /ipt_node or ipt doctor --node /strict/ipt_node" in gone.stdout
+        ask = ipt("ask", "?", "--node", "/gone/ipt_node", "--timeout", "3", rc=ERROR)
+        assert "there is /ipt_node/ask_spatial, /strict/ipt_node/ask_spatial" in ask.stderr
     failed = "\n".join(lines_of(done, "FAIL"))
     assert "/strict/ipt_node is inactive" in failed and "lifecycle set" in failed
     assert "do not go together on /camera/image" in failed

@@ -45,7 +45,7 @@ HEALTHY = Facts(
     node="/ipt_node",
     environment={"ROS_DISTRO": "jazzy", "rmw": "rmw_fastrtps_cpp", "ROS_DOMAIN_ID": "3"},
     copies=1,
-    others=("ipt_node", "driver"),
+    others=("/driver",),
     state="active",
     parameters={
         **defaults(IPT_PARAMETERS),
@@ -72,6 +72,12 @@ def seeing(role, **seen):
 
 def setting(facts=HEALTHY, **parameters):
     return replace(facts, parameters={**facts.parameters, **parameters})
+
+
+def by_tf(facts=HEALTHY, **problems):
+    """The same robot with its poses from tf, which has no odometry among its inputs."""
+    topics = tuple(t for t in facts.topics if t.role != "odometry")
+    return replace(setting(facts, pose_source="tf"), topics=topics, transforms=problems)
 
 
 def on_machine(device="auto", state="inactive", **machine):
@@ -179,12 +185,30 @@ FAULTS = {
         "base_frame:=imu",
     ),
     "no transform": (
-        replace(HEALTHY, transform="no transform odom <- optical"),
+        by_tf(optical="no transform odom <- optical"),
         FAIL,
         "odom <- optical",
         "fixed_frame",
     ),
-    "map frame": (seeing("map", frame="map"), FAIL, "map is in 'map'", "fixed_frame"),
+    "map frame": (seeing("map", frame="map"), FAIL, "map is in 'map'", "pose_source:=tf"),
+    "map frame that tf does not know": (
+        by_tf(seeing("map", frame="map"), optical="", map="no transform odom <- map"),
+        FAIL,
+        "no transform odom <- map",
+        "localisation",
+    ),
+    "no tf2 here": (
+        replace(by_tf(), transforms=None),
+        WARN,
+        "tf2_ros cannot be imported here",
+        "tf2-ros-py",
+    ),
+    "another robot's node": (
+        replace(HEALTHY, copies=0, others=("/driver", "/robot1/ipt_node")),
+        FAIL,
+        "/ipt_node is not running; nodes seen: /driver, /robot1/ipt_node",
+        "ipt doctor --node /robot1/ipt_node",
+    ),
     "known map": (seeing("map", unknown_share=0.0), WARN, "nothing is left", "SLAM"),
     "large images": (LARGE, WARN, "0.9 MB get lost", "fastdds.xml"),
     "no model": (
@@ -232,6 +256,17 @@ def test_a_healthy_robot_has_nothing_to_mend():
     assert lines["map"] == "/map: 15.0 Hz, 40 % unknown"
     assert lines["image stamps"] == "30 ms old on arrival"
     assert lines["ROS"] == "jazzy, rmw_fastrtps_cpp, domain 3"
+
+
+def test_a_robot_by_tf_has_nothing_to_mend_whatever_frame_its_map_is_in():
+    found = findings(by_tf(seeing("map", frame="map"), optical="", map=""))
+    assert [f for f in found if f.level != OK] == []
+    assert "tf leads from optical to odom" in [f.text for f in found]
+
+
+def test_tf_is_not_blamed_where_no_image_told_its_frame():
+    silent = with_topic("image", by_tf(), heard=0, seen={})
+    assert [f for f in findings(silent) if f.about == "pose"] == []
 
 
 def test_simulated_time_that_fits_is_fine():
