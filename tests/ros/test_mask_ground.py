@@ -324,7 +324,7 @@ def test_on_a_map_in_another_frame_the_robot_stands_where_it_is_in_that_frame(tf
     since = len(tf_masks)
 
     def sent():
-        publisher.publish(map_from(-2.0, seen=(1.0, 2.0), frame="map"))
+        publisher.publish(map_from(-2.0, seen=(3.0, 4.0), frame="map"))
         time.sleep(0.5)
         return [m for m in tf_masks.messages[since:] if claims(m) and m.header.frame_id == "map"]
 
