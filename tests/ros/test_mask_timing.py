@@ -50,6 +50,7 @@ class Robot:
             stopping=SimpleNamespace(is_set=lambda: False),
         )
         self.waits = None
+        self.picture_px = 64
         self.mask = MaskOutput(self, self.parameters.values, steady=lambda: self.now_s)
         self.message = None
         self.map()
