@@ -45,7 +45,10 @@ def masks(life):
     _, _, masks, robot = life
     robot.wrong = lambda messages: messages
     robot.offset_ns = 0
+    masks.wait()
     robot.send_map()
+    # not the one that stood on the map of the test before
+    until(lambda: masks.newest.info.origin.position.x == -5.0, "a mask on this map")
     return standing(masks)
 
 
