@@ -29,14 +29,14 @@ faults: setup-test  ## 400 faults in random order against one node
 	@$(RUN) IPT_FAULTS=400 python -m pytest -s tests/ros/test_faults.py
 
 dataset: setup-test  ## 20,000 examples of the four tasks, with contact sheet and audits, into dataset_out
-	@$(RUN) python -m ipt_training.datasets --count 20000 --size 128 --out dataset_out \
+	@$(RUN) python -m ipt_training.commands.dataset --count 20000 --size 128 --out dataset_out \
 		--workers $$(nproc) --look --audit $(DATASET_ARGS)
 
 train-tiny: setup-test  ## the shipped model from nothing, stage by stage; goes on where it was stopped; TINY_ARGS=--list shows the stages
 	@$(RUN) python -m ipt_training.commands.train_tiny $(TINY_ARGS)
 
 study: setup-test  ## the experiment of supervision and inference mode, small: minutes; STUDY_ARGS="--size one_task" or full for a table
-	@$(RUN) python -m ipt_training.study --out runs/study $(STUDY_ARGS)
+	@$(RUN) python -m ipt_training.commands.study --out runs/study $(STUDY_ARGS)
 
 lint: setup-test  ## ruff and mypy
 	@# mypy follows names on disk: show it training/ under the name that it is imported by

@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ipt_model.imaginer import Imaginer
-from ipt_model.phrasing import Motion, counting_question, perspective_question
+from ipt_model.asking.imaginer import Imaginer
 from ipt_model.question import Answer, Mode, Question, Task
+from ipt_model.wording.phrasing import Motion, counting_question, perspective_question
 
 
 def questions() -> dict[str, Question]:

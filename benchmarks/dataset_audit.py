@@ -14,9 +14,9 @@ from typing import Any
 
 from pages import put
 
-from ipt_training.datasets.audit import AUDIT_FILE
+from ipt_training.audits.audit import AUDIT_FILE
+from ipt_training.audits.report import markdown
 from ipt_training.datasets.parquet import DATASET_FILE
-from ipt_training.datasets.report import markdown
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "datasets.md"

@@ -32,9 +32,9 @@ from pages import put
 from ipt_training.datasets.generate import make_example, write_dataset
 from ipt_training.datasets.plan import Plan
 from ipt_training.datasets.supervision import row_from_example
+from ipt_training.houses.generator import make_scene
+from ipt_training.rendering.embree import Renderer
 from ipt_training.scenes.camera import Camera, camera_pose
-from ipt_training.scenes.embree import Renderer
-from ipt_training.scenes.generator import make_scene
 from ipt_training.scenes.scene import Scene
 from ipt_training.tasks import TASKS
 from ipt_training.tasks.geometry import ObjectTable, free_points
@@ -83,7 +83,7 @@ def torch_batch(scene: Scene, poses: list[np.ndarray], size: int) -> float:
     """The same pictures as one batch; seconds without packing."""
     import torch
 
-    from ipt_training.scenes.torch_renderer import pack, render_batch
+    from ipt_training.rendering.torch_renderer import pack, render_batch
 
     torch.set_num_threads(1)
     batch, tensor = pack([scene]), torch.tensor(np.stack(poses))[None]

@@ -22,14 +22,17 @@ from pages import put
 from roc_figure import Curve, Panel, draw
 from scipy.stats import rankdata
 
-from ipt_model import maps
-from ipt_model.geometry import warp_rgbd
-from ipt_ros.guard import map_consistency, view_consistency
-from ipt_ros.ipt_parameters import IPT_PARAMETERS
-from ipt_ros.parameters import defaults
-from ipt_training.scenes import Camera, Renderer, Scene, camera_pose, make_scene
-from ipt_training.scenes import observed as observe_map
-from ipt_training.scenes import occupancy as true_map
+from ipt_model.spatial import maps
+from ipt_model.spatial.geometry import warp_rgbd
+from ipt_ros.answering.guard import map_consistency, view_consistency
+from ipt_ros.parameters.ipt_node import IPT_PARAMETERS
+from ipt_ros.parameters.table import defaults
+from ipt_training.houses.generator import make_scene
+from ipt_training.rendering.embree import Renderer
+from ipt_training.scenes.camera import Camera, camera_pose
+from ipt_training.scenes.grids import observed as observe_map
+from ipt_training.scenes.grids import occupancy as true_map
+from ipt_training.scenes.scene import Scene
 from ipt_training.tasks.geometry import ObjectTable, free_points, is_free
 
 ROOT = Path(__file__).parents[1]

@@ -28,12 +28,12 @@ import torch
 from plain_bagel import PlainBagel
 from torch import Tensor
 
-from ipt_model.checkpoint import load_model
-from ipt_model.config import BagelConfig
-from ipt_model.context import Context, GuidedContexts
-from ipt_model.flow import FlowSettings, OnStep, draw
-from ipt_model.model import BagelModel
-from ipt_model.vae import LatentCodec
+from ipt_model.inference.context import Context, GuidedContexts
+from ipt_model.inference.flow import FlowSettings, OnStep, draw
+from ipt_model.network.config import BagelConfig
+from ipt_model.network.model import BagelModel
+from ipt_model.network.vae import LatentCodec
+from ipt_model.weights.checkpoint import load_model
 
 RESULTS = Path(__file__).parent / "results"
 GOLDEN = Path(__file__).parents[1] / "tests" / "data" / "bagel_tiny"
@@ -126,7 +126,7 @@ class Bench:
                 for p in module.parameters():
                     p.normal_(std=0.02) if p.ndim > 1 else p.fill_(1.0)
         if subject.quantization:
-            from ipt_model.quantize import quantize
+            from ipt_model.weights.quantize import quantize
 
             quantize(self.model, subject.quantization, self.device)  # type: ignore[arg-type]
 

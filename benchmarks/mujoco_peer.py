@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from ipt_training.rendering.embree import Renderer
 from ipt_training.scenes.camera import Camera
-from ipt_training.scenes.embree import Renderer
 from ipt_training.scenes.scene import SHAPES, Scene
 from ipt_training.scenes.solids import solids_of
 

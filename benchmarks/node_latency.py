@@ -23,7 +23,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 
 from imaginative_perception.action import AskSpatial, ImagineView
-from ipt_ros.asker import Asker
+from ipt_ros.client import Asker
 from ipt_ros.conversions import stamp_to_ns
 from ipt_ros.demo.robot import NodeProcess, Robot
 from ipt_ros.demo.scenario import Scenario

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from pages import put
 
-from ipt_model.verify import Result, Verifier
+from ipt_model.weights.verify import Result, Verifier
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "parity.md"

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ipt_model.config import BagelConfig
+from ipt_model.network.config import BagelConfig
 
 #: ("text", inner ids) | ("vit", H x W x 3 uint8) | ("vae", channels x h x w), in reading order
 Segments = Sequence[tuple[str, Any]]

@@ -22,7 +22,7 @@ import rclpy
 from geometry_msgs.msg import PoseStamped
 
 from imaginative_perception.action import AskSpatial, CountObjects, ImagineView, TracePath
-from ipt_ros.asker import Asker, AskTimeout
+from ipt_ros.client import Asker, AskTimeout
 from ipt_ros.demo.robot import NodeProcess, Robot
 from ipt_ros.demo.scenario import Scenario
 

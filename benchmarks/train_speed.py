@@ -21,14 +21,14 @@ from pathlib import Path
 
 import torch
 
-from ipt_model import attention
+from ipt_model.network import attention
+from ipt_training.commands.train import make_source
+from ipt_training.feed.sequences import SequenceMaker
 from ipt_training.finetune.building import build
 from ipt_training.finetune.losses import LossModule
-from ipt_training.finetune.sequences import SequenceMaker
-from ipt_training.finetune.settings import Settings
 from ipt_training.finetune.steps import StepMaker
 from ipt_training.finetune.trainer import make_accelerator, quick_products
-from ipt_training.train import make_source
+from ipt_training.recipe.settings import Settings
 
 RESULTS = Path(__file__).parent / "results" / "train_speed.json"
 KINDS = {

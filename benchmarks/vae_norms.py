@@ -15,10 +15,10 @@ from pathlib import Path
 
 import torch
 
-from ipt_model.config import BagelConfig
-from ipt_model.presets import preset_folder
-from ipt_model.recipe import Recipe
-from ipt_model.vae import LatentCodec
+from ipt_model.network.config import BagelConfig
+from ipt_model.network.vae import LatentCodec
+from ipt_model.weights.presets import preset_folder
+from ipt_model.weights.recipe import Recipe
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.finetune.autoencoder import (
     PictureSource,

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ipt_model.maps import OccupancyGrid
+from ipt_model.spatial.maps import OccupancyGrid
 from ipt_ros.errors import ErrorCode, GoalError
 
 #: ROS counts pixels from the middle of the first one, this package from its corner.

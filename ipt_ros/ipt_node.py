@@ -25,16 +25,16 @@ from ipt_ros.actions.ask_spatial import ask_spatial_server
 from ipt_ros.actions.count_objects import count_objects_server
 from ipt_ros.actions.imagine_view import imagine_view_server
 from ipt_ros.actions.trace_path import trace_path_server
+from ipt_ros.answering.loading import discard, start_loading
+from ipt_ros.answering.view_topics import ImaginedOutput
+from ipt_ros.answering.worker import ModelWorker
 from ipt_ros.errors import ErrorCode, GoalError
-from ipt_ros.imagined_output import ImaginedOutput
-from ipt_ros.ipt_parameters import IPT_PARAMETERS, check_together
-from ipt_ros.loading import discard, start_loading
-from ipt_ros.mask_output import MaskOutput
-from ipt_ros.mask_topic import MaskTopic
-from ipt_ros.model_worker import ModelWorker
-from ipt_ros.parameters import declare
-from ipt_ros.self_score_output import SelfScoreOutput
-from ipt_ros.senses import Senses
+from ipt_ros.mask.publisher import MaskOutput
+from ipt_ros.mask.topic import MaskTopic
+from ipt_ros.parameters.ipt_node import IPT_PARAMETERS, check_together
+from ipt_ros.parameters.table import declare
+from ipt_ros.self_scoring.watch import SelfScoreOutput
+from ipt_ros.senses.senses import Senses
 from ipt_ros.spinning import bridged
 from ipt_ros.texts import cut
 

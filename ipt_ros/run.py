@@ -24,8 +24,8 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from ipt_ros.node_help import node_help
-from ipt_ros.parameters import ParameterError
+from ipt_ros.parameters.help import node_help
+from ipt_ros.parameters.table import ParameterError
 from ipt_ros.spinning import Faults, spin_once
 from ipt_ros.texts import MOST_INSIDE, cut
 

@@ -33,14 +33,14 @@ from ipt_ros.conversions import (
     pose_to_matrix,
 )
 from ipt_ros.errors import GoalError
-from ipt_ros.images import depth_to_image, rgb_to_image
-from ipt_ros.parameters import Values, declare
-from ipt_ros.poses import yaw_of
+from ipt_ros.parameters.sim_node import SIM_PARAMETERS, check_together
+from ipt_ros.parameters.table import Values, declare
 from ipt_ros.run import run_node
-from ipt_ros.sim_parameters import SIM_PARAMETERS, check_together
-from ipt_ros.sim_robot import PoseError
-from ipt_ros.simulation import Motion, SimulatedTime, Simulation
-from ipt_training.scenes import SceneError
+from ipt_ros.senses.images import depth_to_image, rgb_to_image
+from ipt_ros.senses.poses import yaw_of
+from ipt_ros.simulator.robot import PoseError
+from ipt_ros.simulator.world import Motion, SimulatedTime, Simulation
+from ipt_training.scenes.scene import SceneError
 
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 

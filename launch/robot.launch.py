@@ -12,8 +12,8 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterFile
 
-from ipt_ros.ipt_parameters import IPT_PARAMETERS
-from ipt_ros.launching import USE_SIM_TIME, arguments_of, given
+from ipt_ros.parameters.ipt_node import IPT_PARAMETERS
+from ipt_ros.parameters.launch_arguments import USE_SIM_TIME, arguments_of, given
 
 PARAMETERS = (USE_SIM_TIME, *IPT_PARAMETERS)
 FILES = ("defaults_file", "params_file")

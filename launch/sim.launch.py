@@ -19,8 +19,8 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterFile
 
-from ipt_ros.launching import USE_SIM_TIME, arguments_of, given
-from ipt_ros.sim_parameters import SIM_PARAMETERS
+from ipt_ros.parameters.launch_arguments import USE_SIM_TIME, arguments_of, given
+from ipt_ros.parameters.sim_node import SIM_PARAMETERS
 
 #: The simulator's parameters that are arguments; the others go into sim_params_file.
 WORLD = tuple(row for row in SIM_PARAMETERS if row.name in ("seed", "level", "depth_encoding"))

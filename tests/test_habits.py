@@ -17,12 +17,6 @@ WORKFLOWS = sorted(ROOT.glob(".github/workflows/*.yml"))
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
-#: The guide speaks of rooms that the code moves into.
-in_rooms = pytest.mark.skipif(
-    not (ROOT / "ipt_model" / "network").is_dir(), reason="the code is not in its rooms yet"
-)
-
-
 def load(path: Path) -> dict[Any, Any]:
     data = yaml.safe_load(path.read_text())
     assert isinstance(data, dict)
@@ -39,14 +33,12 @@ def test_the_guide_fits_a_page_and_its_targets_are_there() -> None:
     assert set(re.findall(r"\bmake ([a-z-]+)", GUIDE)) <= TARGETS
 
 
-@in_rooms
 def test_files_that_the_guide_names_are_there() -> None:
     named = [n for n in re.findall(r"`([\w./-]+/[\w./-]*)`", GUIDE) if "NAME" not in n]
     assert len(named) > 25
     assert not [name for name in named if not (ROOT / name).exists()]
 
 
-@in_rooms
 @pytest.mark.parametrize(
     ("path", "name"),
     [

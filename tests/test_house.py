@@ -1,4 +1,4 @@
-"""The plan of the house holds: imports point one way, files stay readable, links lead home."""
+"""The plan of the house holds: imports point one way, rooms stay small, links lead home."""
 
 from __future__ import annotations
 
@@ -10,13 +10,72 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-#: Room, and what must not be imported there.
+#: Floor, and what must not be imported there.
 FORBIDDEN = {
     "ipt_model": ("ipt_training", "ipt_ros", "rclpy", "imaginative_perception", "training"),
     "training": ("ipt_ros", "rclpy", "imaginative_perception", "training"),
 }
+#: Each room, and the rooms of its floor that it may import from. A module that lies beside the
+#: rooms is a room of its own. Every row names only rows above it, so there are no circles.
+MAY_IMPORT = {
+    "ipt_model": {
+        "tags": "",
+        "question": "tags",
+        "spatial": "",
+        "network": "question",
+        "wording": "tags question",
+        "inference": "question network wording",
+        "weights": "question network wording inference",
+        "asking": "question network wording inference weights",
+        "__init__": "question asking",
+        "__main__": "question asking",
+    },
+    "ipt_ros": {
+        "texts": "",
+        "errors": "texts",
+        "conversions": "errors",
+        "diagnostics": "texts errors",
+        "spinning": "",
+        "yielding_threads": "",
+        "one_math_thread": "",
+        "client": "errors conversions",
+        "parameters": "errors",
+        "run": "texts errors spinning parameters",
+        "senses": "errors conversions diagnostics spinning parameters",
+        "answering": "texts errors conversions senses",
+        "actions": "texts errors conversions spinning senses answering",
+        "mask": "errors conversions diagnostics senses answering",
+        "self_scoring": "errors conversions diagnostics senses answering",
+        "simulator": "errors conversions parameters senses",
+        "ipt_node": "texts errors conversions diagnostics spinning run yielding_threads "
+        "parameters senses answering actions mask self_scoring",
+        "sim_node": "errors conversions run one_math_thread parameters senses simulator",
+        "cli": "errors conversions client parameters senses",
+        "demo": "errors conversions client parameters senses answering mask",
+    },
+    "training": {
+        "progress": "",
+        "processes": "",
+        "folder_lock": "",
+        "example": "",
+        "scenes": "",
+        "houses": "scenes",
+        "rendering": "scenes",
+        "tasks": "example scenes houses rendering",
+        "datasets": "example progress processes folder_lock scenes houses rendering tasks",
+        "audits": "example scenes datasets",
+        "recipe": "datasets",
+        "feed": "example scenes datasets tasks recipe",
+        "evaluation": "example datasets tasks",
+        "finetune": "example progress processes scenes houses rendering tasks datasets recipe "
+        "feed evaluation",
+        "shell": "processes folder_lock recipe evaluation finetune",
+        "commands": "example progress processes folder_lock scenes houses tasks datasets audits "
+        "recipe feed evaluation finetune shell",
+    },
+}
 #: Parts of ipt_ros that know the simulated world; the robot's own nodes do not.
-WORLDLY = ("sim", "demo", "observed_map")
+WORLDLY = ("sim", "demo")
 
 
 def sources(folder: str) -> list[Path]:
@@ -33,23 +92,70 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("room", FORBIDDEN)
-def test_imports_point_one_way(room):
+def rooms_imported(path: Path, floor: str) -> set[str]:
+    """Rooms of its own floor that a file imports from, its own room left out."""
+    package = {"training": "ipt_training"}.get(floor, floor)
+    inside = (package, *path.relative_to(ROOT / floor).parts[:-1])
+    names = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(inside[: len(inside) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (base, node.module) if part)
+            names += [f"{module}.{alias.name}" for alias in node.names]
+    found = {n.split(".")[1] for n in names if n.startswith(package + ".")}
+    return {n for n in found if n in MAY_IMPORT[floor]} - {room_of(path, floor)}
+
+
+def room_of(path: Path, floor: str) -> str:
+    return path.relative_to(ROOT / floor).with_suffix("").parts[0]
+
+
+@pytest.mark.parametrize("floor", FORBIDDEN)
+def test_imports_point_one_way(floor):
     found = {
         f"{path.relative_to(ROOT)} imports {name}"
-        for path in sources(room)
-        for name in imported(path) & set(FORBIDDEN[room])
+        for path in sources(floor)
+        for name in imported(path) & set(FORBIDDEN[floor])
     }
     assert not found
-    assert len(sources(room)) > 10  # the rule looked at something
+    assert len(sources(floor)) > 10  # the rule looked at something
+
+
+@pytest.mark.parametrize("floor", MAY_IMPORT)
+def test_arrows_between_rooms_point_down(floor):
+    table = {room: set(names.split()) for room, names in MAY_IMPORT[floor].items()}
+    rows = list(table)
+    assert not {r for n, r in enumerate(rows) if table[r] - set(rows[:n])}  # no circles
+    rooms = {room_of(path, floor) for path in sources(floor)} - {"__init__"}
+    assert rooms == set(rows) - {"__init__"}, "every room has its row, every row its room"
+    found = {
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in sources(floor)
+        for name in rooms_imported(path, floor) - table.get(room_of(path, floor), set())
+    }
+    assert not found
+
+
+@pytest.mark.parametrize("floor", MAY_IMPORT)
+def test_rooms_are_small_and_say_what_they_are_for(floor):
+    folders = {path.parent for path in sources(floor)}
+    crowded = {f.relative_to(ROOT): len(list(f.glob("*.py"))) for f in folders}
+    assert not {f: n for f, n in crowded.items() if n > 13}  # twelve modules and __init__
+    silent = [
+        f.relative_to(ROOT)
+        for f in folders
+        if not ast.get_docstring(ast.parse((f / "__init__.py").read_text()))
+    ]
+    assert not silent
 
 
 def test_the_robots_nodes_know_the_model_only():
     found = [
         path.relative_to(ROOT)
         for path in sources("ipt_ros")
-        if not path.relative_to(ROOT / "ipt_ros").parts[0].startswith(WORLDLY)
-        and "ipt_training" in imported(path)
+        if not room_of(path, "ipt_ros").startswith(WORLDLY) and "ipt_training" in imported(path)
     ]
     assert not found
 
@@ -62,7 +168,7 @@ def test_files_stay_readable():
     }
     assert not {path: n for path, n in lengths.items() if n > 600}
     ours = sorted(n for path, n in lengths.items() if path.parts[0] != "tests")
-    assert ours[len(ours) // 2] < 200
+    assert ours[len(ours) // 2] < 180
     assert lengths[Path("ipt_ros/ipt_node.py")] < 300
     assert lengths[Path("ipt_ros/sim_node.py")] < 300
 

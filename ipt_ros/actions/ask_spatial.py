@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ipt_ros.actions.server import GoalServer
-from ipt_ros.asking import Asked, ask_spatial
+from ipt_ros.answering.questions import Asked, ask_spatial
 
 
 def ask_spatial_server(node: Any) -> GoalServer:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ipt_model.question import Answer
 from ipt_ros.actions.server import Finish, GoalServer
-from ipt_ros.asking import Asked, ask_count, count_views
+from ipt_ros.answering.questions import Asked, ask_count, count_views
 
 
 def count_objects_server(node: Any) -> GoalServer:

@@ -26,11 +26,11 @@ from rclpy.task import Future
 from std_msgs.msg import Header
 
 from ipt_model.question import Answer, Cancelled, Mode, Outcome, Progress, QuestionError
-from ipt_ros.asking import Asked
+from ipt_ros.answering.guard import Scores, Thresholds, option_spread, why_withheld
+from ipt_ros.answering.messages import ABSTAIN_TEXT, answer_message, imagined_message
+from ipt_ros.answering.questions import Asked
 from ipt_ros.errors import ErrorCode, GoalError, is_out_of_memory
-from ipt_ros.guard import Scores, Thresholds, option_spread, why_withheld
-from ipt_ros.images import rgb_to_image
-from ipt_ros.products import ABSTAIN_TEXT, answer_message, imagined_message
+from ipt_ros.senses.images import rgb_to_image
 from ipt_ros.spinning import bridged
 from ipt_ros.texts import MOST_INSIDE, cut
 

@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from ipt_model import as_trained, maps
 from ipt_model.question import Answer
+from ipt_model.spatial import as_trained, maps
 from ipt_ros.actions.server import Finish, GoalServer
-from ipt_ros.asking import Asked, ask_path, robot_of
+from ipt_ros.answering.messages import header_of
+from ipt_ros.answering.path_risk import PathRisk, Sweep, check_number, check_radius, sweep
+from ipt_ros.answering.questions import Asked, ask_path, robot_of
 from ipt_ros.conversions import FARTHEST_M
 from ipt_ros.errors import ErrorCode, GoalError
-from ipt_ros.map_frame import locate_map
-from ipt_ros.path_risk import PathRisk, Sweep, check_number, check_radius, sweep
-from ipt_ros.products import header_of
+from ipt_ros.senses.map_frame import locate_map
 
 
 def path_points(path: Any) -> np.ndarray:

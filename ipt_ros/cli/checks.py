@@ -9,13 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ipt_ros.cli.facts import FAIL, OK, WARN, Facts, Finding, Findings
-from ipt_ros.cli.input_checks import (
-    check_clock,
-    check_map,
-    check_pair,
-    check_pose,
-    check_topic,
-)
+from ipt_ros.cli.input_checks import check_clock, check_map, check_pair, check_pose, check_topic
 
 #: Above this Fast DDS needs more than its defaults.
 LARGE_BYTES = 512_000

@@ -6,11 +6,11 @@ import argparse
 import json
 from dataclasses import asdict
 
-from ipt_ros.asker import Asker
 from ipt_ros.cli import ANSWERED, ERROR
 from ipt_ros.cli.checks import findings
 from ipt_ros.cli.facts import FAIL, OK, WARN, Finding
 from ipt_ros.cli.robot_graph import gather
+from ipt_ros.client import Asker
 
 _STYLES = {OK: "green", WARN: "yellow", FAIL: "bold red"}
 

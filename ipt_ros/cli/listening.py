@@ -19,7 +19,7 @@ from ipt_ros.conversions import (
     stamp_to_ns,
 )
 from ipt_ros.errors import ErrorCode, GoalError
-from ipt_ros.images import compressed_to_rgb, depth_to_metres, image_to_rgb
+from ipt_ros.senses.images import compressed_to_rgb, depth_to_metres, image_to_rgb
 
 #: Messages after which a rate is known well enough.
 ENOUGH = 10

@@ -47,8 +47,8 @@ def look_at_machine(model: str) -> Machine:
     try:
         import torch
 
-        from ipt_model.checkpoint import model_entries
-        from ipt_model.loading import UNTRAINED, find_folder
+        from ipt_model.weights.checkpoint import model_entries
+        from ipt_model.weights.loading import UNTRAINED, find_folder
     except ImportError as error:
         return Machine(torch_problem=f"the model cannot run here: {error}")
     problem, n_bytes = "", 0

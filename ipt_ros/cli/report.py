@@ -8,7 +8,7 @@ from typing import Any
 
 from ipt_ros.conversions import stamp_to_ns
 from ipt_ros.errors import ErrorCode
-from ipt_ros.images import image_to_rgb
+from ipt_ros.senses.images import image_to_rgb
 
 VERDICTS = ("unknown", "clear", "blocked")
 

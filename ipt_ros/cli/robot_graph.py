@@ -12,14 +12,14 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ipt_ros.asker import Asker, AskTimeout, read_parameters
-from ipt_ros.camera_input import sensor_qos
 from ipt_ros.cli.facts import Facts, Publisher
 from ipt_ros.cli.listening import Heard, SimClock
 from ipt_ros.cli.machine import MachineLook
 from ipt_ros.cli.one_of_several import Statuses, full_name, transforms_of
-from ipt_ros.ipt_parameters import IPT_PARAMETERS
-from ipt_ros.parameters import defaults
+from ipt_ros.client import Asker, AskTimeout, read_parameters
+from ipt_ros.parameters.ipt_node import IPT_PARAMETERS
+from ipt_ros.parameters.table import defaults
+from ipt_ros.senses.camera_input import sensor_qos
 
 #: Discovery takes no longer, s, and is over when nothing changed for a while.
 DISCOVERY_S, SETTLED_S = 6.0, 0.5

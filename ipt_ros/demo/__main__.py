@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     os.environ["ROS_DOMAIN_ID"] = str(free_domain())
     import rclpy
 
-    from ipt_ros.asker import Asker
+    from ipt_ros.client import Asker
     from ipt_ros.demo.report import write_report
     from ipt_ros.demo.robot import NodeProcess, Robot
     from ipt_ros.demo.scenario import Scenario

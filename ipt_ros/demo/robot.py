@@ -22,8 +22,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
 from imaginative_perception.srv import SetPose
-from ipt_model import maps
-from ipt_ros.asker import Asker, AskTimeout
+from ipt_model.spatial import maps
+from ipt_ros.client import Asker, AskTimeout
 from ipt_ros.conversions import (
     grid_to_array,
     matrix_to_pose,
@@ -32,8 +32,8 @@ from ipt_ros.conversions import (
     stamp_to_ns,
 )
 from ipt_ros.demo.story import Pose2
-from ipt_ros.images import image_to_rgb
-from ipt_ros.poses import yaw_of
+from ipt_ros.senses.images import image_to_rgb
+from ipt_ros.senses.poses import yaw_of
 
 
 class NodeProcess:

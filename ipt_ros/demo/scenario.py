@@ -10,19 +10,20 @@ import numpy as np
 from geometry_msgs.msg import PoseStamped
 
 from imaginative_perception.action import AskSpatial, CountObjects, ImagineView, TracePath
-from ipt_model import maps, phrasing
-from ipt_model.loading import ModelNotFoundError, find_folder
-from ipt_model.recipe import Recipe, RecipeError
-from ipt_ros.asker import Asker
+from ipt_model.spatial import maps
+from ipt_model.weights.loading import ModelNotFoundError, find_folder
+from ipt_model.weights.recipe import Recipe, RecipeError
+from ipt_model.wording import phrasing
+from ipt_ros.client import Asker
 from ipt_ros.conversions import matrix_to_pose, planar_matrix, stamp_to_ns
 from ipt_ros.demo.robot import NodeProcess, Robot
 from ipt_ros.demo.space import Space, SpaceWatch
 from ipt_ros.demo.story import CameraMount, Pose2, Referee, ViewpointQuestion
-from ipt_ros.images import image_to_rgb
-from ipt_ros.ipt_parameters import IPT_PARAMETERS
-from ipt_ros.parameters import defaults
-from ipt_ros.sim_parameters import SIM_PARAMETERS
-from ipt_training.scenes import Camera
+from ipt_ros.parameters.ipt_node import IPT_PARAMETERS
+from ipt_ros.parameters.sim_node import SIM_PARAMETERS
+from ipt_ros.parameters.table import defaults
+from ipt_ros.senses.images import image_to_rgb
+from ipt_training.scenes.camera import Camera
 
 
 @dataclass

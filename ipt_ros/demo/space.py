@@ -12,12 +12,12 @@ import numpy as np
 from nav_msgs.msg import OccupancyGrid
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
-from ipt_model import maps
-from ipt_model.as_trained import MAP_SIDE_M
-from ipt_ros.asker import Asker, AskTimeout, write_parameter
+from ipt_model.spatial import maps
+from ipt_model.spatial.as_trained import MAP_SIDE_M
+from ipt_ros.client import Asker, AskTimeout, write_parameter
 from ipt_ros.conversions import grid_to_array
 from ipt_ros.demo.robot import Robot
-from ipt_ros.imagined_space import HIGHEST
+from ipt_ros.mask.imagined_space import HIGHEST
 
 #: Colours of a claim in the picture: surely free, surely occupied.
 FREE_RGB, OCCUPIED_RGB = (206, 236, 214), (214, 90, 20)

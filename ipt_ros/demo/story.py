@@ -11,17 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ipt_model import maps, phrasing
-from ipt_training.scenes import (
-    Camera,
-    Renderer,
-    Scene,
-    camera_pose,
-    make_scene,
-    occupancy,
-)
-from ipt_training.scenes.grids import reachable
+from ipt_model.spatial import maps
+from ipt_model.wording import phrasing
+from ipt_training.houses.generator import make_scene
+from ipt_training.rendering.embree import Renderer
+from ipt_training.scenes.camera import Camera, camera_pose
+from ipt_training.scenes.grids import occupancy, reachable
 from ipt_training.scenes.projection import image_centres, image_shares
+from ipt_training.scenes.scene import Scene
 
 #: Least share of a picture that an object must fill to be asked about.
 SHARE = 0.006

@@ -11,10 +11,10 @@ import torch
 from made_up import GOLDEN, OTHER, ROOT, randomise
 from safetensors.torch import load_file
 
-from ipt_model.checkpoint import load_codec, load_model
-from ipt_model.config import BagelConfig
-from ipt_model.model import BagelModel
-from ipt_model.vae import LatentCodec
+from ipt_model.network.config import BagelConfig
+from ipt_model.network.model import BagelModel
+from ipt_model.network.vae import LatentCodec
+from ipt_model.weights.checkpoint import load_codec, load_model
 
 sys.path.insert(0, str(ROOT / "benchmarks"))  # the plain twin lives there
 

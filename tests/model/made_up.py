@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ipt_model.config import BagelConfig
+from ipt_model.network.config import BagelConfig
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"

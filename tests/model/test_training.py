@@ -9,11 +9,10 @@ import torch
 from made_up import GOLDEN, latents, picture, relative_error
 from plain_bagel import PlainBagel
 
-from ipt_model.checkpoint import load_model
-from ipt_model.config import BagelConfig
-from ipt_model.context import Context
-from ipt_model.model import BagelModel
-from ipt_model.packing import (
+from ipt_model.inference.context import Context
+from ipt_model.network.config import BagelConfig
+from ipt_model.network.model import BagelModel
+from ipt_model.network.packing import (
     DroppedPicture,
     LatentSegment,
     PackingError,
@@ -21,6 +20,7 @@ from ipt_model.packing import (
     VitSegment,
     pack,
 )
+from ipt_model.weights.checkpoint import load_model
 
 
 @pytest.fixture
@@ -263,13 +263,6 @@ def test_save_and_load_as_transformers_does(model, tmp_path):
     placed = BagelModel.from_pretrained(tmp_path, device_map={"": "cpu"})
     assert torch.equal(placed(batch).ce, model(batch).ce)
     assert torch.isfinite(half(batch).ce).all()
-
-
-def test_from_pretrained_reads_a_released_folder():
-    model = BagelModel.from_pretrained(GOLDEN, dtype="bfloat16")
-    assert model.dtype == torch.bfloat16
-    with pytest.raises(TypeError, match="device_map"):
-        BagelModel.from_pretrained(GOLDEN, device_map="auto")
 
 
 def test_untrained_model_starts_as_the_recipe_says():

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import torch
 
-from ipt_model.checkpoint import save_folder
-from ipt_model.config import BagelConfig
-from ipt_model.model import BagelModel
-from ipt_model.presets import preset_folder
-from ipt_model.recipe import Recipe
-from ipt_model.tokenizer import Tokenizer
-from ipt_model.vae import LatentCodec
+from ipt_model.network.config import BagelConfig
+from ipt_model.network.model import BagelModel
+from ipt_model.network.vae import LatentCodec
+from ipt_model.weights.checkpoint import save_folder
+from ipt_model.weights.presets import preset_folder
+from ipt_model.weights.recipe import Recipe
+from ipt_model.wording.tokenizer import Tokenizer
 
 #: Per word, the scores of the words that may follow; a plain word is certain to follow.
 Chain = Mapping[str, str | Mapping[str, float]]

@@ -16,7 +16,7 @@ from nav_msgs.msg import OccupancyGrid, Odometry
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from ipt_model import maps
+from ipt_model.spatial import maps
 from ipt_ros.conversions import (
     Intrinsics,
     array_to_grid,
@@ -24,9 +24,9 @@ from ipt_ros.conversions import (
     matrix_to_transform,
     ns_to_stamp,
 )
-from ipt_ros.images import depth_to_image, rgb_to_image
-from ipt_ros.pose_source import BODY_FROM_OPTICAL
-from ipt_ros.poses import from_xyz_rpy
+from ipt_ros.senses.images import depth_to_image, rgb_to_image
+from ipt_ros.senses.pose_source import BODY_FROM_OPTICAL
+from ipt_ros.senses.poses import from_xyz_rpy
 
 PINHOLE = Intrinsics(64, 48, 40.0, 40.0, 32.0, 24.0)
 

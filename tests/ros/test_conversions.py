@@ -12,7 +12,7 @@ pytest.importorskip("sensor_msgs.msg", reason="sensor_msgs is not installed")
 from geometry_msgs.msg import Pose, Quaternion, Transform
 from std_msgs.msg import Header
 
-from ipt_model.maps import OccupancyGrid
+from ipt_model.spatial.maps import OccupancyGrid
 from ipt_ros.conversions import (
     Intrinsics,
     array_to_grid,

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ipt_ros.ipt_parameters import IPT_PARAMETERS
-from ipt_ros.parameters import ParameterError
+from ipt_ros.parameters.ipt_node import IPT_PARAMETERS
+from ipt_ros.parameters.table import ParameterError
 
 # not `launch` alone: the folder of that name here would do
 pytest.importorskip("launch.actions", reason="the package launch of ROS 2 is not installed")

@@ -48,7 +48,7 @@ SLOW_DISK = """
 import importlib.abc, os, sys, time
 class SlowDisk(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        while name == "ipt_model.imaginer" and not os.path.exists(os.environ["GATE"]):
+        while name == "ipt_model.asking.imaginer" and not os.path.exists(os.environ["GATE"]):
             time.sleep(0.02)
 sys.meta_path.insert(0, SlowDisk())
 """
@@ -260,7 +260,7 @@ def test_a_bad_start_is_one_line_and_no_traceback(domain, tmp_path, arguments, w
 
 @pytest.mark.parametrize("executable", ["ipt_node", "sim_node"])
 def test_help_lists_every_parameter(domain, tmp_path, executable):
-    from ipt_ros.parameters_page import NODES
+    from ipt_ros.parameters.page import NODES
 
     with running(executable, domain, tmp_path, ros_arguments=("--", "--help")) as process:
         assert process.wait() == 0

@@ -1,3 +1,3 @@
 """One file a command line verb: arguments, progress, exit codes. What a command does lives in the
-rooms below; nothing imports a command but another command.
+rooms below; only a command may import a command.
 """

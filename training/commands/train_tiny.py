@@ -24,11 +24,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from ipt_training.commands.stages import Command, Stage, StageError, Stopped, run, stop_heard
 from ipt_training.datasets.parquet import DATASET_FILE
-from ipt_training.finetune.settings import Settings, SettingsError
+from ipt_training.recipe.settings import Settings, SettingsError
+from ipt_training.shell.stages import Command, Stage, StageError, Stopped, run, stop_heard
 
-DATASET, TRAIN = "ipt_training.datasets.cli", "ipt_training.train"
+DATASET, TRAIN = "ipt_training.commands.dataset", "ipt_training.commands.train"
 RECIPES = Path("config/training")
 #: Processes that draw own views. The views depend on it, so it is not the number of cores.
 DRAWING = 2
@@ -107,12 +107,12 @@ def stages(scale: Scale, recipes: Path, processes: int) -> list[Stage]:
         ),
         one(
             "vae", "copies pictures through few numbers", "runs/vae/vae.json",
-            "ipt_training.train_vae", "--data", "dataset_out",
+            "ipt_training.commands.train_vae", "--data", "dataset_out",
             "--validation", "runs/data/validation", "--out", "runs/vae", *scale.vae, *threads,
         ),
         one(
             "tower", "sees which things are in a patch", "runs/vit/vit.json",
-            "ipt_training.train_vit", "--out", "runs/vit", *scale.vit, *threads,
+            "ipt_training.commands.train_vit", "--out", "runs/vit", *scale.vit, *threads,
         ),
         learn("base", "base_tiny.yaml", "finds what a sentence names", "runs/base"),
         learn("mixed", "tiny_mixed.yaml", "draws unseen views and answers", "runs/mixed"),
@@ -131,7 +131,7 @@ def stages(scale: Scale, recipes: Path, processes: int) -> list[Stage]:
             tuple(f"runs/own/own-{part:03d}.npz" for part in range(DRAWING)),
             tuple(
                 Command(
-                    "ipt_training.draw_own",
+                    "ipt_training.commands.draw_own",
                     (
                         "--model", "runs/long/final", "--data", "runs/data/own",
                         "--out", "runs/own", "--part", f"{part}/{DRAWING}",
@@ -143,18 +143,18 @@ def stages(scale: Scale, recipes: Path, processes: int) -> list[Stage]:
         learn("own", "own_tiny.yaml", "answers from its own drawings", "runs/tiny"),
         one(
             "calibration", "how sure it may be, from validation houses", calibrated,
-            "ipt_training.evaluate", "--model", model, "--data", "runs/data/validation",
+            "ipt_training.commands.evaluate", "--model", model, "--data", "runs/data/validation",
             "--calibrate", "--out", "runs/tiny/validation", *scale.ask,
             after=f"{model}/ema.safetensors",
         ),
         one(
             "evaluation", "how often it is right, in test houses", tested,
-            "ipt_training.evaluate", "--model", model, "--data", "runs/data/test",
+            "ipt_training.commands.evaluate", "--model", model, "--data", "runs/data/test",
             "--out", "runs/tiny/test", *scale.ask, after=calibrated,
         ),
         one(
             "release", "the folder that ships, and its card", f"{scale.released}/README.md",
-            "ipt_training.release", "--run", model, "--evaluation", tested,
+            "ipt_training.commands.release", "--run", model, "--evaluation", tested,
             "--out", scale.released, after=tested,
         ),
     ]  # fmt: skip
@@ -162,7 +162,7 @@ def stages(scale: Scale, recipes: Path, processes: int) -> list[Stage]:
 
 def _planned(command: Command, proof: str, folder: Path) -> bool:
     """Whether the dataset there was made from the plan that the command asks for."""
-    from ipt_training.datasets.cli import parser, plan_of
+    from ipt_training.commands.dataset import parser, plan_of
 
     made = json.loads((folder / proof).read_text(encoding="utf-8"))
     wanted = plan_of(parser().parse_args(command.arguments))

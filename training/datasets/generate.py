@@ -34,9 +34,9 @@ from ipt_training.datasets.plan import Plan, PlanError, Slots
 from ipt_training.datasets.supervision import row_from_example
 from ipt_training.example import Example
 from ipt_training.folder_lock import only_writer
+from ipt_training.houses.generator import make_scene
 from ipt_training.processes import WorkerPool
-from ipt_training.scenes.embree import Renderer
-from ipt_training.scenes.generator import make_scene
+from ipt_training.rendering.embree import Renderer
 from ipt_training.scenes.scene import SceneError
 from ipt_training.scenes.splits import seeds_of
 from ipt_training.tasks import task_module

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ipt_model.rows import (
+from ipt_model.wording.rows import (
     ROWS_PER_GROUP,
     Row,
     SchemaError,

@@ -1,7 +1,7 @@
 """From a stored row to the `Example` behind it, and what columns a file may have.
 
-The row itself and its columns live in `ipt_model.rows`, because the robot writes rows too; they
-are offered here as well. Nothing here knows about files.
+The row itself and its columns live in `ipt_model.wording.rows`, because the robot writes rows too;
+they are offered here as well. Nothing here knows about files.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from ipt_model.question import Question, Task
-from ipt_model.rows import (
+from ipt_model.wording.rows import (
     IMAGE_FORMATS,
     OWN_COLUMNS,
     PUBLISHED_COLUMNS,

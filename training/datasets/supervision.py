@@ -1,8 +1,8 @@
 """From one stored row to what a model is trained on: the supervision variants.
 
 Rows are stored once, in the ipt layout. The variant is chosen on reading, so one dataset serves
-the whole study. Wording and order of the parts come from `ipt_model.prompts`; token ids, noise and
-losses belong to the trainer.
+the whole study. Wording and order of the parts come from `ipt_model.wording.prompts`; token ids,
+noise and losses belong to the trainer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ipt_model.prompts import (
+from ipt_model.wording.prompts import (
     ANSWER_CLOSE,
     ANSWER_OPEN,
     SYSTEM_THINK,
@@ -27,7 +27,7 @@ from ipt_model.prompts import (
     prompt_parts,
     think_text,
 )
-from ipt_model.rows import stored_row
+from ipt_model.wording.rows import stored_row
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import (
     OWN_COLUMNS,

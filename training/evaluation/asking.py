@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from ipt_model.imaginer import Imaginer
-from ipt_model.loading import LoadedModel
-from ipt_model.prepared import Prepared
+from ipt_model.asking.imaginer import Imaginer
+from ipt_model.asking.prepared import Prepared
 from ipt_model.question import Answer, Mode
+from ipt_model.weights.loading import LoadedModel
 from ipt_training.example import Example
 
 MODES = (Mode.ANSWER, Mode.IMAGINE, Mode.GIVEN)

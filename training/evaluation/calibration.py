@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ipt_model.question import Mode, Task
-from ipt_model.recipe import Recipe
+from ipt_model.weights.recipe import Recipe
 from ipt_training.evaluation.metrics import (
     calibration_error,
     fit_temperature,

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ipt_model.maps import MapView, read_map
-from ipt_model.option_scores import normalise
+from ipt_model.inference.option_scores import normalise
 from ipt_model.question import Answer, Mode, Outcome, Question, Task
-from ipt_model.recipe import Recipe
+from ipt_model.spatial.maps import MapView, read_map
+from ipt_model.weights.recipe import Recipe
 from ipt_training.evaluation.metrics import calibration_error, psnr, share_of, ssim
 from ipt_training.evaluation.objects import judge_object, object_pixels
 from ipt_training.example import Example
@@ -111,7 +111,7 @@ def record_of(
 
 def judge_picture(example: Example, imagined: np.ndarray) -> PictureScores:
     """Score an imagination against the true view. It is brought to the true view's size first."""
-    from ipt_model.transforms import resize
+    from ipt_model.network.transforms import resize
 
     truth = example.imagination
     drawn = resize(imagined, truth.shape[1], truth.shape[0])

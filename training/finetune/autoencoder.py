@@ -18,15 +18,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ipt_model.checkpoint import save_folder
-from ipt_model.config import BagelConfig
-from ipt_model.model import BagelModel
-from ipt_model.recipe import Recipe
-from ipt_model.vae import LatentCodec
+from ipt_model.network.config import BagelConfig
+from ipt_model.network.model import BagelModel
+from ipt_model.network.vae import LatentCodec
+from ipt_model.weights.checkpoint import save_folder
+from ipt_model.weights.recipe import Recipe
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import decode_image
 from ipt_training.finetune.divergence import DivergenceError, check_tensors, finite, listed
-from ipt_training.finetune.settings import check_part
+from ipt_training.recipe.settings import check_part
 
 
 @dataclass(frozen=True)

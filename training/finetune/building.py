@@ -20,7 +20,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ipt_model.checkpoint import (
+from ipt_model.network.config import BagelConfig
+from ipt_model.network.model import BagelModel
+from ipt_model.network.vae import LatentCodec
+from ipt_model.weights.checkpoint import (
     is_drawing,
     load_codec,
     load_model,
@@ -28,16 +31,13 @@ from ipt_model.checkpoint import (
     read_config,
     save_folder,
 )
-from ipt_model.config import BagelConfig
-from ipt_model.loading import check, find_folder, sizes_of_tables
-from ipt_model.model import BagelModel
-from ipt_model.presets import preset_folder
-from ipt_model.recipe import FILE_NAME, InputEncodings, Recipe
-from ipt_model.tokenizer import Tokenizer
-from ipt_model.vae import LatentCodec
+from ipt_model.weights.loading import check, find_folder, sizes_of_tables
+from ipt_model.weights.presets import preset_folder
+from ipt_model.weights.recipe import FILE_NAME, InputEncodings, Recipe
+from ipt_model.wording.tokenizer import Tokenizer
 from ipt_training.finetune.divergence import check_tensors
-from ipt_training.finetune.settings import ModelSettings, Settings, SettingsError
 from ipt_training.finetune.tower import load_tower
+from ipt_training.recipe.settings import ModelSettings, Settings, SettingsError
 
 PRESET = "preset:"
 

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ipt_model.config import BagelConfig
-from ipt_model.model import BagelModel
-from ipt_model.packing import PackedBatch, pack
-from ipt_training.finetune.auxiliary import AuxiliaryHead
-from ipt_training.finetune.sequences import TrainingSequence
+from ipt_model.network.config import BagelConfig
+from ipt_model.network.model import BagelModel
+from ipt_model.network.packing import PackedBatch, pack
+from ipt_training.feed.auxiliary import AuxiliaryHead
+from ipt_training.feed.sequences import TrainingSequence
 
 #: The parts of a loss, in the order of every tensor of three here.
 PARTS = ("ce", "mse", "auxiliary")

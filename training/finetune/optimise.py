@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
-from ipt_training.finetune.settings import OptimiserSettings
+from ipt_training.recipe.settings import OptimiserSettings
 
 
 def rate_factor(step: int, steps: int, settings: OptimiserSettings) -> float:

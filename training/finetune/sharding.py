@@ -15,7 +15,7 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
-from ipt_model.layers import MotLayer
+from ipt_model.network.layers import MotLayer
 
 
 def shard(module: nn.Module, device: torch.device, main: bool, bfloat16: bool) -> None:

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ipt_model.config import BagelConfig
+from ipt_model.network.config import BagelConfig
+from ipt_training.feed.sequences import SequenceMaker
+from ipt_training.feed.sources import Source
 from ipt_training.finetune.losses import TrainingBatch, make_batch, micro_batches
-from ipt_training.finetune.sequences import SequenceMaker
-from ipt_training.finetune.settings import Settings
-from ipt_training.finetune.sources import Source
 from ipt_training.processes import signals_held
+from ipt_training.recipe.settings import Settings
 
 #: Room below the seeds of training for those of validation and exercises.
 EXERCISE_NUMBERS = 1 << 40

@@ -21,18 +21,18 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ipt_model.config import BagelConfig
-from ipt_model.model import BagelModel
-from ipt_model.vision import picture_tokens
+from ipt_model.network.config import BagelConfig
+from ipt_model.network.model import BagelModel
+from ipt_model.network.vision import picture_tokens
 from ipt_training.finetune.divergence import DivergenceError, check_tensors, finite, listed
 from ipt_training.finetune.optimise import make_optimiser
-from ipt_training.finetune.settings import OptimiserSettings, check_part
+from ipt_training.houses.furniture import categories
+from ipt_training.houses.generator import make_scene
 from ipt_training.processes import WorkerPool
+from ipt_training.recipe.settings import OptimiserSettings, check_part
+from ipt_training.rendering.embree import Renderer
 from ipt_training.scenes.camera import Camera, camera_pose
 from ipt_training.scenes.colours import HOUSE_COLOURS, ROOM_COLOURS
-from ipt_training.scenes.embree import Renderer
-from ipt_training.scenes.furniture import categories
-from ipt_training.scenes.generator import make_scene
 from ipt_training.scenes.scene import FLOOR, LEVELS, WALL, Scene
 from ipt_training.scenes.splits import seeds_of
 from ipt_training.tasks.geometry import ObjectTable, free_points

@@ -31,9 +31,9 @@ from ipt_training.finetune.checkpoints import (
 from ipt_training.finetune.divergence import DivergenceError, finite, listed
 from ipt_training.finetune.losses import PARTS, LossModule, TrainingBatch
 from ipt_training.finetune.optimise import RunningAverage, make_optimiser, rate_factor
-from ipt_training.finetune.settings import Settings
 from ipt_training.finetune.sharding import shard, synchronise
 from ipt_training.finetune.steps import StepMaker, loader
+from ipt_training.recipe.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ipt_model.loading import LoadedModel
 from ipt_model.question import Mode
+from ipt_model.weights.loading import LoadedModel
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
 from ipt_training.datasets.supervision import Variant

@@ -16,7 +16,7 @@ from scipy import ndimage
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import dijkstra
 
-from ipt_model.maps import FREE, OCCUPIED, UNKNOWN, OccupancyGrid
+from ipt_model.spatial.maps import FREE, OCCUPIED, UNKNOWN, OccupancyGrid
 from ipt_training.scenes.camera import Camera
 from ipt_training.scenes.scene import Scene, SceneError
 from ipt_training.scenes.solids import Solids, solids_of

@@ -17,15 +17,15 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from ipt_model.as_trained import MAP_SIDE_M as MAP_M
-from ipt_model.as_trained import ROBOT_RADIUS_M as RADIUS_M
-from ipt_model.maps import FREE, OCCUPIED, UNKNOWN, MapView, OccupancyGrid, draw_map
-from ipt_model.phrasing import YES_NO_OPTIONS, clearance_question
-from ipt_model.prompts import think_sentence
 from ipt_model.question import Question, Task
+from ipt_model.spatial.as_trained import MAP_SIDE_M as MAP_M
+from ipt_model.spatial.as_trained import ROBOT_RADIUS_M as RADIUS_M
+from ipt_model.spatial.maps import FREE, OCCUPIED, UNKNOWN, MapView, OccupancyGrid, draw_map
+from ipt_model.wording.phrasing import YES_NO_OPTIONS, clearance_question
+from ipt_model.wording.prompts import think_sentence
 from ipt_training.example import Example
+from ipt_training.rendering.embree import Renderer
 from ipt_training.scenes.camera import Camera, camera_pose
-from ipt_training.scenes.embree import Renderer
 from ipt_training.scenes.grids import observed, occupancy
 from ipt_training.scenes.projection import image_shares
 from ipt_training.scenes.scene import Scene

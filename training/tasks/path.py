@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ipt_model.phrasing import path_question
-from ipt_model.prompts import think_sentence
 from ipt_model.question import Question, Task
+from ipt_model.wording.phrasing import path_question
+from ipt_model.wording.prompts import think_sentence
 from ipt_training.example import Example
+from ipt_training.rendering.embree import Renderer
 from ipt_training.scenes.camera import Camera, camera_pose
-from ipt_training.scenes.embree import Renderer
 from ipt_training.scenes.projection import image_shares
 from ipt_training.scenes.scene import WALL, Scene
 from ipt_training.tasks.drawing import draw_path, room_square

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ipt_model.geometry import warp_rgbd
-from ipt_model.phrasing import Motion, perspective_question
-from ipt_model.prompts import think_sentence
 from ipt_model.question import Question, Task
+from ipt_model.spatial.geometry import warp_rgbd
+from ipt_model.wording.phrasing import Motion, perspective_question
+from ipt_model.wording.prompts import think_sentence
 from ipt_training.example import Example
+from ipt_training.rendering.embree import FloorMark, Renderer
 from ipt_training.scenes.camera import Camera, View, camera_pose
-from ipt_training.scenes.embree import FloorMark, Renderer
 from ipt_training.scenes.projection import image_centres, image_shares
 from ipt_training.scenes.scene import WALL, Scene
 from ipt_training.tasks.geometry import (

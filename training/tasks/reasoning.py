@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ipt_model.phrasing import Motion, motion_in_words, plural
+from ipt_model.wording.phrasing import Motion, motion_in_words, plural
 
 
 def about(distance_m: float) -> str:

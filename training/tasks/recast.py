@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ipt_training.example import Example
+from ipt_training.houses.furniture import TALL_M, build, categories
+from ipt_training.houses.generator import GAP_M, footprints_overlap, make_scene
 from ipt_training.scenes.colours import COLOURS, shade
-from ipt_training.scenes.furniture import TALL_M, build, categories
-from ipt_training.scenes.generator import GAP_M, footprints_overlap, make_scene
 from ipt_training.scenes.scene import Scene, SceneObject
 
 #: Small enough to stand where any other of them stands.

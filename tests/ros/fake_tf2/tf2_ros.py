@@ -15,7 +15,7 @@ from nav_msgs.msg import Odometry
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from ipt_ros.conversions import matrix_to_transform, stamp_to_ns, transform_to_matrix
-from ipt_ros.poses import interpolate, inverse
+from ipt_ros.senses.poses import interpolate, inverse
 
 CACHE_NS = 10_000_000_000
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ipt_training.commands.stages import Command, Stage, StageError, run
+from ipt_training.shell.stages import Command, Stage, StageError, run
 
 WAIT_S = 120.0
 

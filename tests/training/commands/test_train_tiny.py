@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from ipt_training.commands import train_tiny
-from ipt_training.commands.stages import Command, Stage
+from ipt_training.commands.dataset import parser as dataset_parser
+from ipt_training.commands.dataset import plan_of
 from ipt_training.commands.train_tiny import DATASET, SCALES, TRAIN, main, stages
-from ipt_training.datasets.cli import parser as dataset_parser
-from ipt_training.datasets.cli import plan_of
-from ipt_training.finetune.settings import Settings
+from ipt_training.recipe.settings import Settings
+from ipt_training.shell.stages import Command, Stage
 
 ROOT = Path(__file__).parents[3]
 RECIPES = ROOT / "config" / "training"

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from ipt_model.question import Task
-from ipt_training.datasets import cli
+from ipt_training.commands import dataset as cli
 from ipt_training.datasets.generate import (
     DatasetMismatchError,
     GenerationError,

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ipt_model.prompts import SYSTEM_ANSWER, SYSTEM_THINK, Picture, PromptRecipe
 from ipt_model.question import Question, Task
+from ipt_model.wording.prompts import SYSTEM_ANSWER, SYSTEM_THINK, Picture, PromptRecipe
 from ipt_training.datasets.parquet import CorruptShardError, Dataset, encode_shard, write_file
 from ipt_training.datasets.schema import (
     PUBLISHED_COLUMNS,

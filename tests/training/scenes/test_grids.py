@@ -9,9 +9,19 @@ import math
 import numpy as np
 import pytest
 
-from ipt_model.maps import FREE, OCCUPIED, UNKNOWN, OccupancyGrid
-from ipt_training.scenes import Camera, Renderer, SceneError, make_scene, observed, occupancy
-from ipt_training.scenes.grids import clearance_m, passable, reachable, shortest_path
+from ipt_model.spatial.maps import FREE, OCCUPIED, UNKNOWN, OccupancyGrid
+from ipt_training.houses.generator import make_scene
+from ipt_training.rendering.embree import Renderer
+from ipt_training.scenes.camera import Camera
+from ipt_training.scenes.grids import (
+    clearance_m,
+    observed,
+    occupancy,
+    passable,
+    reachable,
+    shortest_path,
+)
+from ipt_training.scenes.scene import SceneError
 from ipt_training.scenes.solids import footprints_of
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipt_training.scenes import Camera, camera_pose
+from ipt_training.scenes.camera import Camera, camera_pose
 from ipt_training.scenes.projection import (
     image_centres,
     image_shares,

@@ -14,9 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipt_training.scenes import Scene, SceneError, make_scene, seeds_of, split_of
+from ipt_training.houses.furniture import HOUSE_CATEGORIES, ROOM_CATEGORIES
+from ipt_training.houses.generator import make_scene
 from ipt_training.scenes.colours import COLOURS
-from ipt_training.scenes.furniture import HOUSE_CATEGORIES, ROOM_CATEGORIES
+from ipt_training.scenes.scene import Scene, SceneError
+from ipt_training.scenes.splits import seeds_of, split_of
 
 _FINGERPRINT = """
 import hashlib, json

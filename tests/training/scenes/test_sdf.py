@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ipt_training.scenes import Scene, make_scene
+from ipt_training.houses.generator import make_scene
+from ipt_training.scenes.scene import Scene
 from ipt_training.scenes.sdf import world_sdf, write_world
 from ipt_training.scenes.solids import rotation_from_rpy, solids_of
 

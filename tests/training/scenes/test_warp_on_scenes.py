@@ -6,8 +6,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from ipt_model.geometry import warp_rgbd
-from ipt_training.scenes import Camera, Renderer, make_scene, observed, occupancy
+from ipt_model.spatial.geometry import warp_rgbd
+from ipt_training.houses.generator import make_scene
+from ipt_training.rendering.embree import Renderer
+from ipt_training.scenes.camera import Camera
+from ipt_training.scenes.grids import observed, occupancy
 
 
 def test_known_pixels_match_the_true_view(viewpoints) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ipt_model import as_trained
-from ipt_model.phrasing import plural, templates
 from ipt_model.question import Task
-from ipt_ros.asking import ask_count, ask_path, count_views
+from ipt_model.spatial import as_trained
+from ipt_model.wording.phrasing import plural, templates
+from ipt_ros.answering.path_risk import sweep
+from ipt_ros.answering.questions import ask_count, ask_path, count_views
 from ipt_ros.conversions import Intrinsics
-from ipt_ros.observations import Observation
-from ipt_ros.path_risk import sweep
+from ipt_ros.senses.observations import Observation
 from ipt_training.datasets.generate import make_example
 from ipt_training.datasets.plan import Plan
 from ipt_training.example import Example

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipt_model.maps import OccupancyGrid
-from ipt_model.phrasing import Motion
-from ipt_training.scenes.generator import make_scene
+from ipt_model.spatial.maps import OccupancyGrid
+from ipt_model.wording.phrasing import Motion
+from ipt_training.houses.generator import make_scene
 from ipt_training.tasks import reasoning
 from ipt_training.tasks.clearance import cells_of, completion_scores, inpainted, rows_of
 from ipt_training.tasks.counting import ask_of

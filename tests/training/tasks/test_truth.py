@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from ipt_model.maps import FREE, OCCUPIED, UNKNOWN, MapView, draw_map, read_map
-from ipt_model.phrasing import Motion, motion_in_words
+from ipt_model.spatial.maps import FREE, OCCUPIED, UNKNOWN, MapView, draw_map, read_map
+from ipt_model.wording.phrasing import Motion, motion_in_words
 from ipt_training.example import Example
+from ipt_training.rendering.embree import Renderer
 from ipt_training.scenes.camera import Camera, View
-from ipt_training.scenes.embree import Renderer
 from ipt_training.scenes.grids import occupancy
 from ipt_training.scenes.projection import image_centres, image_shares, project, unproject
 from ipt_training.scenes.scene import Scene

@@ -1,0 +1,165 @@
+"""Draws views under a clock: previews on the way, and no more steps than the time allows.
+
+A drawing that turns out slower than planned is begun again with fewer steps while that is cheap,
+later it ends by one straight stride from where it is. Knows contexts and latents; what they mean
+is `Turn`'s business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..inference.context import GuidedContexts
+from ..inference.flow import FlowSettings, draw
+from ..question import Cancelled
+from ..weights.loading import LoadedModel
+from ..weights.recipe import FlowDefaults
+from .clock import Clock, OutOfBudget
+
+#: Pictures told of while drawing, besides the finished one.
+PREVIEWS = 4
+#: Flow steps to measure before the plan is doubted: one that was held up says nothing of the rest.
+_STEPS_BEFORE_DOUBT = 3
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Pictures [k, H, W, 3] uint8, and how many flow steps were planned and run."""
+
+    pictures: Tensor
+    steps: int
+    steps_done: int
+
+    @cached_property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """One H x W x 3 uint8 array per picture."""
+        return tuple(self.pictures.cpu().numpy())
+
+
+class Drawing:
+    """Draws views of height x width from given noise [k, tokens, numbers].
+
+    tail_s: time that must be left afterwards. size: what the cost of a step grows with.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        clock: Clock,
+        contexts: GuidedContexts,
+        view_size: tuple[int, int],
+        noise: Tensor,
+        tail_s: float,
+        size: int,
+    ) -> None:
+        assert loaded.codec is not None
+        self.loaded, self.codec, self.clock, self.contexts = loaded, loaded.codec, clock, contexts
+        self.height, self.width = view_size
+        self.noise, self.tail_s, self.size = noise, tail_s, size
+        self._stride: Tensor | None = None
+        self._fewer = 0
+
+    def run(self, steps: int) -> Drawn:
+        """Draw in this many steps, or fewer; raises OutOfBudget below the recipe's least."""
+        self.clock.tell("imagine", 0.2)
+        with self.clock.stage("imagine"):
+            while True:
+                self._begin(steps)
+                try:
+                    latents = draw(
+                        self.loaded.model,
+                        self.contexts.main,
+                        self.contexts.cfg_text,
+                        self.contexts.cfg_img,
+                        self.height,
+                        self.width,
+                        flow_settings(self.loaded.recipe.flow, steps),
+                        noise=self.noise,
+                        count=len(self.noise),
+                        on_step=self._on_step,
+                    )
+                except Cancelled:
+                    if self._fewer:
+                        steps = self._fewer
+                        continue
+                    if self._stride is None:
+                        raise
+                    latents = self._stride
+                break
+        done = len(self._marks) - 1
+        self.clock.learn("step", self.size, (self._marks[-1] - self._marks[0]) / done)
+        self.clock.tell("imagine", 0.8)
+        count, tokens = self.noise.shape[:2]
+        with self.clock.stage("imagine", "decode", count * tokens):
+            # Several drawings of one question pass one by one: the memory is that of one, and each
+            # picture is the same however many there are.
+            parts = latents.split(self.contexts.main.batch)
+            pictures = [self.codec.picture(part, self.height, self.width) for part in parts]
+        return Drawn(torch.cat(pictures), steps, done)
+
+    def _begin(self, steps: int) -> None:
+        self._marks = [self.clock.elapsed_s()]
+        self._preview_s = 0.0
+        self._fewer = 0
+        self._every = max(1, steps // (PREVIEWS + 1))
+
+    def _on_step(self, done: int, total: int, straight: Tensor) -> bool:
+        clock = self.clock
+        clock.pace()
+        self._marks.append(clock.elapsed_s() - self._preview_s)
+        step_s = float(np.median(np.diff(self._marks)))
+        left_s = clock.left_s() - self.tail_s
+        least = min(self.loaded.recipe.flow.min_steps, total)
+        if done == _STEPS_BEFORE_DOUBT and left_s < (total - done) * step_s:
+            self._fewer = int(left_s / step_s)
+            if self._fewer < least:
+                clock.costs.exceeded("step", self.size, step_s)
+                raise OutOfBudget
+            if self._fewer < total - done:
+                return False
+        if done < total and left_s < step_s and done >= _STEPS_BEFORE_DOUBT:
+            if done < least:
+                clock.costs.exceeded("step", self.size, step_s)
+                raise OutOfBudget
+            self._stride = straight
+            return False
+        clock.tell(
+            "imagine",
+            0.2 + 0.6 * done / total,
+            self._preview(straight) if self._shows(done, total, left_s, step_s) else None,
+        )
+        return True
+
+    def _shows(self, done: int, total: int, left_s: float, step_s: float) -> bool:
+        """Whether a preview is due and does not cost steps."""
+        if not self.clock.listened or done % self._every or done == total:
+            return False
+        cost_s = self.clock.expect("decode", self.noise.shape[1])
+        return left_s - (total - done) * step_s > 2 * cost_s
+
+    def _preview(self, straight: Tensor) -> np.ndarray:
+        begun = self.clock.elapsed_s()
+        picture = self.codec.picture(straight[:1], self.height, self.width)[0].cpu().numpy()
+        self._preview_s += self.clock.elapsed_s() - begun
+        return picture
+
+
+def flow_settings(flow: FlowDefaults, steps: int) -> FlowSettings:
+    """The recipe's settings with this many steps."""
+    return FlowSettings(
+        points=steps + 1,
+        shift=flow.shift,
+        text_scale=flow.text_scale,
+        image_scale=flow.image_scale,
+        interval=flow.interval,
+        renorm=flow.renorm,
+        renorm_min=flow.renorm_min,
+        cache_every=flow.cache_every,
+        cache_warmup=flow.cache_warmup,
+        cache_order=flow.cache_order,
+    )

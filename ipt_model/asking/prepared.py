@@ -1,0 +1,149 @@
+"""A question made ready for one model: prompts as token ids, pictures at the sizes it looks at.
+
+What is here is known before the model runs: how long the prompts are, how large the view will be,
+and which questions may be answered in step because theirs are alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ..question import Mode, Question, QuestionError
+from ..weights.loading import LoadedModel
+from ..wording import prompts
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One picture at the two sizes, H x W x 3 uint8."""
+
+    vae: np.ndarray
+    vit: np.ndarray
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """parts: in order, a text's inner ids or the place of a picture. encodings: what pictures
+    enter as."""
+
+    parts: tuple[list[int] | prompts.Picture, ...]
+    encodings: tuple[str, ...]
+
+
+class Prepared:
+    """One question for one model. Nothing is computed before it is needed, and nothing twice."""
+
+    def __init__(self, loaded: LoadedModel, question: Question) -> None:
+        self.loaded, self.question = loaded, question
+        self._prompts: dict[bool, Prompt] = {}
+
+    # -- what will be read
+    def prompt(self, draws: bool) -> Prompt:
+        """The prompt that asks for a picture (`draws`) or for the answer at once."""
+        if draws not in self._prompts:
+            recipe, tokenizer = self.loaded.recipe, self.loaded.tokenizer
+            parts = prompts.prompt_parts(self.question, recipe.prompt, draws=draws)
+            ids = tuple(tokenizer.encode(p) if isinstance(p, str) else p for p in parts)
+            encodings = recipe.inputs.imagine if draws else recipe.inputs.answer
+            self._check_length(sum(len(i) for i in ids if isinstance(i, list)), draws)
+            self._prompts[draws] = Prompt(ids, self._available(encodings))
+        return self._prompts[draws]
+
+    @cached_property
+    def draft(self) -> list[int]:
+        """Ids of the text before the drawing, unless the model writes its own."""
+        return self.loaded.tokenizer.encode(prompts.think_text(self.think))
+
+    @cached_property
+    def think(self) -> str:
+        return prompts.think_sentence(self.question)
+
+    @property
+    def given_encodings(self) -> tuple[str, ...]:
+        return self._available(self.loaded.recipe.inputs.given)
+
+    def resized(self, image: np.ndarray) -> Seen:
+        """A picture at the sizes at which the model looks."""
+        sizes = self.loaded.recipe.image_sizes
+        vae = sizes.vae_picture(image)
+        return Seen(vae, sizes.vit_picture(vae))
+
+    # -- sizes
+    def tokens(self, draws: bool) -> int:
+        """Tokens of the whole prompt."""
+        prompt, config = self.prompt(draws), self.loaded.model.config
+        count = sum(len(part) + 2 for part in prompt.parts if isinstance(part, list))
+        for vae, vit in map(self._sizes, self.question.images):
+            if "vae" in prompt.encodings:
+                count += vae[0] * vae[1] // config.latent_stride**2 + 2
+            if "vit" in prompt.encodings:
+                count += vit[0] * vit[1] // config.vit.patch**2 + 2
+        return count
+
+    @property
+    def view_size(self) -> tuple[int, int]:
+        """Height and width that will be drawn."""
+        if self.question.view_size is not None:
+            height, width = self.question.view_size
+            if height < 1 or width < 1:
+                raise QuestionError(
+                    f"view_size: expected height, width > 0, got {height} x {width}"
+                )
+            width, height = self.loaded.recipe.image_sizes.vae.fit(width, height)
+            return height, width
+        if not self.question.images:
+            raise QuestionError("view_size: needed to draw a view when the question has no images")
+        return self._sizes(self.question.images[-1])[0]
+
+    @property
+    def view_tokens(self) -> int:
+        height, width = self.view_size
+        return height * width // self.loaded.model.config.latent_stride**2
+
+    def answer_cost(self, entries: int) -> tuple[str, int]:
+        """What answering for so many entries is: options scored, by their tokens, or text written,
+        whose length nobody knows before."""
+        if not self.question.options:
+            return "write answer", entries
+        names = prompts.option_names(self.question, self.loaded.recipe.prompt.answer_style)
+        ids = [self.loaded.tokenizer.encode(name) for name in names]
+        return "score options", entries * sum(len(own) + 2 for own in ids)
+
+    def layout(self, modes: Iterable[Mode]) -> Hashable:
+        """Equal for questions that these modes read, draw and answer in as many tokens."""
+        modes = set(modes)
+        texts = [
+            [len(part) if isinstance(part, list) else part for part in self.prompt(draws).parts]
+            for draws in sorted({mode is not Mode.ANSWER for mode in modes})
+        ]
+        sizes = [self._sizes(image) for image in self.question.images]
+        view = self.view_size if Mode.IMAGINE in modes else None
+        given = self.question.given_view if Mode.GIVEN in modes else None
+        shown = None if given is None else self._sizes(given)
+        think = None if modes == {Mode.ANSWER} else self.think
+        return str((texts, sizes, view, shown, think, len(self.question.options)))
+
+    # -- inside
+    def _sizes(self, image: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Height and width of a picture as VAE and ViT see it."""
+        sizes = self.loaded.recipe.image_sizes
+        width, height = sizes.vae.fit(image.shape[1], image.shape[0])
+        vit_width, vit_height = sizes.vit.fit(width, height)
+        return (height, width), (vit_height, vit_width)
+
+    def _available(self, encodings: tuple[str, ...]) -> tuple[str, ...]:
+        return encodings if self.loaded.codec is not None else ("vit",)
+
+    def _check_length(self, count: int, draws: bool) -> None:
+        recipe = self.loaded.recipe
+        limit = int(self.loaded.model.config.llm_config["max_position_embeddings"])
+        spare = recipe.max_answer_tokens + (recipe.max_think_tokens if draws else 0)
+        if count > limit - spare:
+            raise QuestionError(
+                f"text: the question has {count} tokens with its prompt, "
+                f"this model reads at most {limit - spare}"
+            )

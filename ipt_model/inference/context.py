@@ -1,0 +1,382 @@
+"""What the model has read so far, and how it goes on: texts, pictures, and written words.
+
+A `Context` grows by whole segments and never reads one twice. Forking is free: forks share stored
+keys and values until one of them would overwrite what another sees. It knows token ids, pixels
+and latents, not prompts; `GuidedContexts` keeps the three contexts that guided drawing needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..network import attention
+from ..network.embeddings import grid_ids
+from ..network.latents import to_tokens
+from .cache import KeyValueStore
+
+if TYPE_CHECKING:
+    from ..network.model import BagelModel
+
+Pixels = Tensor | np.ndarray
+#: Told how many ids (bos counted) stand written; returning False ends the text there, unfinished.
+OnWord = Callable[[int], bool | None]
+
+
+@dataclass(frozen=True)
+class Written:
+    """Words the model wrote, one list of ids per batch entry, each beginning with bos and without
+    the end.
+
+    finished: whether the end token came (else max_length cut the text off). logits: per entry,
+    one row per id, what follows that id; None when not asked for.
+    """
+
+    ids: tuple[tuple[int, ...], ...]
+    finished: tuple[bool, ...]
+    logits: tuple[Tensor, ...] | None
+
+    @property
+    def inner(self) -> tuple[tuple[int, ...], ...]:
+        """The ids without bos."""
+        return tuple(ids[1:] for ids in self.ids)
+
+
+class Context:
+    """A growing sequence of segments, `batch` of them in step: same lengths, different content.
+
+    capacity: tokens to make room for at once (grows by doubling). After `repeat` the common
+    beginning is stored once and only what follows is stored per entry.
+    """
+
+    def __init__(self, model: BagelModel, batch: int = 1, capacity: int = 256) -> None:
+        self.model = model
+        self.batch = batch
+        self.length = 0  # tokens in the own store
+        self.rope = 0  # next rope id
+        self.prefix: Context | None = None  # a batch-1 context that all entries continue
+        weight = model.get_input_embeddings().weight
+        self.dtype: torch.dtype = weight.dtype
+        self.device: torch.device = weight.device
+        self.store = KeyValueStore(model.config.llm, batch, capacity, 0, self.dtype, self.device)
+        self.store.register(self)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens read, the common beginning included."""
+        return self.length + (self.prefix.tokens if self.prefix else 0)
+
+    def fork(self) -> Context:
+        """An independent context that has read the same; nothing is copied until one must."""
+        twin = object.__new__(Context)
+        twin.model, twin.batch, twin.length, twin.rope = (
+            self.model,
+            self.batch,
+            self.length,
+            self.rope,
+        )
+        twin.prefix, twin.dtype, twin.device = self.prefix, self.dtype, self.device
+        twin.store = self.store
+        self.store.register(twin)
+        return twin
+
+    def repeat(self, count: int, capacity: int = 64) -> Context:
+        """`count` continuations of this batch-1 context in step, its tokens stored once for all
+        of them."""
+        if self.batch != 1:
+            raise ValueError(
+                f"only a context of batch 1 can be repeated, this one has {self.batch}"
+            )
+        if count == 1:
+            return self.fork()
+        many = Context(self.model, count, capacity)
+        many.prefix, many.rope = self.fork(), self.rope
+        return many
+
+    # -- reading
+    @torch.no_grad()
+    def add_text(self, ids: Sequence[int] | Tensor) -> Context:
+        """Read a text: inner ids, one sequence for all entries or a [batch, n] tensor."""
+        inner = torch.as_tensor(ids, dtype=torch.long, device=self.device)
+        if inner.ndim == 1:
+            inner = inner.expand(self.batch, -1)
+        if inner.shape[0] != self.batch:
+            raise ValueError(
+                f"expected ids for {self.batch} entries, got shape {tuple(inner.shape)}"
+            )
+        special = self.model.config.tokens
+        bos, eos = (inner.new_full((self.batch, 1), id) for id in (special.bos, special.eos))
+        self._prefill_text(torch.cat([bos, inner, eos], dim=1))
+        return self
+
+    @torch.no_grad()
+    def add_vit(self, pixels: Pixels | Sequence[Pixels]) -> Context:
+        """Read a picture through the ViT: H x W x 3 uint8 at its size, for all entries or one per
+        entry."""
+        seen = self.model.look(self._stack(pixels))
+        und = torch.cat(
+            [self._marker("start"), seen.expand(self.batch, -1, -1), self._marker("end")], 1
+        )
+        self._prefill_picture(und, None)
+        return self
+
+    @torch.no_grad()
+    def add_latents(self, latents: Tensor) -> Context:
+        """Read a clean picture as latents, [channels, h, w] for all entries or [batch, channels,
+        h, w]."""
+        model, patch = self.model, self.model.config.latent_patch_size
+        latents = latents.to(self.device)
+        if latents.ndim == 3:
+            latents = latents[None]
+        if latents.ndim != 4 or latents.shape[0] not in (1, self.batch):
+            raise ValueError(
+                f"expected latents [channels, h, w] or [{self.batch}, channels, h, w], "
+                f"got {tuple(latents.shape)}"
+            )
+        model.require_drawing()
+        rows, columns = latents.shape[2] // patch, latents.shape[3] // patch
+        ids = grid_ids(rows, columns, model.config.max_latent_size, self.device)
+        time = model.time_embedder(torch.zeros(1, device=self.device))
+        gen = model.latent_tokens(to_tokens(latents, patch), time, ids).expand(self.batch, -1, -1)
+        self._prefill_picture(torch.cat([self._marker("start"), self._marker("end")], 1), gen)
+        return self
+
+    # -- writing
+    def greedy(
+        self,
+        max_length: int,
+        end_token: int | None = None,
+        *,
+        logits: bool = True,
+        keep: bool = False,
+    ) -> Written:
+        """As `write`, with the logits."""
+        return self.write(max_length, end_token, logits=logits, keep=keep)
+
+    @torch.no_grad()
+    def write(
+        self,
+        max_length: int,
+        end_token: int | None = None,
+        *,
+        logits: bool = False,
+        keep: bool = False,
+        begin: Sequence[int] = (),
+        on_word: OnWord | None = None,
+    ) -> Written:
+        """Write the likeliest word again and again, until `end_token` (default eos) or
+        `max_length` ids, bos counted.
+
+        begin: inner ids the text is made to begin with. keep: the text becomes part of this
+        context, closed with eos, without being read again; otherwise the context is left as it
+        was. on_word: see `OnWord`.
+        """
+        if keep and self.batch > 1:
+            raise ValueError("texts of a batch differ in length: keep works for batch 1 only")
+        special = self.model.config.tokens
+        end = special.eos if end_token is None else end_token
+        context = self if keep else self.fork()
+        text = [[special.bos, *begin] for _ in range(self.batch)]
+        done = [False] * self.batch
+        ids = torch.tensor(text, device=self.device)
+        rows: list[Tensor] = []
+        fed = 0
+        while True:
+            scores = context._prefill_text(ids, scores=True)
+            fed += ids.shape[1]
+            if logits:
+                rows.append(scores)
+            words = scores[:, -1].argmax(-1)
+            for b, id in enumerate(words.tolist()):
+                if not done[b] and id == end:
+                    done[b] = True
+                elif not done[b] and fed < max_length:
+                    text[b].append(id)
+            if all(done) or fed >= max_length:
+                break
+            if on_word is not None and on_word(fed) is False:
+                text = [written[:fed] for written in text]
+                break
+            ids = words[:, None]
+        if keep:
+            context._prefill_text(torch.tensor([[special.eos]], device=self.device))
+        kept = None
+        if logits:
+            every = torch.cat(rows, dim=1)
+            kept = tuple(every[b, : len(written)] for b, written in enumerate(text))
+        return Written(tuple(map(tuple, text)), tuple(done), kept)
+
+    @torch.no_grad()
+    def logits_after(self, continuations: Sequence[Sequence[int] | Tensor]) -> list[Tensor]:
+        """Logits [batch, len, vocab] after every id of each continuation, given as whole ids (bos
+        included): one sequence for all entries or a [batch, len] tensor.
+
+        All continuations are read in one pass over the shared context; the context is left as it
+        was.
+        """
+        texts = [torch.as_tensor(c, device=self.device) for c in continuations]
+        if not texts or any(not text.numel() for text in texts):
+            raise ValueError("expected continuations of at least one id each (bos opens a text)")
+        lengths = [text.shape[-1] for text in texts]
+        ids = torch.cat([text.expand(self.batch, -1) for text in texts], dim=1)
+        steps = torch.cat([torch.arange(n, device=self.device) for n in lengths])
+        branch = torch.repeat_interleave(
+            torch.arange(len(lengths), device=self.device),
+            torch.tensor(lengths, device=self.device),
+        )
+        own = (branch[:, None] == branch) & (steps[:, None] >= steps)
+        context = self.fork()
+        scores = context._read_text(ids, self.rope + steps[None], own)
+        return list(self.model.logits(scores).split(lengths, dim=1))
+
+    # -- inside
+    def _marker(self, which: str) -> Tensor:
+        special = self.model.config.tokens
+        id = special.start_of_image if which == "start" else special.end_of_image
+        return self.model.words(torch.tensor([[id]], device=self.device)).expand(
+            self.batch, -1, -1
+        )
+
+    def _stack(self, pixels: Pixels | Sequence[Pixels]) -> Tensor:
+        if not isinstance(pixels, Tensor | np.ndarray):
+            pixels = torch.stack([torch.as_tensor(p) for p in pixels])
+        stack = torch.as_tensor(pixels).to(self.device)
+        stack = stack[None] if stack.ndim == 3 else stack
+        fits = stack.ndim == 4 and stack.shape[3] == 3 and stack.shape[0] in (1, self.batch)
+        if not fits or stack.dtype != torch.uint8:
+            raise ValueError(
+                f"expected H x W x 3 uint8 pictures, one or {self.batch}, "
+                f"got {tuple(stack.shape)} {stack.dtype}"
+            )
+        return stack
+
+    def _prefill_text(self, ids: Tensor, scores: bool = False) -> Tensor:
+        """Read ids [batch, n] causally and advance; logits [batch, n, vocab] when asked for."""
+        n = ids.shape[1]
+        rope = torch.arange(self.rope, self.rope + n, device=self.device)[None]
+        mask = None
+        if n > 1:
+            mask = torch.ones(n, n, dtype=torch.bool, device=self.device).tril()
+        if scores:
+            out = self.model.logits(self._read_text(ids, rope, mask))
+        else:
+            self._run(self.model.words(ids), None, rope, mask, prefill=True)
+            out = ids
+        self.rope += n
+        return out
+
+    def _read_text(self, ids: Tensor, rope: Tensor, own: Tensor | None) -> Tensor:
+        und, _ = self._run(self.model.words(ids), None, rope, own, prefill=False)
+        assert und is not None
+        return und
+
+    def _prefill_picture(self, und: Tensor, gen: Tensor | None) -> None:
+        rope = torch.full((1, 1), self.rope, device=self.device)
+        self._run(und, gen, rope, None, prefill=True)
+        self.rope += 1
+
+    def _run(
+        self,
+        und: Tensor,
+        gen: Tensor | None,
+        rope: Tensor,
+        own: Tensor | None,
+        prefill: bool,
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Take tokens in. own: [n, n], which of the new tokens see which; all see the context."""
+        n = und.shape[1] + (0 if gen is None else gen.shape[1])
+        start = self._make_room(n)
+        store, end = self.store, start + n
+        mask = None
+        if own is not None and not self.prefix:
+            seen = torch.ones(n, start, dtype=torch.bool, device=self.device)
+            mask = torch.cat([seen, own], dim=1)
+
+        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            store.write(layer, start, k, v)
+            if not q.shape[2]:
+                return q
+            if self.prefix:
+                parts = self._parts(layer, start)
+                return attention.over_parts(q, [*parts, (k, v)], own)
+            keys, values = store.view(layer, 0, end)
+            if mask is None:
+                return attention.full(q, keys, values)
+            return attention.masked(q, keys, values, mask)
+
+        decoder = self.model.decoder
+        cos, sin = self.model.rotary(rope)
+        if prefill:
+            decoder.prefill(und, gen, cos, sin, attend)
+            out: tuple[Tensor | None, Tensor | None] = (None, None)
+        else:
+            out = decoder(und, gen, cos, sin, attend)
+        self.length = end
+        return out
+
+    def _parts(self, layer: int, length: int) -> list[tuple[Tensor, Tensor]]:
+        """Stored keys and values, the common beginning first."""
+        parts = self.prefix._parts(layer, self.prefix.length) if self.prefix else []
+        if length:
+            parts.append(self.store.view(layer, 0, length))
+        return parts
+
+    def _make_room(self, count: int) -> int:
+        """Slots for `count` more tokens in a store where nobody else's are overwritten; the first
+        slot."""
+        start, need = self.length, self.length + count
+        if not self.store.free_after(start):
+            self.store.release(self)
+            capacity = max(need, min(self.store.capacity, 2 * need))
+            self.store = self.store.copy_prefix(start, capacity, self.model.config.llm)
+            self.store.register(self)
+        self.store.reserve(capacity=need)
+        return start
+
+
+class GuidedContexts:
+    """The contexts of guided drawing, kept by the reference's rules as inputs come in.
+
+    main has read everything; cfg_text what main had before the last text; cfg_img the texts alone.
+    batch: entries in step, as in `Context`.
+    """
+
+    def __init__(self, model: BagelModel, capacity: int = 256, batch: int = 1) -> None:
+        self.main = Context(model, batch, capacity)
+        self.cfg_text = self.main.fork()
+        self.cfg_img = Context(model, batch, capacity=64)
+
+    def fork(self) -> GuidedContexts:
+        """Contexts that go on from here without changing these."""
+        twin = object.__new__(GuidedContexts)
+        twin.main, twin.cfg_text = self.main.fork(), self.cfg_text.fork()
+        twin.cfg_img = self.cfg_img.fork()
+        return twin
+
+    def add_text(self, ids: Sequence[int] | Tensor) -> GuidedContexts:
+        """A question or instruction: into main and cfg_img."""
+        self.cfg_text = self.main.fork()
+        self.main.add_text(ids)
+        self.cfg_img.add_text(ids)
+        return self
+
+    def add_picture(
+        self, latents: Tensor | None, vit_pixels: Pixels | Sequence[Pixels] | None
+    ) -> GuidedContexts:
+        """A picture, its latents then its ViT view (either may be None): into main only."""
+        if latents is not None:
+            self.main.add_latents(latents)
+        if vit_pixels is not None:
+            self.main.add_vit(vit_pixels)
+        self.cfg_text = self.main.fork()
+        return self
+
+    def add_thinking(self, ids: Sequence[int] | Tensor) -> GuidedContexts:
+        """A text the model wrote itself: into main only, the guiding contexts stay."""
+        self.main.add_text(ids)
+        return self

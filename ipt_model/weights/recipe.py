@@ -1,0 +1,194 @@
+"""What a checkpoint must be asked with: `ipt.json`, kept beside its weights.
+
+Prompt, picture sizes, which encodings the inputs get, flow defaults, calibration and how it was
+trained. A folder without the file is taken for a plain BAGEL-7B-MoT, for which the defaults here
+are right. Knows nothing of torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from ..network.transforms import ImageSizes
+from ..question import Mode, Task
+from ..wording.prompts import PromptRecipe
+
+FILE_NAME = "ipt.json"
+
+
+class RecipeError(ValueError):
+    """An `ipt.json` that cannot be used; the message names the entry and what was expected."""
+
+
+@dataclass(frozen=True)
+class FlowDefaults:
+    """Settings of a drawing. `points` on the time axis make `points - 1` flow steps."""
+
+    points: int = 50
+    shift: float = 3.0
+    text_scale: float = 4.0
+    image_scale: float = 2.0
+    interval: tuple[float, float] = (0.0, 1.0)
+    renorm: Literal["global", "channel", "text_channel"] = "text_channel"
+    renorm_min: float = 0.0
+    #: Step caching as in `flow.FlowSettings`: the model runs at every n-th step after the warm-up.
+    cache_every: int = 1
+    cache_warmup: int = 4
+    cache_order: int = 1
+    #: The fewest steps that still draw something usable; a tighter budget does not draw at all.
+    min_steps: int = 4
+
+    def __post_init__(self) -> None:
+        if self.points < 2 or not 1 <= self.min_steps <= self.points - 1:
+            raise RecipeError(
+                "flow: expected points >= 2 and 1 <= min_steps <= points - 1, "
+                f"got {self.points} and {self.min_steps}"
+            )
+        if self.renorm not in ("global", "channel", "text_channel"):
+            raise RecipeError(f"flow.renorm: unknown kind {self.renorm!r}")
+        low, high = self.interval
+        if not 0.0 <= low < high <= 1.0:
+            raise RecipeError(f"flow.interval: expected 0 <= low < high <= 1, got {self.interval}")
+
+
+@dataclass(frozen=True)
+class InputEncodings:
+    """Which pictures enter as VAE tokens, ViT tokens or both.
+
+    answer, imagine: the input pictures without and with a drawing. given: the true view in mode
+        GIVEN; the published oracle used the VAE alone although training shows both, so both is the
+        default.
+    """
+
+    answer: tuple[str, ...] = ("vit",)
+    imagine: tuple[str, ...] = ("vae", "vit")
+    given: tuple[str, ...] = ("vae", "vit")
+
+    def __post_init__(self) -> None:
+        for name in ("answer", "imagine", "given"):
+            value = tuple(getattr(self, name))
+            object.__setattr__(self, name, value)
+            if value not in (("vit",), ("vae",), ("vae", "vit")):
+                raise RecipeError(
+                    f"inputs.{name}: expected ['vit'], ['vae'] or ['vae', 'vit'], "
+                    f"got {list(value)}"
+                )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything but the weights. The defaults suit BAGEL-7B-MoT as released.
+
+    auto: the modes that AUTO tries, best first, as validation ranked them; auto_by_task: the same
+        for tasks where that is known.
+    temperature: divides the option log-probabilities before they are normalised; by task and mode,
+        found on validation data, 1 where missing. max_think_tokens, max_answer_tokens: where
+        writing is cut off.
+    training: free facts on how the weights were made, for the model card.
+    """
+
+    model_id: str = ""
+    prompt: PromptRecipe = field(default_factory=PromptRecipe)
+    image_sizes: ImageSizes = field(default_factory=ImageSizes)
+    inputs: InputEncodings = field(default_factory=InputEncodings)
+    flow: FlowDefaults = field(default_factory=FlowDefaults)
+    auto: tuple[Mode, ...] = (Mode.IMAGINE, Mode.ANSWER)
+    auto_by_task: Mapping[Task, tuple[Mode, ...]] = field(default_factory=dict)
+    temperature: Mapping[Task, Mapping[Mode, float]] = field(default_factory=dict)
+    max_think_tokens: int = 1024
+    max_answer_tokens: int = 1024
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        by_task = {f"auto_by_task.{t.value}": modes for t, modes in self.auto_by_task.items()}
+        for name, modes in {"auto": self.auto, **by_task}.items():
+            if not modes or not set(modes) <= {Mode.IMAGINE, Mode.ANSWER}:
+                raise RecipeError(f"{name}: expected imagine and/or answer, got {list(modes)}")
+        for task, of_task in self.temperature.items():
+            for mode, value in of_task.items():
+                if not value > 0:
+                    name = f"temperature.{task.value}.{mode.value}"
+                    raise RecipeError(f"{name}: expected > 0, got {value}")
+
+    def preferred(self, task: Task) -> tuple[Mode, ...]:
+        """The modes that AUTO tries for such a question, best first."""
+        return self.auto_by_task.get(task, self.auto)
+
+    def temperature_of(self, task: Task, mode: Mode) -> float:
+        """What divides the option scores of such a question reached in such a way."""
+        return self.temperature.get(task, {}).get(mode, 1.0)
+
+    @staticmethod
+    def load(folder: str | Path) -> Recipe:
+        """From a checkpoint folder; the defaults, named after the folder, when it has no
+        `ipt.json`.
+        """
+        path = Path(folder) / FILE_NAME
+        if not path.is_file():
+            return Recipe(model_id=Path(folder).resolve().name)
+        try:
+            return Recipe.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise RecipeError(f"{path}: {error}") from error
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> Recipe:
+        """Read what `to_dict` wrote; unknown names are an error, missing ones keep the default."""
+        known = {f.name for f in fields(Recipe)}
+        if unknown := sorted(set(data) - known):
+            raise RecipeError(f"unknown entries {unknown}, expected some of {sorted(known)}")
+        given = dict(data)
+        if "flow" in given:
+            flow = dict(given["flow"])
+            if "interval" in flow:
+                flow["interval"] = tuple(flow["interval"])
+            given["flow"] = FlowDefaults(**flow)
+        if "prompt" in given:
+            given["prompt"] = PromptRecipe.from_dict(given["prompt"])
+        if "image_sizes" in given:
+            given["image_sizes"] = ImageSizes.from_dict(given["image_sizes"])
+        if "inputs" in given:
+            given["inputs"] = InputEncodings(**given["inputs"])
+        if "auto" in given:
+            given["auto"] = tuple(Mode(m) for m in given["auto"])
+        if "auto_by_task" in given:
+            given["auto_by_task"] = {
+                Task(task): tuple(Mode(m) for m in modes)
+                for task, modes in given["auto_by_task"].items()
+            }
+        if "temperature" in given:
+            given["temperature"] = {
+                Task(task): {Mode(mode): float(v) for mode, v in modes.items()}
+                for task, modes in given["temperature"].items()
+            }
+        return replace(Recipe(), **given)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "model_id": self.model_id,
+            "prompt": self.prompt.to_dict(),
+            "image_sizes": self.image_sizes.to_dict(),
+            "inputs": {k: list(v) for k, v in asdict(self.inputs).items()},
+            "flow": {**asdict(self.flow), "interval": list(self.flow.interval)},
+            "auto": [m.value for m in self.auto],
+            "auto_by_task": {
+                task.value: [m.value for m in modes] for task, modes in self.auto_by_task.items()
+            },
+            "temperature": {
+                task.value: {mode.value: v for mode, v in modes.items()}
+                for task, modes in self.temperature.items()
+            },
+            "max_think_tokens": self.max_think_tokens,
+            "max_answer_tokens": self.max_answer_tokens,
+            "training": dict(self.training),
+        }
+
+    def save(self, folder: str | Path) -> None:
+        """Write `ipt.json` into the folder."""
+        text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n"
+        (Path(folder) / FILE_NAME).write_text(text, encoding="utf-8")

@@ -1,0 +1,158 @@
+"""The words questions are asked in, the same on the robot and in every dataset row.
+
+Each function gives the text of a question and its options in words; the robot uses template 0,
+training draws a template. Motions are rounded to 0.1 m and 5 degrees *before* they are spoken, so
+whoever makes a true view should first call `round_motion`. Nothing here knows about pictures or
+letters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+
+import yaml
+
+METRES_STEP = 0.1
+DEGREES_STEP = 5
+
+DISTANCE_OPTIONS = ("closer", "further")
+SIDE_OPTIONS = ("left", "right")
+YES_NO_OPTIONS = ("yes", "no")
+
+_PLURALS = {"shelf": "shelves", "box": "boxes", "couch": "couches", "bench": "benches"}
+
+
+class PhrasingError(ValueError):
+    """Words were asked for that cannot be said; the message says what was given and what is
+    possible.
+    """
+
+
+@dataclass(frozen=True)
+class Motion:
+    """A planar motion in the body frame: first the shift, then the turn on the spot.
+
+    forward_m, left_m: negative values go back and to the right. turn_rad: positive turns left.
+    """
+
+    forward_m: float
+    left_m: float
+    turn_rad: float
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A question as text with its options in words; no options for a question that the caller
+    completes.
+    """
+
+    text: str
+    options: tuple[str, ...]
+
+
+@lru_cache(maxsize=1)
+def templates() -> dict[str, tuple[str, ...]]:
+    """All question templates by question type; each tuple's first is the one the robot uses."""
+    text = (
+        files("ipt_model.wording").joinpath("templates/questions.yaml").read_text(encoding="utf-8")
+    )
+    return {name: tuple(lines) for name, lines in yaml.safe_load(text).items()}
+
+
+def round_motion(motion: Motion) -> Motion:
+    """The motion that `motion_in_words` speaks of: steps of 0.1 m and 5 degrees, within 180."""
+    values = (motion.forward_m, motion.left_m, motion.turn_rad)
+    if not all(math.isfinite(v) for v in values):
+        raise PhrasingError(f"motion: expected finite numbers, got {motion}")
+    turn = math.degrees(math.remainder(motion.turn_rad, 2 * math.pi))
+    return Motion(
+        forward_m=round(round(motion.forward_m / METRES_STEP) * METRES_STEP, 1) + 0.0,
+        left_m=round(round(motion.left_m / METRES_STEP) * METRES_STEP, 1) + 0.0,
+        turn_rad=math.radians(round(turn / DEGREES_STEP) * DEGREES_STEP),
+    )
+
+
+def motion_in_words(motion: Motion) -> str:
+    """'move 1.2 m forward and 0.4 m to the left, then turn left 60 degrees', rounded as
+    `round_motion` does.
+    """
+    motion = round_motion(motion)
+    shifts = []
+    if motion.forward_m:
+        way = "forward" if motion.forward_m > 0 else "back"
+        shifts.append(f"{abs(motion.forward_m):.1f} m {way}")
+    if motion.left_m:
+        side = "left" if motion.left_m > 0 else "right"
+        shifts.append(f"{abs(motion.left_m):.1f} m to the {side}")
+    parts = ["move " + " and ".join(shifts)] if shifts else []
+    degrees = round(math.degrees(motion.turn_rad))
+    if degrees:
+        parts.append(f"turn {'left' if degrees > 0 else 'right'} {abs(degrees)} degrees")
+    return ", then ".join(parts) or "stay where you are"
+
+
+def perspective_question(
+    asked: str,
+    object_name: str,
+    motion: Motion,
+    *,
+    marker: bool = False,
+    anchored: bool = False,
+    template: int = 0,
+) -> Phrase:
+    """Where a named object will be after a motion. asked: 'distance' or 'side'.
+
+    marker: the motion leads to the painted X and ends with a turn of 90 degrees, and is not put in
+    numbers. anchored: the last input shows what is already known of the new view.
+    """
+    if asked not in ("distance", "side"):
+        raise PhrasingError(f"asked: expected 'distance' or 'side', got {asked!r}")
+    if marker:
+        turn = "left" if motion.turn_rad > 0 else "right"
+        words = _fill(f"perspective_marker_{asked}", template, object=object_name, turn=turn)
+    else:
+        words = _fill(
+            f"perspective_pose_{asked}",
+            template,
+            object=object_name,
+            motion=motion_in_words(motion),
+        )
+    if anchored:
+        words = f"{words} {_fill('anchored', 0)}"
+    return Phrase(words, DISTANCE_OPTIONS if asked == "distance" else SIDE_OPTIONS)
+
+
+def path_question(side: str, object_names: Sequence[str], *, template: int = 0) -> Phrase:
+    """What can be seen on one side at the midpoint of the drawn path."""
+    if side not in SIDE_OPTIONS:
+        raise PhrasingError(f"side: expected 'left' or 'right', got {side!r}")
+    return Phrase(_fill("path", template, side=side), tuple(object_names))
+
+
+def counting_question(category: str, numbers: Sequence[int], *, template: int = 0) -> Phrase:
+    """How many things of a category there are in the area that the frames show."""
+    if any(n < 0 for n in numbers):
+        raise PhrasingError(f"numbers: expected counts of 0 or more, got {list(numbers)}")
+    words = _fill("counting", template, category=plural(category))
+    return Phrase(words, tuple(str(n) for n in numbers))
+
+
+def clearance_question(*, template: int = 0) -> Phrase:
+    """Whether the path drawn on the map is free, through the cells that were not seen."""
+    return Phrase(_fill("clearance", template), YES_NO_OPTIONS)
+
+
+def plural(category: str) -> str:
+    return _PLURALS.get(category, category + "s")
+
+
+def _fill(question_type: str, template: int, **words: str) -> str:
+    lines = templates()[question_type]
+    if not 0 <= template < len(lines):
+        raise PhrasingError(f"template: {question_type} has 0 to {len(lines) - 1}, got {template}")
+    text = lines[template].format(**words)
+    return text[0].upper() + text[1:]

@@ -1,0 +1,98 @@
+"""From an answer to the messages that planners read. Stamps are those of the images that were
+used, never `now`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ipt_model.question import Answer, Outcome, Task
+from ipt_ros.answering.guard import Scores
+from ipt_ros.answering.questions import Asked, scaled
+from ipt_ros.conversions import intrinsics_to_camera_info, matrix_to_pose, ns_to_stamp
+from ipt_ros.senses.images import rgb_to_image
+from ipt_ros.texts import cut
+
+TASK_CODES = {
+    Task.FREE: 0,
+    Task.PERSPECTIVE: 1,
+    Task.PATH: 2,
+    Task.COUNTING: 3,
+    Task.CLEARANCE: 4,
+}
+ABSTAIN_TEXT = {
+    Outcome.UNPARSABLE: "the model's reply holds no answer",
+    Outcome.OUT_OF_BUDGET: "the time budget did not suffice for an answer",
+}
+
+
+def header_of(asked: Asked, frame_id: str) -> Any:
+    """Stamped with the newest observation used."""
+    from std_msgs.msg import Header
+
+    newest = max(source.stamp_ns for source in asked.sources)
+    return Header(stamp=ns_to_stamp(newest), frame_id=frame_id)
+
+
+def provenance_message(asked: Asked, answer: Answer) -> Any:
+    from imaginative_perception.msg import Provenance
+
+    of = answer.provenance
+    return Provenance(
+        model_id=of.model_id,
+        model_hash=of.model_hash,
+        seed=of.seed,
+        flow_steps=of.flow_steps,
+        mode=of.mode.value,
+        source_stamps=[ns_to_stamp(t) for t in sorted(s.stamp_ns for s in asked.sources)],
+    )
+
+
+def answer_message(asked: Asked, answer: Answer, withheld: str) -> Any:
+    """withheld: why the answer must not be acted on, or an empty string."""
+    from imaginative_perception.msg import SpatialAnswer, StageTimes
+
+    message = SpatialAnswer()
+    newest = max(asked.sources, key=lambda source: source.stamp_ns)
+    message.header = header_of(asked, newest.frame_id)
+    message.task = TASK_CODES[asked.question.task]
+    message.question = cut(asked.question.text)
+    message.options = [cut(option) for option in asked.question.options]
+    message.option_probabilities = list(answer.option_probabilities)
+    message.answer = "" if withheld else cut(answer.text)
+    message.confidence = answer.confidence
+    message.abstained = bool(withheld) or answer.outcome is not Outcome.ANSWERED
+    message.abstain_reason = withheld or ABSTAIN_TEXT.get(answer.outcome, "")
+    times = answer.times
+    message.times = StageTimes(
+        queue_s=times.queue_s,
+        preprocess_s=times.preprocess_s,
+        context_s=times.context_s,
+        imagine_s=times.imagine_s,
+        answer_s=times.answer_s,
+        total_s=times.total_s,
+    )
+    message.provenance = provenance_message(asked, answer)
+    return message
+
+
+def imagined_message(asked: Asked, answer: Answer, scores: Scores, fixed_frame: str) -> Any:
+    """The first drawing, with the camera that would have taken it; height 0 when nothing was
+    drawn.
+    """
+    from imaginative_perception.msg import ImaginedView
+
+    message = ImaginedView()
+    message.overlap, message.consistency = scores.overlap, scores.consistency
+    if not answer.imagined:
+        return message
+    picture = answer.imagined[0]
+    message.header = header_of(asked, "imagined_optical_frame")
+    message.image = rgb_to_image(picture, message.header)
+    message.provenance = provenance_message(asked, answer)
+    if asked.camera is not None and asked.world_from_camera is not None:
+        camera = scaled(asked.camera, picture.shape[1], picture.shape[0])
+        message.camera_info = intrinsics_to_camera_info(camera, message.header)
+        message.pose.header = header_of(asked, fixed_frame)
+        message.pose.pose = matrix_to_pose(asked.world_from_camera)
+    return message

@@ -1,0 +1,279 @@
+"""From what the robot saw and what is asked to a `Question`, in the words and pictures the model
+was trained on.
+
+One function per action. They know observations, maps and poses, and nothing of ROS messages,
+threads or the model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from ipt_model.question import Question, QuestionError, Task
+from ipt_model.spatial import as_trained, maps
+from ipt_model.spatial.geometry import Warped, warp_rgbd
+from ipt_model.wording import phrasing
+from ipt_ros.answering.guard import map_consistency, view_consistency
+from ipt_ros.conversions import Intrinsics
+from ipt_ros.errors import ErrorCode, GoalError
+from ipt_ros.senses.observations import Observation
+from ipt_ros.senses.pose_source import BODY_FROM_OPTICAL
+from ipt_ros.senses.poses import inverse, yaw_of
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question, the observations it was made from, and where the imagined picture would be
+    taken.
+
+    camera: pinhole of the imagined picture as the sources give it, or None for a map.
+    world_from_camera: 4 x 4 pose of that camera, optical, in the fixed frame; a map's camera
+        looks down.
+    map_view: the square of the world that an imagined map shows.
+    check: overlap and consistency of an imagined picture with what was seen.
+    """
+
+    question: Question
+    sources: tuple[Observation, ...]
+    camera: Intrinsics | None = None
+    world_from_camera: np.ndarray | None = None
+    map_view: maps.MapView | None = None
+    check: Callable[[np.ndarray], tuple[float, float]] | None = None
+
+
+def make_question(
+    task: Task, images: Sequence[np.ndarray], text: str, options: Sequence[str]
+) -> Question:
+    """A Question; whatever is wrong with the asker's words becomes BAD_GOAL."""
+    try:
+        return Question(task, tuple(images), text, tuple(options))
+    except QuestionError as error:
+        raise GoalError(ErrorCode.BAD_GOAL, str(error)) from error
+
+
+def ask_spatial(view: Observation, text: str, options: Sequence[str]) -> Asked:
+    """Any question about the present view."""
+    return Asked(
+        make_question(Task.FREE, [view.rgb], text, options),
+        (view,),
+        view.intrinsics,
+        view.world_from_camera,
+    )
+
+
+def ask_viewpoint(
+    view: Observation,
+    world_from_viewpoint: np.ndarray,
+    target: str,
+    text: str,
+    options: Sequence[str],
+    picture_px: int = 128,
+) -> Asked:
+    """What is seen from a viewpoint (body axes: x forward, z up), told to the model as a motion
+    from here.
+
+    With depth, what was seen is moved to the viewpoint and shown to the model too: only the rest
+    need be imagined. picture_px: the longer side of that picture.
+
+    The motion is rounded as in training, and the imagined camera stands where the rounded motion
+    leads: what is published is the pose that was asked of the model, not the one that was almost
+    asked.
+    """
+    world_from_body = view.world_from_camera @ inverse(BODY_FROM_OPTICAL)
+    heading = yaw_of(world_from_body)
+    dx, dy = (world_from_viewpoint - world_from_body)[:2, 3]
+    motion = phrasing.round_motion(
+        phrasing.Motion(
+            forward_m=math.cos(heading) * dx + math.sin(heading) * dy,
+            left_m=-math.sin(heading) * dx + math.cos(heading) * dy,
+            turn_rad=yaw_of(world_from_viewpoint) - heading,
+        )
+    )
+    there = moved(view.world_from_camera, motion)
+    anchor = anchor_of(view, there, picture_px)
+    images = [view.rgb] if anchor is None else [view.rgb, anchor.rgb]
+    asked = text or ("side" if target else "")
+    if asked in ("side", "distance"):
+        if not target:
+            raise GoalError(
+                ErrorCode.BAD_GOAL, f"question '{asked}' needs an object, like 'green chair'"
+            )
+        phrase = phrasing.perspective_question(asked, target, motion, anchored=anchor is not None)
+        question = make_question(Task.PERSPECTIVE, images, phrase.text, phrase.options)
+    else:
+        words = phrasing.motion_in_words(motion)
+        sentence = f"{words[0].upper()}{words[1:]}. {text or 'What is seen from there?'}"
+        question = make_question(Task.PERSPECTIVE, images, sentence, options)
+    question = replace(question, view_size=view.rgb.shape[:2])
+    check = None
+    if anchor is not None:
+        seen = anchor
+
+        def check(picture: np.ndarray) -> tuple[float, float]:
+            return view_consistency(picture, seen.rgb, seen.known)
+
+    return Asked(question, (view,), view.intrinsics, there, check=check)
+
+
+def anchor_of(view: Observation, there: np.ndarray, picture_px: int) -> Warped | None:
+    """What was seen, moved to another camera pose; None without depth."""
+    if view.depth_m is None:
+        return None
+    shrink = min(1.0, picture_px / max(view.rgb.shape[:2]))
+    width, height = (
+        max(1, round(n * shrink)) for n in (view.intrinsics.width, view.intrinsics.height)
+    )
+    camera = scaled(view.intrinsics, width, height)
+    rgb = cv2.resize(view.rgb, (width, height), interpolation=cv2.INTER_AREA)
+    # averaging depth would invent surfaces between near and far
+    depth = cv2.resize(view.depth_m, (width, height), interpolation=cv2.INTER_NEAREST)
+    return warp_rgbd(rgb, depth, camera, view.world_from_camera, there)
+
+
+def scaled(camera: Intrinsics, width: int, height: int) -> Intrinsics:
+    """The same camera with another number of pixels."""
+    sx, sy = width / camera.width, height / camera.height
+    return replace(
+        camera,
+        width=width,
+        height=height,
+        fx=camera.fx * sx,
+        fy=camera.fy * sy,
+        cx=camera.cx * sx,
+        cy=camera.cy * sy,
+    )
+
+
+def moved(world_from_camera: np.ndarray, motion: phrasing.Motion) -> np.ndarray:
+    """The camera after a motion in the plane of the floor: height, pitch and roll stay as they
+    were.
+    """
+    heading = yaw_of(world_from_camera @ inverse(BODY_FROM_OPTICAL))
+    c, s = math.cos(heading), math.sin(heading)
+    ct, st = math.cos(motion.turn_rad), math.sin(motion.turn_rad)
+    result = np.eye(4)
+    turn = np.array([[ct, -st, 0.0], [st, ct, 0.0], [0.0, 0.0, 1.0]])
+    result[:3, :3] = turn @ world_from_camera[:3, :3]
+    result[:3, 3] = world_from_camera[:3, 3] + (
+        c * motion.forward_m - s * motion.left_m,
+        s * motion.forward_m + c * motion.left_m,
+        0.0,
+    )
+    return result
+
+
+def ask_path(
+    view: Observation, grid: maps.OccupancyGrid, line: np.ndarray, picture_px: int = 128
+) -> Asked:
+    """Whether a path (N x 2, m) is clear, from partial map and present view; both along the axes
+    of the grid's cells. The map shows the square ahead of the robot, as in training; an empty line
+    draws no path. picture_px: the side of the map's picture.
+    """
+    robot = robot_of(view)
+    map_view = maps.MapView.ahead(robot, picture_px)
+    path, goal = None, None
+    if len(line):
+        path = line if len(line) > 1 else np.repeat(line, 2, axis=0)
+        goal = (float(line[-1, 0]), float(line[-1, 1]))
+    picture = maps.draw_map(grid, map_view, path=path, robot=robot, goal=goal)
+    phrase = phrasing.clearance_question()
+    question = replace(
+        make_question(Task.CLEARANCE, [view.rgb, picture], phrase.text, phrase.options),
+        view_size=picture.shape[:2],
+    )
+
+    def check(drawn: np.ndarray) -> tuple[float, float]:
+        values = maps.read_map(drawn, map_view, grid)
+        inside = ~np.isnan(values)
+        seen = float((grid.cells[inside] != maps.UNKNOWN).mean()) if inside.any() else 0.0
+        return seen, map_consistency(grid.cells, values)
+
+    return Asked(question, (view,), map_view=map_view, check=check)
+
+
+def robot_of(view: Observation) -> tuple[float, float, float]:
+    """x, y, yaw of the robot that a map marks: where its camera stands and looks."""
+    body = view.world_from_camera @ inverse(BODY_FROM_OPTICAL)
+    return float(body[0, 3]), float(body[1, 3]), yaw_of(body)
+
+
+def ask_map(view: Observation, grid: maps.OccupancyGrid, picture_px: int = 128) -> Asked:
+    """The completed map around the robot, asked for with a path straight ahead."""
+    x, y, heading = robot_of(view)
+    steps = np.linspace(0.0, 2.0, 21)[:, None]
+    ahead = np.array([x, y]) + steps * (math.cos(heading), math.sin(heading))
+    return ask_path(view, grid, ahead, picture_px)
+
+
+def ask_count(
+    views: Sequence[Observation], category: str, most: int = 0, picture_px: int = 128
+) -> Asked:
+    """How many things of a category stand around, over as many views as in training.
+
+    most: the largest of the counts in a row to choose from; 0 takes the smallest that was trained.
+    """
+    if not category.strip():
+        raise GoalError(ErrorCode.BAD_GOAL, "category is empty; name one, like 'chair'")
+    most = most or min(as_trained.COUNT_MOST)
+    if most not in as_trained.COUNT_MOST:
+        choices = [
+            f"{m} ({m - as_trained.COUNT_OPTIONS + 1} to {m})" for m in as_trained.COUNT_MOST
+        ]
+        raise GoalError(
+            ErrorCode.BAD_GOAL,
+            f"max_count: expected {', '.join(choices)}, the counts that the model learned to "
+            f"choose among, or 0 for the first; got {most}",
+        )
+    if len(views) != as_trained.COUNT_FRAMES:
+        raise GoalError(
+            ErrorCode.TOO_FEW_VIEWS,
+            f"a count needs {as_trained.COUNT_FRAMES} views in different directions within "
+            f"{as_trained.COUNT_APART_M:g} m, {len(views)} are remembered; turn the robot once on "
+            "the spot",
+        )
+    numbers = range(most - as_trained.COUNT_OPTIONS + 1, most + 1)
+    phrase = phrasing.counting_question(category.strip(), numbers)
+    question = make_question(Task.COUNTING, [v.rgb for v in views], phrase.text, phrase.options)
+    return Asked(replace(question, view_size=(picture_px, picture_px)), tuple(views))
+
+
+def count_views(
+    views: Sequence[Observation], present: Observation, limit: int = as_trained.COUNT_FRAMES
+) -> list[Observation]:
+    """Up to `limit` views that together show most of the surroundings: near the present place,
+    headings spread. As in training they turn left from one to the next, from the oldest on.
+
+    Greedy: the present view first, then the one whose heading is farthest from all that were
+        taken.
+    """
+    here = present.world_from_camera[:2, 3]
+    near = [
+        v
+        for v in views
+        if v.stamp_ns != present.stamp_ns
+        and np.linalg.norm(v.world_from_camera[:2, 3] - here) <= as_trained.COUNT_APART_M
+    ]
+    taken = [present]
+    while near and len(taken) < limit:
+
+        def apart(v: Observation) -> float:
+            return min(
+                math.acos(
+                    float(np.clip(v.world_from_camera[:3, 2] @ t.world_from_camera[:3, 2], -1, 1))
+                )
+                for t in taken
+            )
+
+        best = max(near, key=apart)
+        if apart(best) < 0.2:
+            break
+        near.remove(best)
+        taken.append(best)
+    start = robot_of(min(taken, key=lambda v: v.stamp_ns))[2]
+    # a hair's breadth to the right of the start is not a whole turn to the left
+    return sorted(taken, key=lambda v: (robot_of(v)[2] - start + 1e-6) % (2 * math.pi))

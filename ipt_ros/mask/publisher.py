@@ -1,0 +1,274 @@
+"""Keeps `~/imagined_space` up to date and takes it back: the ROS side of `imagined_space`.
+
+The mask is touched on the executor's thread only; the model's thread hands its drawings over. Any
+doubt (no fresh view, no pose, an error, a drawing that contradicts the map) clears it at once. The
+watch runs by a clock that nobody sets or stops: `/clock` may die with the camera.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ipt_model.question import Cancelled, Mode, Outcome
+from ipt_model.spatial import maps
+from ipt_ros import diagnostics
+from ipt_ros.answering.guard import map_consistency
+from ipt_ros.answering.questions import ask_map
+from ipt_ros.conversions import array_to_grid
+from ipt_ros.errors import ErrorCode, GoalError
+from ipt_ros.mask.imagined_space import Drawing, Geometry, ImaginedSpace
+from ipt_ros.senses.map_frame import locate_map
+
+#: Nav2's KeepoutFilter reads where a mask begins and not how it is turned, rad.
+MOST_TURN_RAD = 1e-3
+#: Most time between two looks whether the mask should be taken back, s.
+WATCH_S = 0.5
+
+
+@dataclass
+class Work:
+    """What became of the drawings, for the diagnostics."""
+
+    drawings: int = 0
+    yielded: int = 0
+    dropped: int = 0
+    drawing_s: float = 0.0
+    imaginations: int = 0
+    last: str = "nothing imagined yet"
+    well: bool = True
+
+    def end(self, last: str, well: bool = True) -> None:
+        self.last, self.well = last, well
+
+
+class MaskOutput:
+    def __init__(
+        self, node: Any, values: Any, steady: Callable[[], float] = time.monotonic
+    ) -> None:
+        from rclpy.clock import Clock, ClockType
+        from rclpy.qos import DurabilityPolicy, QoSProfile
+
+        self._node = node
+        self._steady = steady
+        self._period_s = values.imagined_space_period_s
+        self._space = ImaginedSpace(values.imagined_space_timeout_s, self._period_s)
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._topic = node.mask_topic
+        self._info = self._publish_info(node, latched)
+        #: Of the last good map: what a mask is stated in.
+        self._header: Any = None
+        self._work = Work()
+        clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timers = [
+            node.create_timer(period, callback, clock=clock)
+            for period, callback in (
+                (self._period_s, self._begin),
+                (min(WATCH_S, 0.5 * self._period_s), self._watch),
+            )
+        ]
+
+    def _publish_info(self, node: Any, latched: Any) -> Any:
+        """What Nav2's KeepoutFilter wants to hear once, where nav2_msgs is installed."""
+        try:
+            from nav2_msgs.msg import CostmapFilterInfo
+        except ImportError:
+            return None
+        info = CostmapFilterInfo()
+        info.header.frame_id = node.parameters.values.fixed_frame
+        info.type = 0
+        info.filter_mask_topic = node.resolve_topic_name("~/imagined_space")
+        info.base, info.multiplier = 0.0, 1.0
+        publisher = node.create_publisher(CostmapFilterInfo, "~/imagined_space_info", latched)
+        publisher.publish(info)
+        return publisher
+
+    # -- on the executor's thread -----------------------------------------------------------------
+
+    def new_map(self, message: Any) -> None:
+        """Cells that were seen are released before anything else happens. A map that is of no use
+        takes the mask back, and leaves no trace in what is published.
+        """
+        try:
+            self._adopt(message)
+        except Exception as error:
+            self.take_back(self._node.report(error, "imagined space").text)
+
+    def _adopt(self, message: Any) -> maps.OccupancyGrid:
+        grid = locate_map(message, self._node.senses.poses, 0, wait=False).grid
+        if abs(grid.turn_rad) > MOST_TURN_RAD:
+            raise GoalError(
+                ErrorCode.BAD_MAP,
+                f"map: its origin is turned by {grid.turn_rad:.3f} rad, and Nav2 reads no turned "
+                "mask; publish a map along the axes of its frame",
+            )
+        mask = self._space.observe(grid, message.header.frame_id)
+        self._header = message.header
+        self._send(mask)
+        return grid
+
+    def take_back(self, reason: str) -> None:
+        """All -1 at once; quiet when nothing stands."""
+        self._work.end(f"cleared: {reason}", well=False)
+        self._send(self._space.clear())
+        self._tell()
+
+    def _send(self, mask: maps.OccupancyGrid | None) -> None:
+        if mask is not None:
+            self._topic.publish(array_to_grid(mask, self._header))
+
+    def _watch(self) -> None:
+        """Takes the mask back when what it rests on is gone."""
+        now_s = self._steady()
+        expired = self._space.expire(now_s)
+        if expired is not None:
+            self._send(expired)
+            self._work.end("cleared: nothing was imagined in time" + self._slow(), well=False)
+        wrong = self._why_not()
+        if not wrong:
+            self._send(self._space.due(now_s))
+        elif self._space.stands:
+            self.take_back(wrong)
+        self._tell()
+
+    def _why_not(self) -> str:
+        """Why no mask may stand now, or an empty string."""
+        if self._node.answering is None or not self._node.parameters.values.imagined_space:
+            return "not active, or switched off"
+        try:
+            self._node.senses.newest_pose()
+        except GoalError as error:
+            return error.text
+        return ""
+
+    def _begin(self) -> None:
+        """The next drawing, once the one in hand has ended; the worker keeps one waiting."""
+        answering = self._node.answering
+        if answering is None or not self._node.parameters.values.imagined_space:
+            return
+        if not answering.worker.submit_continuous("mask", lambda: self._imagine(answering)):
+            self._yielded()
+
+    def _yielded(self) -> None:
+        self._work.yielded += 1
+        self._work.end("a goal went first")
+
+    def _slow(self) -> str:
+        took_s = self._work.drawing_s
+        if took_s <= self._period_s:
+            return ""
+        return (
+            f"; a drawing takes {took_s:.1f} s, longer than imagined_space_period_s "
+            f"({self._period_s:.1f})"
+        )
+
+    def _tell(self) -> None:
+        """What is so now, whatever became of the last drawing."""
+        work, slow = self._work, self._slow()
+        if not self._node.parameters.values.imagined_space:
+            level, message = diagnostics.OK, "switched off"
+        elif self._space.stands:
+            level, message = diagnostics.OK, "standing"
+            if work.last != "drawn":
+                message += f"; {work.last}"
+        else:
+            level = diagnostics.OK if work.well else diagnostics.WARN
+            message = f"nothing stands; {work.last}"
+        if slow and slow not in message:
+            level, message = diagnostics.WARN, message + slow
+        self._node.tell(
+            "imagined space",
+            level,
+            message,
+            drawings=work.drawings,
+            yielded_to_goals=work.yielded,
+            dropped=work.dropped,
+            drawing_s=f"{work.drawing_s:.2f}",
+            imaginations=work.imaginations,
+        )
+
+    # -- on the model's thread --------------------------------------------------------------------
+
+    def _imagine(self, answering: Any) -> None:
+        create_task = self._node.executor.create_task
+        began = self._steady()
+        try:
+            message = self._node.senses.latest_map()
+            frame_id = message.header.frame_id
+            view = self._node.senses.newest_view(frame_id)
+            located = locate_map(message, self._node.senses.poses, view.stamp_ns)
+            grid = located.grid
+            asked = ask_map(located.view(view), grid, self._node.picture_px)
+            values = self._node.parameters.values
+            answer = answering.imaginer.ask(
+                asked.question,
+                mode=Mode.IMAGINE,
+                k=values.imagined_space_imaginations,
+                # a goal that arrives goes first
+                on_progress=lambda _: (
+                    answering.worker.goals == 0 and not answering.stopping.is_set()
+                ),
+                flow_steps=values.flow_steps or None,
+            )
+            assert asked.map_view is not None
+            read = [maps.read_map(picture, asked.map_view, grid) for picture in answer.imagined]
+            if answer.outcome is Outcome.OUT_OF_BUDGET:
+                read = []
+        except Cancelled:
+            create_task(self._yielded)
+            return
+        except Exception as error:
+            failure = self._node.report(error, "imagined space")
+            create_task(self.take_back, failure.text)
+            return
+        drawing = Drawing(Geometry.of(grid, frame_id), tuple(read))
+        create_task(self._take_in, answering, drawing, self._steady() - began)
+
+    def _take_in(self, answering: Any, drawing: Drawing, took_s: float) -> None:
+        """Back on the executor's thread, where in the meantime a newer map may have come, or what
+        the drawings rest on may have gone.
+        """
+        if self._node.answering is not answering:
+            return
+        self._work.drawings += 1
+        self._work.drawing_s = took_s
+        wrong = self._why_not()
+        if wrong:
+            self.take_back(wrong)
+            return
+        try:
+            message = self._node.senses.latest_map()
+            # a map whose frame was not known when it came may have waited for its transform
+            grid = self._adopt(message)
+        except Exception as error:
+            self.take_back(self._node.report(error, "imagined space").text)
+            return
+        here = drawing.on(Geometry.of(grid, message.header.frame_id))
+        if here is None:
+            self._work.dropped += 1
+            self._work.end("the map changed its frame, resolution or grid while it was drawn")
+            return
+        least = self._node.parameters.values.min_map_agreement
+        agreements = [map_consistency(grid.cells, d) for d in here.imagined]
+        believed = tuple(d for d, a in zip(here.imagined, agreements, strict=True) if a >= least)
+        if len(believed) * 2 <= len(agreements):
+            agreement = float(np.mean(agreements or [0.0]))
+            self.take_back(f"the drawn map contradicts the seen one (agreement {agreement:.2f})")
+            return
+        self._work.imaginations = len(believed)
+        self._work.end("drawn")
+        self._send(self._space.imagine(Drawing(here.geometry, believed), self._steady()))
+        self._tell()
+
+    # -- the end ----------------------------------------------------------------------------------
+
+    def destroy(self) -> None:
+        self.take_back("the node is going")
+        for timer in self._timers:
+            self._node.destroy_timer(timer)
+        if self._info is not None:
+            self._node.destroy_publisher(self._info)

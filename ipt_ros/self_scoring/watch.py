@@ -1,0 +1,192 @@
+"""Watches for places that were imagined, compares them when the robot gets there, and tells how it
+went: the ROS side of `self_scoring`.
+
+A timer only looks at poses; decoding, comparing and asking the model again happen on the model's
+thread when it is free, and stop for a goal. Whatever goes wrong here is a diagnostic, no more.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ipt_model.question import Answer, Cancelled, Mode, Outcome, Question, Task
+from ipt_ros import diagnostics
+from ipt_ros.answering.questions import Asked, scaled
+from ipt_ros.errors import GoalError
+from ipt_ros.self_scoring.compare import (
+    Imagination,
+    Imaginations,
+    Reach,
+    RunningScore,
+    Score,
+    asked_anew,
+    compare,
+    is_same_place,
+    reduced,
+)
+from ipt_ros.self_scoring.log import PairLog, PairLogError, training_row
+from ipt_ros.senses.observations import Observation
+
+#: Between looks whether the camera stands where something was imagined, s.
+LOOK_S = 0.5
+#: From this many judged answers on, confidence this much too high is worth a warning.
+ENOUGH, TOO_SURE = 10, 0.2
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A drawing and the truth, compared and waiting for the model to name the right answer."""
+
+    imagination: Imagination
+    question: Question
+    truth: np.ndarray
+    world_from_truth: np.ndarray
+    score: Score
+
+
+class SelfScoreOutput:
+    """Made only when the parameter self_scoring_log names a folder."""
+
+    def __init__(self, node: Any, values: Any) -> None:
+        self._node = node
+        self._log = PairLog(values.self_scoring_log, values.self_scoring_log_bytes)
+        self._reach = Reach(
+            values.self_scoring_distance_m,
+            values.self_scoring_angle_rad,
+            values.self_scoring_overlap,
+        )
+        self._waiting = Imaginations()
+        self._unlabelled: deque[Pair] = deque(maxlen=16)
+        self._running = RunningScore()
+        self._foreign = self._unreadable = 0
+        self._trouble = ""
+        self._timer = node.create_timer(LOOK_S, self._look)
+        self._tell()
+
+    def destroy(self) -> None:
+        self._node.destroy_timer(self._timer)
+
+    # -- on the executor's thread -----------------------------------------------------------------
+
+    def _look(self) -> None:
+        answering = self._node.answering
+        if answering is None or not (len(self._waiting) or self._unlabelled):
+            return
+        try:
+            stamp_ns, pose = self._node.senses.newest_pose()
+        except GoalError:
+            return  # no view or no pose: others tell about that
+        if self._unlabelled or self._waiting.seen_from(stamp_ns, pose, self._reach):
+            answering.worker.submit_continuous("self score", lambda: self._work(answering))
+
+    # -- on the model's thread --------------------------------------------------------------------
+
+    def keep(self, goal: Any, asked: Asked, answer: Answer) -> None:
+        """A goal was answered. What was imagined of another viewpoint waits for the robot to come
+        there; goal: the request of an ImagineView.
+        """
+        answering = self._node.answering
+        if asked.question.task is not Task.PERSPECTIVE or not answer.imagined or not answering:
+            return
+        assert asked.camera is not None and asked.world_from_camera is not None
+        picture = answer.imagined[0]
+        chosen = answer.outcome is Outcome.ANSWERED and bool(answer.option_probabilities)
+        self._waiting.keep(
+            Imagination(
+                view=reduced(asked.sources[0], answering.picture_px),
+                target=goal.object,
+                text=goal.question,
+                options=tuple(goal.options),
+                picture=picture,
+                camera=scaled(asked.camera, picture.shape[1], picture.shape[0]),
+                world_from_camera=asked.world_from_camera,
+                stated=answer.text,
+                confidence=answer.confidence if chosen else float("nan"),
+                model_hash=answer.provenance.model_hash,
+                seed=answer.provenance.seed,
+            )
+        )
+        self._tell()
+
+    def _work(self, answering: Any) -> None:
+        try:
+            view = self._node.senses.newest_view()
+            reach = self._reach
+            for found in self._waiting.seen_from(view.stamp_ns, view.world_from_camera, reach):
+                self._compare(found, view)
+            while self._unlabelled:
+                self._label(self._unlabelled[0], answering)
+                self._unlabelled.popleft()
+        except (Cancelled, GoalError):
+            pass  # a goal goes first, or the camera has just stopped: the next look tries again
+        except PairLogError as error:
+            self._unlabelled.popleft()
+            if not self._trouble:
+                self._node.get_logger().warning(str(error))
+            self._trouble = str(error)
+        except Exception as error:
+            self._unlabelled.clear()
+            self._node.report(error, "self score")
+        self._tell()
+
+    def _compare(self, imagination: Imagination, view: Observation) -> None:
+        self._waiting.drop(imagination)
+        height, width = imagination.picture.shape[:2]
+        truth = cv2.resize(view.rgb, (width, height), interpolation=cv2.INTER_AREA)
+        asked = asked_anew(imagination, view, self._node.picture_px)
+        if not is_same_place(asked, truth, self._node.parameters.values.min_consistency):
+            self._foreign += 1
+            return
+        score = compare(imagination, view)
+        if np.isnan(score.consistency):
+            return  # too little of it was seen in depth to say anything
+        self._running.add(score)
+        self._unlabelled.append(
+            Pair(imagination, asked.question, truth, view.world_from_camera, score)
+        )
+
+    def _label(self, pair: Pair, answering: Any) -> None:
+        """Ask again with the truth shown, judge what was stated, and log the pair."""
+        label = answering.imaginer.ask(
+            replace(pair.question, given_view=pair.truth),
+            mode=Mode.GIVEN,
+            on_progress=lambda _: answering.worker.goals == 0 and not answering.stopping.is_set(),
+        )
+        if label.outcome is not Outcome.ANSWERED or not label.text:
+            self._unreadable += 1
+            return
+        stated = pair.imagination
+        if not np.isnan(stated.confidence):
+            self._running.judge(stated.confidence, stated.stated == label.text)
+        row = training_row(
+            stated,
+            pair.question,
+            pair.truth,
+            pair.world_from_truth,
+            label,
+            pair.score,
+            self._log.written,
+        )
+        self._log.append(row)
+        self._trouble = ""
+
+    def _tell(self) -> None:
+        too_sure = self._running.judged >= ENOUGH and self._running.drift() > TOO_SURE
+        message = "imagined views are compared when the robot sees the place"
+        if too_sure:
+            message = "the model is surer of what it imagines than it is right"
+        self._node.tell(
+            "self score",
+            diagnostics.WARN if self._trouble or too_sure else diagnostics.OK,
+            self._trouble or message,
+            waiting=len(self._waiting),
+            foreign=self._foreign,
+            unreadable=self._unreadable,
+            logged=self._log.written,
+            **self._running.figures(),
+        )

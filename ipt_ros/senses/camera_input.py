@@ -1,0 +1,95 @@
+"""Subscriptions of one camera. The callbacks store what came and return; decoding is somebody
+else's work.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from ipt_ros.conversions import stamp_to_ns
+from ipt_ros.senses.keyframes import CameraMemory
+
+
+def sensor_qos(reliability: str, depth: int = 5) -> Any:
+    """Keep-last sensor QoS. A best-effort subscription hears both kinds of publisher."""
+    from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+    policy = {
+        "best_effort": ReliabilityPolicy.BEST_EFFORT,
+        "reliable": ReliabilityPolicy.RELIABLE,
+    }[reliability]
+    return QoSProfile(depth=depth, history=HistoryPolicy.KEEP_LAST, reliability=policy)
+
+
+class CameraInput:
+    """Feeds one `CameraMemory`. on_jump is told about stamps that went backwards, on_qos about
+    silent mismatches. incredible: what is wrong with a stamp, as `why_incredible` says it.
+    """
+
+    def __init__(
+        self,
+        node: Any,
+        memory: CameraMemory,
+        values: Any,
+        on_jump: Callable[[], None],
+        on_qos: Callable[[str], None],
+        incredible: Callable[[int], str],
+    ) -> None:
+        from rclpy.event_handler import SubscriptionEventCallbacks
+        from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+        self._memory = memory
+        self.camera = memory.camera
+        self._on_jump, self._incredible = on_jump, incredible
+        #: What the last image callbacks took, s: proof that nothing is computed in them.
+        self.callback_s: deque[float] = deque(maxlen=1000)
+        qos = sensor_qos(values.reliability)
+
+        def subscribe(kind: Any, topic: str, callback: Any) -> Any:
+            mismatch = SubscriptionEventCallbacks(
+                incompatible_qos=lambda event: on_qos(
+                    f"{topic}: a publisher offers another QoS (policy {event.last_policy_kind}); "
+                    "nothing of it "
+                    "arrives. Set the parameter reliability to best_effort"
+                )
+            )
+            return node.create_subscription(kind, topic, callback, qos, event_callbacks=mismatch)
+
+        name = memory.camera
+        compressed = values.image_transport == "compressed"
+        self._subscriptions = [
+            subscribe(
+                CompressedImage if compressed else Image,
+                f"{name}/image/compressed" if compressed else f"{name}/image",
+                self._image,
+            ),
+            subscribe(CameraInfo, f"{name}/camera_info", memory.put_info),
+        ]
+        if values.use_depth:
+            self._subscriptions.append(subscribe(Image, f"{name}/depth_image", self._depth))
+
+    def _image(self, message: Any) -> None:
+        began = time.perf_counter()
+        self._store(message)
+        self.callback_s.append(time.perf_counter() - began)
+
+    def _store(self, message: Any) -> None:
+        header = message.header
+        stamp = stamp_to_ns(header.stamp)
+        wrong = self._incredible(stamp)
+        if wrong:
+            self._memory.refuse(wrong)
+        elif not self._memory.put_image(stamp, header.frame_id, message, len(message.data)):
+            self._on_jump()
+
+    def _depth(self, message: Any) -> None:
+        stamp = stamp_to_ns(message.header.stamp)
+        if not self._incredible(stamp):
+            self._memory.put_depth(stamp, message, len(message.data))
+
+    def destroy(self, node: Any) -> None:
+        for subscription in self._subscriptions:
+            node.destroy_subscription(subscription)

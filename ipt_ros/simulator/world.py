@@ -1,0 +1,121 @@
+"""The simulated world as its sensors give it: one robot, one RGB-D camera, one map. ROS-free.
+
+In: a scene, the values of `sim_node`'s parameters, the time. Out: frames that belong together:
+where the robot was, what the camera saw from there, the map so far.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from ipt_model.spatial.maps import OccupancyGrid
+from ipt_ros.conversions import planar_matrix
+from ipt_ros.parameters.table import Values
+from ipt_ros.senses.poses import from_xyz_rpy
+from ipt_ros.simulator.observed_map import ObservedMap
+from ipt_ros.simulator.robot import Robot, RobotLimits
+from ipt_training.houses.generator import make_scene
+from ipt_training.rendering.embree import Renderer, TopDown
+from ipt_training.scenes.camera import BODY_FROM_OPTICAL, Camera
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Where the robot was and how it moved: m and rad in the world, m/s and rad/s in its own
+    frame.
+    """
+
+    stamp_ns: int
+    x: float
+    y: float
+    yaw: float
+    speed: float
+    turn: float
+
+
+@dataclass(frozen=True)
+class RgbdFrame:
+    """What the camera saw. rgb: H x W x 3 uint8. depth_m: H x W float32, 0 for no return."""
+
+    motion: Motion
+    rgb: np.ndarray
+    depth_m: np.ndarray
+
+
+class SimulatedTime:
+    """Nanoseconds that never go back: the wall clock's at start, or 1 s, and from there steadily
+    on.
+    """
+
+    def __init__(self, simulated: bool, real_time_factor: float = 1.0) -> None:
+        # 0 is 'not yet known' to every node that runs with use_sim_time
+        self._start_ns = 1_000_000_000 if simulated else time.time_ns()
+        self._began_ns = time.monotonic_ns()
+        self._factor = real_time_factor
+
+    def now_ns(self) -> int:
+        return self._start_ns + int((time.monotonic_ns() - self._began_ns) * self._factor)
+
+
+class Simulation:
+    """One scene with one robot in it. Not for several threads at once."""
+
+    def __init__(self, values: Values, time_ns: int) -> None:
+        self.scene = make_scene(values.seed, level=values.level)
+        self.camera = Camera.from_fov(values.width, values.height, values.horizontal_fov)
+        self._renderer = Renderer(self.scene, threads=values.render_threads)
+        self._depth_max = values.depth_max
+        self._camera_height = values.camera_z
+        self.robot = Robot(self.scene, self._limits(values), time_ns / 1e9)
+        self.base_from_optical = from_xyz_rpy(
+            values.camera_x, values.camera_y, values.camera_z, 0.0, values.camera_pitch, 0.0
+        )
+        self.base_from_optical[:3, :3] @= BODY_FROM_OPTICAL
+        self._map = ObservedMap(
+            self.scene.bounds, values.map_resolution, self.robot.limits.height_m
+        )
+
+    def _limits(self, values: Values) -> RobotLimits:
+        return RobotLimits(
+            max_speed=values.max_speed,
+            max_turn=values.max_turn,
+            radius_m=values.robot_radius,
+            height_m=max(1.3, values.camera_z + 0.05),
+            command_timeout_s=values.command_timeout,
+        )
+
+    def use(self, values: Values) -> None:
+        """Take over parameters that may change while running."""
+        self._depth_max = values.depth_max
+        self.robot.limits = self._limits(values)
+
+    def move(self, stamp_ns: int) -> Motion:
+        """The robot at this time; time only goes on."""
+        robot = self.robot
+        robot.advance(stamp_ns / 1e9)
+        return Motion(stamp_ns, robot.x, robot.y, robot.yaw, robot.speed, robot.turn)
+
+    def look(self, stamp_ns: int) -> RgbdFrame:
+        """The picture at this time."""
+        motion = self.move(stamp_ns)
+        view = self._renderer.render(self.world_from_camera(motion), self.camera)
+        depth = np.where(view.depth_m <= self._depth_max, view.depth_m, np.float32(0.0))
+        return RgbdFrame(motion, view.rgb, depth)
+
+    def map_with(self, frame: RgbdFrame) -> OccupancyGrid:
+        """The map after this frame."""
+        motion = frame.motion
+        self._map.add_footprint(motion.x, motion.y, self.robot.limits.radius_m)
+        self._map.add(frame.depth_m, self.camera, self.world_from_camera(motion))
+        return self._map.grid()
+
+    def world_from_camera(self, motion: Motion) -> np.ndarray:
+        """4 x 4, of the optical frame."""
+        return planar_matrix(motion.x, motion.y, motion.yaw) @ self.base_from_optical
+
+    def top_down(self) -> TopDown:
+        """The world from above without its ceiling."""
+        return self._renderer.top_down()

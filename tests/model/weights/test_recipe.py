@@ -1,0 +1,65 @@
+"""`ipt.json`: what is written is read back, and what is wrong is named."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ipt_model.network.transforms import ImageSizes, SizeRule
+from ipt_model.question import Mode, Task
+from ipt_model.weights.recipe import FlowDefaults, InputEncodings, Recipe, RecipeError
+from ipt_model.wording.prompts import PromptRecipe
+
+SMALL = Recipe(
+    model_id="small",
+    prompt=PromptRecipe(answer_style="word", system_think="Draw.", system_answer=""),
+    image_sizes=ImageSizes(SizeRule(64, 16, 16), SizeRule(64, 8, 8)),
+    inputs=InputEncodings(answer=("vae", "vit")),
+    flow=FlowDefaults(points=11, interval=(0.4, 1.0), renorm="global", min_steps=2),
+    auto=(Mode.ANSWER,),
+    auto_by_task={Task.CLEARANCE: (Mode.IMAGINE, Mode.ANSWER)},
+    temperature={Task.PATH: {Mode.ANSWER: 1.5}},
+    training={"seed": 1},
+)
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    SMALL.save(tmp_path)
+    assert Recipe.load(tmp_path) == SMALL
+
+
+def test_a_plain_bagel_folder_needs_no_file(tmp_path: Path) -> None:
+    folder = tmp_path / "BAGEL-7B-MoT"
+    folder.mkdir()
+    recipe = Recipe.load(folder)
+    assert recipe == Recipe(model_id="BAGEL-7B-MoT")
+    assert (recipe.flow.points, recipe.flow.shift, recipe.flow.text_scale) == (50, 3.0, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"flwo": {}}, "flwo"),
+        ({"flow": {"points": 1}}, "points >= 2"),
+        ({"flow": {"interval": [0.5, 0.5]}}, "low < high"),
+        ({"flow": {"renorm": "none"}}, "renorm"),
+        ({"flow": {"pionts": 3}}, "pionts"),
+        ({"inputs": {"answer": ["audio"]}}, "audio"),
+        ({"auto": ["given"]}, "given"),
+        ({"auto": ["best"]}, "best"),
+        ({"auto_by_task": {"path": []}}, "auto_by_task.path"),
+        ({"temperature": {"path": {"answer": 0}}}, "temperature.path.answer"),
+        ({"prompt": {"order": "?"}}, "order"),
+    ],
+)
+def test_wrong_entries_are_named(tmp_path: Path, data: dict[str, object], message: str) -> None:
+    (tmp_path / "ipt.json").write_text(json.dumps(data))
+    with pytest.raises(RecipeError, match=message) as caught:
+        Recipe.load(tmp_path)
+    assert "ipt.json" in str(caught.value)
+
+
+def test_a_broken_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ipt.json").write_text("{")
+    with pytest.raises(RecipeError, match=r"ipt\.json"):
+        Recipe.load(tmp_path)

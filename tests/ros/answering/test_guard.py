@@ -1,0 +1,168 @@
+"""The guard against rendered truth: the true view scores high, a shifted or foreign one low."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis.extra.numpy import arrays
+
+from ipt_model.question import Answer, Mode, Outcome, Provenance, StageTimes
+from ipt_model.spatial import maps
+from ipt_model.spatial.geometry import warp_rgbd
+from ipt_ros.answering.guard import (
+    Scores,
+    Thresholds,
+    map_consistency,
+    option_spread,
+    view_consistency,
+    why_withheld,
+)
+
+
+@pytest.fixture(scope="module")
+def rendered():
+    """Of several rooms: what was seen here moved there, the true view there, a foreign view."""
+    scenes = pytest.importorskip("ipt_training.scenes")
+    pytest.importorskip("open3d", reason="open3d is not installed")
+    camera = scenes.Camera.from_fov(64, 48, 1.57)
+    found = []
+    for seed in range(850_100, 850_112):
+        scene = scenes.make_scene(seed, "room")
+        renderer = scenes.Renderer(scene)
+        rng = np.random.default_rng(seed)
+        x, y = rng.uniform(-1, 1, 2)
+        yaw = rng.uniform(-3, 3)
+        here = scenes.camera_pose(x, y, yaw, 1.2, 0.25)
+        there = scenes.camera_pose(
+            x + 0.5 * np.cos(yaw), y + 0.5 * np.sin(yaw), yaw + 0.3, 1.2, 0.25
+        )
+        away = scenes.camera_pose(x, y, yaw + 2.2, 1.2, 0.25)
+        seen, true, foreign = renderer.render_many([here, there, away], camera)
+        warped = warp_rgbd(seen.rgb, seen.depth_m, camera, here, there)
+        found.append((warped, true.rgb, foreign.rgb))
+    return found
+
+
+def scores(pairs, pick):
+    values = [view_consistency(pick(w, t, f), w.rgb, w.known)[1] for w, t, f in pairs]
+    return np.array([v for v in values if not np.isnan(v)])
+
+
+def test_the_true_view_scores_high_and_wrong_ones_low(rendered):
+    true = scores(rendered, lambda w, t, f: t)
+    foreign = scores(rendered, lambda w, t, f: f)
+    shifted = scores(rendered, lambda w, t, f: np.roll(t, 16, axis=1))
+    noise = scores(
+        rendered, lambda w, t, f: np.random.default_rng(0).integers(0, 255, t.shape, np.uint8)
+    )
+    assert len(true) >= 10
+    assert np.median(true) > 0.6
+    for wrong in (foreign, shifted, noise):
+        # area under the ROC curve: how often a true view scores above a wrong one
+        assert (true[:, None] > wrong[None]).mean() > 0.95
+        assert np.median(wrong) < Thresholds().consistency < np.median(true)
+
+
+def test_the_same_picture_is_wholly_consistent(rendered):
+    warped, _, _ = rendered[0]
+    overlap, consistency = view_consistency(warped.rgb, warped.rgb, warped.known)
+    assert overlap == pytest.approx(warped.known.mean())
+    assert consistency > 0.95
+
+
+def test_too_little_overlap_is_not_a_score():
+    known = np.zeros((48, 64), bool)
+    known[:2, :2] = True
+    picture = np.zeros((48, 64, 3), np.uint8)
+    overlap, consistency = view_consistency(picture, picture, known)
+    assert overlap < 0.01 and np.isnan(consistency)
+
+
+@given(
+    arrays(np.uint8, (24, 32, 3)),
+    arrays(np.uint8, (48, 64, 3)),
+    arrays(bool, (48, 64)),
+)
+def test_scores_stay_between_0_and_1(imagined, seen, known):
+    overlap, consistency = view_consistency(imagined, seen, known)
+    assert 0 <= overlap <= 1
+    assert np.isnan(consistency) or 0 <= consistency <= 1
+
+
+def test_a_map_that_repeats_what_was_seen():
+    cells = np.full((30, 30), maps.UNKNOWN, np.int8)
+    cells[:15] = maps.FREE
+    cells[14] = maps.OCCUPIED
+    exact = np.where(cells == maps.OCCUPIED, 1.0, 0.0)
+    assert map_consistency(cells, exact) == 1.0
+    assert map_consistency(cells, 1.0 - exact) == 0.0
+    # a drawing of free floor everywhere is right about most cells and wrong about every wall
+    assert map_consistency(cells, np.zeros((30, 30))) == 0.5
+    assert np.isnan(map_consistency(np.full((30, 30), maps.UNKNOWN, np.int8), exact))
+
+
+def answer(*probabilities, outcome=Outcome.ANSWERED):
+    return Answer(
+        outcome,
+        "left",
+        probabilities,
+        (),
+        StageTimes(),
+        Provenance("m", "h", 0, 0, Mode.ANSWER),
+    )
+
+
+@pytest.mark.parametrize(
+    ("given_answer", "found", "reason"),
+    [
+        (answer(0.9, 0.1), Scores(0.5, 0.8, 0.1), ""),
+        (answer(0.55, 0.45), Scores(0.5, 0.8, 0.1), "confidence 0.55"),
+        (answer(0.9, 0.1), Scores(0.5, 0.1, 0.1), "contradicts"),
+        (answer(0.9, 0.1), Scores(0.5, 0.8, 0.6), "disagree"),
+        (answer(0.9, 0.1), Scores(), ""),  # what cannot be measured does not count against it
+        (answer(), Scores(), ""),  # a free answer has no probability
+        (answer(0.2, 0.2, outcome=Outcome.UNPARSABLE), Scores(), ""),  # withheld already
+    ],
+)
+def test_below_each_threshold_there_is_a_reason(given_answer, found, reason):
+    said = why_withheld(given_answer, found, Thresholds())
+    assert reason in said and bool(reason) == bool(said)
+
+
+def test_spread_between_imaginations():
+    assert option_spread([(0.9, 0.1), (0.3, 0.7)], chosen=0) == pytest.approx(0.6)
+    assert option_spread([(0.9, 0.1)], chosen=0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("map_view", "agreement", "believed"),
+    [
+        (None, 0.4, True),
+        (None, 0.3, False),
+        (maps.MapView.around(0, 0, 8, 64), 0.65, True),
+        # far above what a view needs, and still close to a map that says nothing
+        (maps.MapView.around(0, 0, 8, 64), 0.55, False),
+    ],
+)
+def test_views_and_maps_have_limits_of_their_own(map_view, agreement, believed):
+    pytest.importorskip("rclpy", reason="rclpy is not installed")
+    from ipt_ros.actions.server import judge
+    from ipt_ros.parameters.ipt_node import IPT_PARAMETERS
+    from ipt_ros.parameters.table import defaults
+
+    asked = SimpleNamespace(map_view=map_view, check=lambda _: (0.9, agreement))
+    drawn = replace(answer(0.9, 0.1), imagined=(np.zeros((8, 8, 3), np.uint8),))
+    scores, withheld = judge(asked, drawn, defaults(IPT_PARAMETERS))
+    assert scores.consistency == agreement
+    assert (withheld == "") == believed
+
+
+def test_the_defaults_of_guard_and_node_are_the_same():
+    from ipt_ros.parameters.ipt_node import IPT_PARAMETERS
+    from ipt_ros.parameters.table import defaults
+
+    own = defaults(IPT_PARAMETERS)
+    named = Thresholds(own.min_confidence, own.min_consistency, own.max_spread)
+    assert named == Thresholds()

@@ -1,0 +1,209 @@
+"""When a mask is drawn, published and told of, by a clock that only the test moves."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from rclpy.clock import ClockType
+from robot_input import PINHOLE
+from std_msgs.msg import Header
+
+from ipt_model.question import Cancelled, Outcome
+from ipt_model.spatial import maps
+from ipt_ros import diagnostics
+from ipt_ros.conversions import array_to_grid
+from ipt_ros.errors import ErrorCode, GoalError
+from ipt_ros.mask.publisher import MaskOutput
+from ipt_ros.senses.observations import Observation
+from ipt_ros.senses.pose_source import BODY_FROM_OPTICAL
+from ipt_ros.senses.poses import from_xyz_rpy
+
+PERIOD_S = 2.0
+
+
+class Robot:
+    """What a `MaskOutput` needs of the node. Drawings take as long as `durations_s` says."""
+
+    def __init__(self, **values):
+        self.now_s = 100.0
+        self.published, self.timers, self.told = [], [], {}
+        self.durations_s = []
+        self.wrong = ""
+        self.parameters = SimpleNamespace(
+            values=SimpleNamespace(
+                fixed_frame="odom",
+                imagined_space=True,
+                imagined_space_period_s=PERIOD_S,
+                imagined_space_timeout_s=6.0,
+                imagined_space_imaginations=1,
+                flow_steps=2,
+                min_map_agreement=0.0,
+                **values,
+            )
+        )
+        self.executor = SimpleNamespace(create_task=lambda call, *given: call(*given))
+        self.senses = self.poses = self
+        self.mask_topic = SimpleNamespace(publish=self.published.append)
+        self.answering = SimpleNamespace(
+            worker=SimpleNamespace(goals=0, submit_continuous=self._submit),
+            imaginer=SimpleNamespace(ask=self._ask),
+            stopping=SimpleNamespace(is_set=lambda: False),
+        )
+        self.waits = None
+        self.picture_px = 64
+        self.mask = MaskOutput(self, self.parameters.values, steady=lambda: self.now_s)
+        self.message = None
+        self.map()
+
+    def map(self, x=-5.0):
+        cells = np.full((100, 100), maps.UNKNOWN, np.int8)
+        cells[:, round((-1.0 - x) / 0.1) : round((0.0 - x) / 0.1)] = maps.FREE
+        grid = maps.OccupancyGrid(cells, 0.1, (x, -5.0))
+        self.message = array_to_grid(grid, Header(frame_id="odom"))
+        self.mask.new_map(self.message)
+
+    # -- the node ----------------------------------------------------------------------------
+
+    def create_publisher(self, *_):
+        return SimpleNamespace(publish=lambda message: None)
+
+    def create_timer(self, period_s, callback, clock):
+        self.timers.append((period_s, callback, clock))
+
+    def resolve_topic_name(self, name):
+        return name
+
+    def tell(self, name, level, message, **values):
+        self.told[name] = level, message, values
+
+    def report(self, error, during):
+        return error if isinstance(error, GoalError) else GoalError(ErrorCode.UNKNOWN, str(error))
+
+    # -- its senses --------------------------------------------------------------------------
+
+    def latest_map(self):
+        return self.message
+
+    def frame(self, frame_id, stamp_ns, wait=True):
+        return np.eye(4)
+
+    def newest_pose(self):
+        if self.wrong:
+            raise GoalError(ErrorCode.STALE_VIEW, self.wrong)
+
+    def newest_view(self, map_frame):
+        pose = from_xyz_rpy(0, 0, 1.2, 0, 0.25, 0) @ BODY_FROM_OPTICAL
+        rgb = np.zeros((48, 64, 3), np.uint8)
+        return Observation(0, "optical", rgb, None, PINHOLE, pose)
+
+    # -- its model ---------------------------------------------------------------------------
+
+    def _submit(self, who, work):
+        if self.answering.worker.goals:
+            return False
+        self.waits = work
+        return True
+
+    def _ask(self, question, **_):
+        self.durations_s[:1], took_s = [], self.durations_s[0]
+        self.run_until(self.now_s + took_s, drawing=True)
+        if self.answering.worker.goals:
+            raise Cancelled
+        drawn = np.full((32, 32, 3), 100 + 10 * len(self.durations_s), np.uint8)
+        return SimpleNamespace(imagined=[drawn], outcome=Outcome.ANSWERED)
+
+    # -- time --------------------------------------------------------------------------------
+
+    def run_until(self, until_s, drawing=False):
+        """Timers fire when they are due; the worker begins what waits when it is free."""
+        while self.now_s < until_s:
+            self.now_s = round(self.now_s + 0.1, 6)
+            for period_s, callback, _ in self.timers:
+                if abs(self.now_s / period_s - round(self.now_s / period_s)) < 1e-6:
+                    callback()
+            if not drawing and self.waits is not None and self.durations_s:
+                work, self.waits = self.waits, None
+                work()
+
+    def claims(self):
+        return [m for m in self.published if any(v != -1 for v in m.data)]
+
+    @property
+    def status(self):
+        return self.told["imagined space"]
+
+
+@pytest.fixture
+def robot():
+    return Robot()
+
+
+def test_no_timer_runs_by_a_clock_that_can_be_stopped(robot):
+    assert len(robot.timers) == 2
+    assert all(clock.clock_type is ClockType.STEADY_TIME for *_, clock in robot.timers)
+
+
+@pytest.mark.parametrize(
+    "durations_s",
+    [[1.9, 0.9] * 5, [0.3, 0.1, 1.8] * 4, [2.1, 3.5, 2.1] * 4, [5.0] * 4],
+    ids=["uneven", "quick", "slower than the period", "much slower"],
+)
+def test_every_drawing_that_was_paid_for_is_published(robot, durations_s):
+    robot.durations_s = list(durations_s)
+    robot.run_until(robot.now_s + 100)
+    assert not robot.durations_s
+    assert len(robot.claims()) == len(durations_s)
+
+
+def test_a_drawing_slower_than_the_period_is_told(robot):
+    robot.durations_s = [3.0]
+    robot.run_until(robot.now_s + 6)
+    level, message, values = robot.status
+    assert level == diagnostics.WARN
+    assert message.startswith("standing") and "takes 3.0 s, longer than" in message
+    assert values["drawings"] == 1 and values["drawing_s"] == "3.00"
+
+
+def test_a_drawing_that_gave_way_to_a_goal_is_told_and_not_called_standing(robot):
+    robot.durations_s = [1.0]
+    robot.run_until(robot.now_s + 1.5)
+    robot.answering.worker.goals = 1
+    robot.run_until(robot.now_s + 4)
+    level, message, values = robot.status
+    assert message == "nothing stands; a goal went first" and level == diagnostics.OK
+    assert values["yielded_to_goals"] > 0 and values["drawings"] == 0
+
+
+def test_a_mask_that_stands_is_called_standing_until_it_is_taken_back(robot):
+    robot.durations_s = [0.5]
+    robot.run_until(robot.now_s + 3)
+    assert robot.status[:2] == (diagnostics.OK, "standing")
+    robot.wrong = "the camera stopped"
+    robot.run_until(robot.now_s + 1)
+    assert robot.status[:2] == (
+        diagnostics.WARN,
+        "nothing stands; cleared: the camera stopped",
+    )
+
+
+def test_it_expires_by_a_clock_that_nobody_sets(robot):
+    robot.durations_s = [0.5]
+    robot.run_until(robot.now_s + 3)
+    assert robot.claims()[-1] is robot.published[-1]
+    robot.run_until(robot.now_s + 7)
+    assert all(v == -1 for v in robot.published[-1].data)
+
+
+def test_a_drawing_for_another_grid_is_dropped_and_told(robot):
+    robot.durations_s = [1.0]
+    asked = robot.answering.imaginer.ask
+
+    def ask(question, **more):
+        answer = asked(question, **more)
+        robot.map(x=-5.03)
+        return answer
+
+    robot.answering.imaginer.ask = ask
+    robot.run_until(robot.now_s + 4)
+    assert not robot.claims()
+    assert robot.status[2]["dropped"] == 1 and "the map changed" in robot.status[1]

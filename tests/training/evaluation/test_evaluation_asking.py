@@ -1,0 +1,81 @@
+"""Asking in batches gives what `Imaginer.ask` gives one by one, in every mode."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ipt_model.asking.imaginer import Imaginer
+from ipt_model.question import Mode, Outcome
+from ipt_model.weights.loading import LoadedModel, load
+from ipt_model.weights.recipe import Recipe
+from ipt_training.datasets.parquet import Dataset
+from ipt_training.datasets.schema import example_from_row
+from ipt_training.evaluation.asking import MODES, BatchAsker
+
+pytestmark = pytest.mark.slow(25)
+
+
+def compare(loaded: LoadedModel, data: Path, modes=MODES, flow_steps: int = 3) -> list[dict]:
+    """Ask everything both ways; returns the batched answers."""
+    examples = [example_from_row(row) for row in Dataset(data)]
+    asker = BatchAsker(loaded, batch=5, flow_steps=flow_steps, seed=11)
+    found = dict(asker.ask(examples, modes))
+    imaginer = Imaginer(loaded)
+    for number, example in enumerate(examples):
+        question = replace(example.question, given_view=example.imagination)
+        for mode in modes:
+            alone = imaginer.ask(question, mode, seed=11 + number, flow_steps=flow_steps)
+            answer = found[number][mode]
+            assert (answer.outcome, answer.text) == (alone.outcome, alone.text)
+            assert (answer.reply, answer.think) == (alone.reply, alone.think)
+            assert answer.option_probabilities == pytest.approx(
+                alone.option_probabilities, abs=2e-4
+            )
+            assert answer.option_mass == pytest.approx(alone.option_mass, abs=2e-4)
+            assert answer.provenance == alone.provenance
+            for one, two in zip(answer.imagined, alone.imagined, strict=True):
+                off = one.astype(int) - two.astype(int)
+                assert np.abs(off).max() <= 1 and (off != 0).mean() < 0.01
+    return [found[number] for number in range(len(examples))]
+
+
+def test_batches_answer_as_single_questions_do(trained, data) -> None:
+    loaded = load(trained, "cpu")
+    replies = compare(loaded, data)
+    outcomes = {r.outcome for own in replies for r in own.values()}
+    assert Outcome.ANSWERED in outcomes  # not only failures were compared
+
+
+def test_guided_drawing_and_split_encodings_agree_too(trained, data) -> None:
+    loaded = load(trained, "cpu")
+    recipe = loaded.recipe
+    flow = replace(recipe.flow, text_scale=2.0, image_scale=1.5, renorm="text_channel")
+    inputs = replace(recipe.inputs, answer=("vit",))
+    prompt = replace(recipe.prompt, order="system_first")
+    guided = replace(loaded, recipe=replace(recipe, flow=flow, inputs=inputs, prompt=prompt))
+    compare(guided, data, modes=(Mode.ANSWER, Mode.IMAGINE), flow_steps=2)
+
+
+def test_letters_and_temperatures_agree_too(trained, data) -> None:
+    loaded = load(trained, "cpu")
+    recipe: Recipe = loaded.recipe
+    temperature = {example_from_row(Dataset(data)[0]).question.task: {Mode.ANSWER: 2.5}}
+    letters = replace(
+        recipe, prompt=replace(recipe.prompt, answer_style="letter"), temperature=temperature
+    )
+    compare(replace(loaded, recipe=letters), data, modes=(Mode.ANSWER,))
+
+
+def test_a_model_that_says_nothing_useful_is_unparsable_both_ways(trained, data) -> None:
+    loaded = load(trained, "cpu")
+    torch.manual_seed(0)
+    with torch.no_grad():
+        loaded.model.get_output_embeddings().weight.normal_()
+    short = replace(loaded.recipe, max_answer_tokens=6, max_think_tokens=6)
+    replies = compare(replace(loaded, recipe=short), data, modes=(Mode.ANSWER, Mode.IMAGINE))
+    assert all(r.outcome is Outcome.UNPARSABLE for own in replies for r in own.values())

@@ -1,0 +1,127 @@
+"""A model's own views: drawn of training rows, and answered from in place of the true ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_runs import small_settings
+
+from ipt_model.network.packing import LatentSegment, VitSegment
+from ipt_training.commands.draw_own import main as draw_own
+from ipt_training.commands.train import main as train
+from ipt_training.datasets.parquet import Dataset
+from ipt_training.feed.latents import codec_digest, encode_pictures, store_for
+from ipt_training.feed.own_views import OwnViews, OwnViewsError
+from ipt_training.feed.sequences import SequenceMaker
+from ipt_training.feed.sources import RowSource
+from ipt_training.finetune.building import build
+
+pytestmark = pytest.mark.slow
+
+ROWS = 12
+
+
+@pytest.fixture(scope="module")
+def drawn(trained, data, tmp_path_factory) -> Path:
+    """Half of the rows, drawn by two processes' worth of parts."""
+    out = tmp_path_factory.mktemp("own")
+    given = ["--model", str(trained), "--data", str(data), "--count", str(ROWS), "--device", "cpu"]
+    for part in ("0/2", "1/2"):
+        assert draw_own([*given, "--out", str(out), "--part", part, "--flow-steps", "2"]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def run(data, trained):
+    """Settings and start of a run that goes on from the model that drew."""
+    settings = small_settings(data, Path(), model={"init": str(trained), "vae": ""}, variant="ipt")
+    return settings, build(settings)
+
+
+def views_of(drawn: Path, data: Path, start) -> OwnViews:
+    return OwnViews(drawn, Dataset(data).digest(), codec_digest(start.codec))
+
+
+def test_parts_join_and_latents_are_those_of_the_pictures(drawn, data, run) -> None:
+    _, start = run
+    own = views_of(drawn, data, start)
+    assert 0 < len(own.rows) <= ROWS < len(Dataset(data)) and own.get(-1) is None
+    picture, latents = own.get(own.rows[0]).picture, own.get(own.rows[0]).latents
+    assert picture.shape == (64, 64, 3) and picture.dtype == np.uint8
+    again = encode_pictures(start.codec, [picture], start.recipe)[0]
+    assert torch.allclose(latents, again, atol=4e-3)
+
+
+def test_answers_are_learned_from_them_and_drawing_from_the_truth(drawn, data, run) -> None:
+    settings, start = run
+    own = views_of(drawn, data, start)
+    dataset = Dataset(data)
+    store = store_for(dataset, start.codec, start.recipe, drawn)
+    store.make(dataset, start.codec, start.recipe)
+    source = RowSource(dataset, "ipt", start.recipe.prompt, 0, store, own=own, own_share=1.0)
+    maker = SequenceMaker(settings, start.config, start.recipe, start.tokenizer)
+    order = [int(row) for row in dataset.shuffled(0) if int(row) in own.rows]
+    assert source.rows_per_epoch == len(order)
+    for number, row in enumerate(order):
+        showing = source.show(number)
+        segments = maker.sequence(showing).segments
+        pictures = [s for s in segments if isinstance(s, LatentSegment)]
+        inputs = len(showing.sample.inputs)
+        truth = store[row][-1]
+        noised = [s for s in pictures if s.noise is not None]
+        assert all(torch.equal(s.latents, truth) for s in noised)
+        view = own.get(row)
+        clean = pictures[inputs + len(noised) :]
+        assert all(torch.equal(s.latents, view.latents) for s in clean)
+        seen = [s for s in segments if isinstance(s, VitSegment)][inputs:]
+        assert all(np.array_equal(s.pixels, view.picture) for s in seen)
+
+
+def test_a_share_of_the_showings_has_them(drawn, data, run) -> None:
+    _, start = run
+    own = views_of(drawn, data, start)
+    dataset = Dataset(data)
+    store = store_for(dataset, start.codec, start.recipe, drawn)
+    source = RowSource(dataset, "mixed", start.recipe.prompt, 0, store, own=own, own_share=0.5)
+    found = {True: 0, False: 0}
+    for number in range(40 * source.rows_per_epoch):
+        showing = source.show(number)
+        if showing.own is not None:
+            assert showing.sample.flow_loss
+        if showing.sample.flow_loss:
+            found[showing.own is not None] += 1
+    assert abs(found[True] / sum(found.values()) - 0.5) < 0.12
+
+
+def test_views_of_other_data_or_another_vae_are_refused(drawn, data, run, tmp_path) -> None:
+    _, start = run
+    digest, codec = Dataset(data).digest(), codec_digest(start.codec)
+    with pytest.raises(OwnViewsError, match="dataset"):
+        OwnViews(drawn, "0" * 64, codec)
+    with pytest.raises(OwnViewsError, match="codec"):
+        OwnViews(drawn, digest, "0" * 64)
+    with pytest.raises(OwnViewsError, match="found none"):
+        OwnViews(tmp_path, digest, codec)
+
+
+def test_a_run_takes_them(drawn, data, trained, tmp_path, capsys) -> None:
+    recipe = tmp_path / "own.yaml"
+    recipe.write_text(
+        f"""
+name: own
+variant: mixed
+examples: 16
+model: {{init: {trained}}}
+data: {{train: {data}, workers: 0, own: {drawn}, own_share: 1.0}}
+batch: {{examples: 8, tokens: 4096}}
+optimiser: {{rate: 1.0e-3, warmup: 1}}
+run: {{save: 0}}
+"""
+    )
+    assert train([str(recipe), "--out", str(tmp_path / "run")]) == 0
+    wrong = f"data.own={tmp_path}"
+    assert train([str(recipe), "--out", str(tmp_path / "no"), "--override", wrong]) == 2
+    assert "found none" in capsys.readouterr().err

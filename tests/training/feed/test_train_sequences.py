@@ -1,0 +1,228 @@
+"""Segments of a showing: order, losses, chance, and sizes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+import torch
+from small_runs import rows_of, small_settings
+
+from ipt_model.network.packing import DroppedPicture, LatentSegment, TextSegment, VitSegment, pack
+from ipt_training.datasets.parquet import Dataset
+from ipt_training.datasets.schema import example_from_row
+from ipt_training.feed.sequences import SequenceMaker
+from ipt_training.finetune.building import build
+
+
+def kinds(segments) -> str:
+    """One letter a segment: V ViT, C clean and N noised latents, t text, T text with loss, - left
+    out."""
+    out = ""
+    for s in segments:
+        if isinstance(s, LatentSegment):
+            out += "C" if s.noise is None else "N"
+        elif isinstance(s, TextSegment):
+            out += "T" if s.loss else "t"
+        else:
+            out += "V" if isinstance(s, VitSegment) else "-"
+    return out
+
+
+def maker_and_showing(data: Path, vae: Path, variant: str, number: int = 0, **changes):
+    settings = small_settings(data, vae, variant=variant, **changes)
+    start = build(settings)
+    source = rows_of(settings, start, vae)
+    maker = SequenceMaker(settings, start.config, start.recipe, start.tokenizer)
+    return maker, source.show(number), start
+
+
+NO_DROPOUT = {"text": 0.0, "vae": 0.0, "vit": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("variant", "each_input", "rest"),
+    [
+        ("label", "V", "tT"),
+        ("label_vae", "CV", "tT"),
+        ("text_cot", "V", "tT"),
+        ("ipt", "CV", "tTNNCVT"),
+        ("ipt_wrong", "CV", "tTNNCVT"),
+        ("given", "CV", "tTCVT"),
+    ],
+)
+def test_layouts_are_the_published_ones(data, vae, variant, each_input, rest) -> None:
+    maker, showing, start = maker_and_showing(data, vae, variant, dropout=NO_DROPOUT)
+    sequence = maker.sequence(showing)
+    inputs = len(showing.sample.inputs)
+    assert kinds(sequence.segments) == each_input * inputs + rest
+    read = start.tokenizer.decode(
+        [i for s in sequence.segments if isinstance(s, TextSegment) and s.loss for i in s.ids]
+    )
+    example = showing.sample.example
+    assert read.endswith(f"<answer>{example.answer}</answer>")
+    assert ("<image_start>" in read) == (variant in ("ipt", "ipt_wrong", "given"))
+    if variant == "text_cot":
+        assert example.reasoning in read
+
+
+def test_mixed_draws_every_other_epoch(data, vae) -> None:
+    settings = small_settings(data, vae, dropout=NO_DROPOUT)
+    start = build(settings)
+    source = rows_of(settings, start, vae)
+    maker = SequenceMaker(settings, start.config, start.recipe, start.tokenizer)
+    n = source.rows_per_epoch
+    drew = [{}, {}]
+    for number in range(2 * n):
+        showing = source.show(number)
+        key = showing.sample.example.scene_seed, showing.sample.example.question.text
+        drew[number // n][key] = "N" in kinds(maker.sequence(showing).segments)
+    assert set(drew[0]) == set(drew[1]) and len(drew[0]) == n
+    assert all(drew[0][key] != drew[1][key] for key in drew[0])
+
+
+def test_sizes_and_the_place_read_by_the_head_are_those_of_the_packer(data, vae) -> None:
+    maker, showing, start = maker_and_showing(data, vae, "ipt")
+    sequence = maker.sequence(showing)
+    packed = pack([sequence.segments], start.config)
+    assert packed.lengths == (sequence.und + sequence.gen,)
+    assert packed.und_ids.shape[1] == sequence.und
+    prompt_end = packed.position[0][packed.und_ids.shape[1] :]  # latents are never last
+    ids = packed.concatenate(packed.und_ids[..., None].float(), torch.zeros(1, len(prompt_end), 1))
+    assert int(ids[sequence.read_until - 1, 0]) == start.tokenizer.special.eos
+    assert int(ids[sequence.read_until, 0]) == start.tokenizer.special.bos
+
+
+def test_chance_comes_from_the_number_alone(data, vae) -> None:
+    maker, showing, _ = maker_and_showing(data, vae, "ipt")
+    one, two = maker.sequence(showing), maker.sequence(showing)
+    other = maker.sequence(replace(showing, number=showing.number + 1))
+
+    def noises(sequence):
+        return [s for s in sequence.segments if isinstance(s, LatentSegment) and s.t > 0]
+
+    for a, b in zip(noises(one), noises(two), strict=True):
+        assert a.t == b.t and torch.equal(a.noise, b.noise)
+    assert noises(one)[0].t != noises(one)[1].t
+    assert noises(one)[0].t != noises(other)[0].t
+
+
+def test_times_are_logistic_normal_and_shifted(data, vae) -> None:
+    def times(shift: float) -> np.ndarray:
+        maker, _, _ = maker_and_showing(data, vae, "ipt", flow={"shift": shift})
+        return np.array([maker._time(share) for share in (np.arange(4000) + 0.5) / 4000])
+
+    plain, shifted = times(1.0), times(3.0)
+    logit = np.log(plain / (1 - plain))
+    assert abs(logit.mean()) < 0.06 and abs(logit.std() - 1) < 0.05
+    assert np.allclose(shifted, 3 * plain / (1 + 2 * plain))
+
+
+def test_draws_of_a_showing_spread_over_all_times(data, vae) -> None:
+    """One in each quarter of the reference's distribution, anywhere in it."""
+    maker, showing, _ = maker_and_showing(data, vae, "ipt", flow={"draws": 4})
+    times = np.array(
+        [
+            [s.t for s in maker.sequence(replace(showing, number=n)).segments if is_noised(s)]
+            for n in range(200)
+        ]
+    )
+    share = np.vectorize(NormalDist().cdf)(np.log(times / (1 - times)))
+    assert (np.floor(share * 4) == np.arange(4)).all()
+    assert abs(share.mean() - 0.5) < 0.02 and (share * 4 % 1).std() > 0.25
+
+
+def is_noised(segment: object) -> bool:
+    return isinstance(segment, LatentSegment) and segment.noise is not None
+
+
+def test_conditions_are_dropped_as_often_as_asked(data, vae) -> None:
+    """The clean copies of the drawn view and question texts only; noised copies never."""
+    maker, showing, _ = maker_and_showing(
+        data, vae, "ipt", dropout={"text": 0.25, "vae": 0.5, "vit": 0.3}
+    )
+    inputs = len(showing.sample.inputs)
+    dropped = {"text": 0, "vae": 0, "vit": 0}
+    n = 400
+    for number in range(n):
+        segments = maker.sequence(replace(showing, number=number)).segments
+        found = kinds(segments)
+        assert found.startswith("CV" * inputs) and "NN" in found and found.count("T") == 2
+        dropped["text"] += "t" not in found
+        after = found[found.index("NN") + 2 :]
+        dropped["vae"] += after[0] == "-"
+        dropped["vit"] += after[1] == "-"
+        assert after.count("-") == sum(isinstance(s, DroppedPicture) for s in segments)
+    assert dropped["text"] / n == pytest.approx(0.25, abs=0.08)
+    assert dropped["vae"] / n == pytest.approx(0.5, abs=0.08)
+    assert dropped["vit"] / n == pytest.approx(0.3, abs=0.08)
+
+
+def test_letter_exercises_are_answered_by_the_line_of_the_word(data, vae) -> None:
+    maker, _, start = maker_and_showing(data, vae, "label")
+    for number in range(20):
+        prompt, target = maker.letter_exercise(number, ("left", "right", "yes", "no")).segments
+        text = start.tokenizer.decode(prompt.ids)
+        word, letter = text.split()[3].strip("."), start.tokenizer.decode(target.ids)[8]
+        assert f"({letter}) {word}" in text.splitlines() and target.loss and not prompt.loss
+
+
+def test_the_head_is_told_of_positions_and_counts(data, vae) -> None:
+    """Whatever the facts say is in the sequence, in the columns of its task."""
+    seen = set()
+    settings = small_settings(data, vae)
+    start = build(settings)
+    source = rows_of(settings, start, vae)
+    maker = SequenceMaker(settings, start.config, start.recipe, start.tokenizer)
+    for number in range(source.rows_per_epoch):
+        showing = source.show(number)
+        example = showing.sample.example
+        targets = maker.sequence(showing).targets
+        known = np.flatnonzero(~np.isnan(targets)).tolist()
+        seen.add(example.question.task.value)
+        if example.question.task.value == "perspective":
+            assert known == list(range(5))
+            x, z = targets[2:4] * 3.0
+            after = example.facts["object_after_m"]
+            assert (x, z) == pytest.approx((after[0], after[2]), abs=1e-5)
+        elif example.question.task.value == "counting":
+            assert known == list(range(5, 10))
+            assert targets[9] * 2 == example.facts["count"]
+        else:
+            assert known and min(known) >= 10
+    assert {"perspective", "counting"} <= seen
+
+
+def test_a_look_is_one_picture_one_question_and_no_answer(data, vae) -> None:
+    """Through the ViT alone; read at its last token; the same at every showing of that number."""
+    found = []
+    for number in range(8):
+        maker, showing, start = maker_and_showing(data, vae, "mixed", number)
+        one, again = (maker.look_exercise(showing, 0) for _ in range(2))
+        if one is None:
+            continue
+        found.append(one)
+        assert kinds(one.segments) == "Vt" and one.gen == 0 and one.read_until == one.und
+        assert np.array_equal(one.targets, again.targets, equal_nan=True)
+        assert np.isfinite(one.targets).any()
+        packed = pack([one.segments], start.config)
+        assert packed.lengths == (one.und,) and packed.ce_positions is None
+    assert len(found) >= 4
+    whole = maker.sequence(showing)
+    assert found[-1].und < 0.5 * (whole.und + whole.gen)
+
+
+def test_thoughts_in_words_fit_into_what_the_small_model_may_write(data, vae) -> None:
+    """A thought that is cut off never gets to its answer: every reply would be unparsable."""
+    start = build(small_settings(data, vae))
+    lengths = [
+        len(start.tokenizer.encode(example_from_row(row).reasoning)) for row in Dataset(data)
+    ]
+    assert 20 < max(lengths) <= start.recipe.max_think_tokens - 20
+    words = build(small_settings(data, vae, variant="text_cot"))
+    # asked for an answer, it thinks first, in the same reply
+    assert max(lengths) + 20 <= words.recipe.max_answer_tokens
+    assert start.recipe.max_answer_tokens < 40

@@ -1,0 +1,107 @@
+"""The vision tower's training: patches are told the truth; it learns it; models begin with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_runs import SMALL_MODEL, small_settings
+
+from ipt_model.network.config import BagelConfig
+from ipt_training.commands.train_vit import main
+from ipt_training.finetune.building import build
+from ipt_training.finetune.tower import (
+    PRESENT,
+    Seeing,
+    TowerSettings,
+    draw_views,
+    judged,
+    many_views,
+    save_tower,
+    train_tower,
+    vocabulary,
+)
+from ipt_training.scenes.colours import COLOURS
+from ipt_training.scenes.splits import split_of
+
+pytestmark = pytest.mark.slow(30)
+
+
+@pytest.fixture(scope="module")
+def views():
+    return draw_views(790_000, 790_030, "room", 64, 16)
+
+
+@pytest.fixture(scope="module")
+def config(data, vae) -> BagelConfig:
+    return build(small_settings(data, vae)).config
+
+
+def test_a_patch_is_said_to_show_the_colours_that_it_shows(views) -> None:
+    """Seen from the pictures alone: where a yellow thing is said to be, pixels are yellow."""
+    words = vocabulary("room")
+    yellow = views.things[..., words.index("yellow")]
+    rgb = views.pictures.astype(np.int32)
+    red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
+    looks = (red > 1.6 * blue) & (green > 1.35 * blue) & (red < 1.5 * green)
+    share = looks.reshape(len(rgb), 4, 16, 4, 16).mean((2, 4)).reshape(len(rgb), 16)
+    assert share[yellow].mean() > 5 * share[~yellow].mean()
+    assert yellow.sum() > 20 and 0 < PRESENT < 0.1
+    assert set(words) >= {"yellow", "cube", "yellow cube"} and set(COLOURS) >= set(words[:8])
+
+
+def test_surfaces_are_shares_and_depth_is_none_on_maps(views) -> None:
+    floor, wall, far = np.moveaxis(views.surfaces, -1, 0)
+    assert np.all((floor >= 0) & (wall >= 0) & (floor + wall <= 1.0001))
+    # maps have no depth: the nearest that is told
+    maps = np.all(far == np.float32(np.log(0.2)), axis=1)
+    assert maps.sum() == 30 and maps[-1]
+    assert np.log(0.3) < far[~maps].mean() < far.max() < np.log(15)
+
+
+def test_it_learns_to_name_things(views, config) -> None:
+    torch.manual_seed(0)
+    seeing = Seeing(config, len(vocabulary("room")))
+    before = judged(seeing, views).loss
+    train_tower(seeing, views, TowerSettings(steps=400, batch=32, rate=5e-3, warmup=10))
+    after = judged(seeing, views)
+    assert after.loss < 0.1 * before and after.recall > 0.1
+
+
+def test_a_model_begins_with_it_and_another_architecture_is_refused(
+    data, vae, config, tmp_path
+) -> None:
+    torch.manual_seed(7)
+    seeing = Seeing(config, 3)
+    save_tower(tmp_path, seeing)
+    model = build(small_settings(data, vae, model={"vit": str(tmp_path)})).model
+    kept = seeing.kept()
+    assert len(kept) > 20
+    for name, value in kept.items():
+        assert torch.equal(model.get_parameter(name), value), name
+    wider = {"vit": str(tmp_path), "vit_config": {**SMALL_MODEL["vit_config"], "hidden_size": 64}}
+    with pytest.raises(ValueError, match=r"another architecture: .*connector"):
+        build(small_settings(data, vae, model=wider))
+    with pytest.raises(FileNotFoundError, match="ipt-train-vit"):
+        build(small_settings(data, vae, model={"vit": str(tmp_path / "nowhere")}))
+
+
+def test_workers_change_nothing_and_only_training_worlds_are_seen() -> None:
+    settings = TowerSettings(pictures=24)
+    one, two = (many_views(settings, 64, 16, workers) for workers in (1, 2))
+    assert np.array_equal(one.pictures, two.pictures) and len(one.pictures) >= 20
+    assert np.array_equal(one.things, two.things)
+    assert split_of(799_999) == "train"
+    alone = draw_views(799_997, 800_000, "room", 64, 16)
+    assert np.array_equal(alone.pictures, one.pictures)
+
+
+def test_the_command_says_how_well_it_sees(tmp_path: Path) -> None:
+    arguments = ["--pictures", "40", "--steps", "3", "--batch", "4", "--workers", "1"]
+    assert main(["--out", str(tmp_path), *arguments, "--threads", "1"]) == 0
+    facts = json.loads((tmp_path / "vit.json").read_text())
+    assert facts["steps"] == 3 and 0 <= facts["validation"]["recall"] <= 1
+    assert (tmp_path / "vit.safetensors").stat().st_size > 4 * facts["parameters"]

@@ -1,0 +1,197 @@
+"""`ipt-eval`: ask a checkpoint every question of a dataset, in every mode, and report it.
+
+    ipt-eval --model runs/tiny/final --data data/tiny/test --out report
+    ipt-eval --model runs/tiny/final --data data/tiny/validation --calibrate
+
+Writes `evaluation.json` (numbers with intervals, checkpoint and dataset hash, command line, seeds)
+and `evaluation.html` (the same with 24 examples in pictures). `--calibrate` fits one temperature
+per task and mode and writes them, with `calibration.json`, into the checkpoint: use validation
+data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ipt_model.asking.imaginer import Imaginer
+from ipt_model.question import Mode, Task
+from ipt_model.weights.loading import LoadedModel, find_folder
+from ipt_training.datasets.parquet import Dataset
+from ipt_training.datasets.schema import example_from_row
+from ipt_training.evaluation.asking import MODES, BatchAsker
+from ipt_training.evaluation.calibration import calibrate, write_calibration
+from ipt_training.evaluation.records import Record, record_of, summary
+from ipt_training.evaluation.report import Shown, page
+from ipt_training.example import Example
+from ipt_training.progress import Watch
+from ipt_training.shell.asking import add_options, asker_of
+
+#: Examples read, asked and let go together; large, so that layouts fill their batches.
+BLOCK = 1024
+SHOWN = 24
+LATENCY_EXAMPLES = 12
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="ipt-eval", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    add_options(parser)
+    parser.add_argument(
+        "--out", type=Path, help="folder of the report (default: beside the model)"
+    )
+    parser.add_argument("--modes", default="answer,imagine,given")
+    parser.add_argument("--tasks", default="", help="comma-separated, default all")
+    parser.add_argument("--per-task", type=int, default=2000, help="most examples of a task")
+    parser.add_argument("--calibrate", action="store_true")
+    parser.add_argument("--no-latency", action="store_true")
+    given = parser.parse_args(arguments)
+    modes = tuple(Mode(name) for name in given.modes.split(","))
+    if not modes or not set(modes) <= set(MODES):
+        parser.error(f"--modes: expected some of answer, imagine, given, got {given.modes}")
+    asker = asker_of(given)
+    loaded = asker.loaded
+    folder = find_folder(given.model)
+    dataset = Dataset(given.data)
+    rows = chosen_rows(dataset, given.per_task, tuple(filter(None, given.tasks.split(","))))
+    began = time.perf_counter()
+    with Watch("evaluation", len(rows)) as watch:
+        records, shown = ask_rows(asker, dataset, rows, modes, watch)
+    seconds = time.perf_counter() - began
+    result = {
+        "model": {
+            "id": loaded.recipe.model_id,
+            "hash": loaded.model_hash,
+            "parameters": sum(p.numel() for p in loaded.model.parameters()),
+        },
+        "data": {
+            "digest": dataset.digest(),
+            "examples": len(rows),
+            "split": dataset.facts.get("plan", {}).get("split"),
+        },
+        "command": ["ipt-eval", *(arguments if arguments is not None else sys.argv[1:])],
+        "seed": given.seed,
+        "flow_steps": asker.steps,
+        "temperature": loaded.recipe.to_dict()["temperature"],
+        "machine": machine(loaded),
+        "seconds": round(seconds, 1),
+        "tasks": summary(records, modes, loaded.recipe),
+    }
+    if not given.no_latency:
+        result["latency_s"] = latency(loaded, [one.example for one in shown], modes)
+    if given.calibrate:
+        found = calibrate(records, modes)
+        facts = {k: result[k] for k in ("model", "data", "command", "seed")}
+        calibrated = write_calibration(folder, found, facts)
+        print(f"{folder}: temperatures {calibrated.to_dict()['temperature']}")
+    out = given.out or folder / "evaluation"
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "evaluation.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    title = f"{loaded.recipe.model_id} on {given.data.name}"
+    (out / "evaluation.html").write_text(page(title, result, records, shown), encoding="utf-8")
+    print(table(result))
+    print(f"{out}: {len(rows)} examples in {seconds:.0f} s")
+    return 0
+
+
+def chosen_rows(dataset: Dataset, per_task: int, tasks: tuple[str, ...] = ()) -> list[int]:
+    """The first `per_task` rows of each task."""
+    known = [t.value for t in Task]
+    if wrong := [t for t in tasks if t not in known]:
+        raise SystemExit(f"ipt-eval: --tasks: unknown {wrong}, expected some of {known}")
+    taken: dict[str, int] = {}
+    rows = []
+    for row, task in enumerate(dataset.column("task")):
+        if task is not None and (not tasks or task in tasks) and taken.get(task, 0) < per_task:
+            taken[task] = taken.get(task, 0) + 1
+            rows.append(row)
+    if not rows:
+        raise SystemExit(f"ipt-eval: {dataset.path} has no example of these tasks")
+    return rows
+
+
+def ask_rows(
+    asker: BatchAsker, dataset: Dataset, rows: Sequence[int], modes: Sequence[Mode], watch: Watch
+) -> tuple[list[Record], list[Shown]]:
+    """Ask all rows; some of them, evenly over the tasks, are kept with their pictures."""
+    kinds = dataset.column("task")
+    per_task = max(1, SHOWN // len({kinds[row] for row in rows}))
+    records: list[Record] = []
+    shown: list[Shown] = []
+    kept: dict[Task, int] = {}
+    for first in range(0, len(rows), BLOCK):
+        examples: list[Example] = [
+            example_from_row(dataset[row]) for row in rows[first : first + BLOCK]
+        ]
+        done: list[tuple[int, Record]] = []
+        for place, answers in asker.ask(examples, modes, first):
+            example = examples[place]
+            record = record_of(first + place, example, answers, asker.loaded.recipe)
+            if place < SHOWN * 4 and kept.get(record.task, 0) < per_task:
+                kept[record.task] = kept.get(record.task, 0) + 1
+                drawn = answers[Mode.IMAGINE].imagined if Mode.IMAGINE in answers else ()
+                shown.append(Shown(example, record, drawn[0] if drawn else None))
+            done.append((place, record))
+            watch.tell(first + len(done))
+        records += [record for _, record in sorted(done, key=lambda pair: pair[0])]
+    return records, sorted(shown, key=lambda one: (one.record.task.value, one.record.number))
+
+
+def latency(
+    loaded: LoadedModel, examples: Sequence[Example], modes: Sequence[Mode]
+) -> dict[str, dict[str, float]]:
+    """Median and slowest seconds of single questions through `Imaginer`, by mode."""
+    from dataclasses import replace
+
+    imaginer = Imaginer(loaded)
+    imaginer.warm_up()
+    out = {}
+    for mode in modes:
+        times = []
+        for example in examples[:: max(1, len(examples) // LATENCY_EXAMPLES)]:
+            question = replace(example.question, given_view=example.imagination)
+            times.append(imaginer.ask(question, mode).times.total_s)
+        out[mode.value] = {
+            "median": round(statistics.median(times), 4),
+            "slowest": round(max(times), 4),
+            "n": len(times),
+        }
+    return out
+
+
+def machine(loaded: LoadedModel) -> dict[str, object]:
+    """What the numbers were made on."""
+    return {
+        "device": str(loaded.device),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """The accuracies as lines of text."""
+    lines = [f"{'task':<12} {'mode':<8} {'right':>7}  95 %            n     unparsable  ECE"]
+    for task, part in result["tasks"].items():
+        for mode, found in part["modes"].items():
+            a, ece = found["accuracy"], found["ece"]
+            lines.append(
+                f"{task:<12} {mode:<8} {100 * a['share']:6.1f}%  {100 * a['low']:4.1f} - "
+                f"{100 * a['high']:5.1f}   {a['n']:>5}  {100 * found['unparsable']['share']:8.1f}%"
+                f"  {'-' if ece is None else f'{ece:.3f}'}"
+            )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,189 @@
+"""Where showings come from: rows of a dataset, epoch after epoch, or examples made on the fly.
+
+A source answers "what is showing number n of this run?" and nothing else. The answer depends on
+the number alone, so processes share the work by taking every w-th number, and a run goes on where
+it stopped by counting on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor
+
+from ipt_model.network.vae import LatentCodec
+from ipt_model.question import Task
+from ipt_model.weights.recipe import Recipe
+from ipt_model.wording.prompts import PromptRecipe
+from ipt_training.datasets.parquet import Dataset
+from ipt_training.datasets.plan import Plan, Slots
+from ipt_training.datasets.schema import Row, decode_image
+from ipt_training.datasets.supervision import Sample, Variant, supervise, supervise_row
+from ipt_training.example import Example
+from ipt_training.feed.latents import LatentStore, encode_pictures
+from ipt_training.feed.own_views import OwnView, OwnViews
+from ipt_training.feed.sequences import Showing, needs_latents, pictures_of
+
+
+class Source(Protocol):
+    """Showings by number."""
+
+    def show(self, number: int) -> Showing: ...
+
+    def name(self, number: int) -> str:
+        """What a person finds this showing by."""
+        ...
+
+
+class RowSource:
+    """Rows in a new shuffled order each epoch. Under `mixed` a row draws in one epoch and only
+    answers in the next; under `ipt_wrong` it always has the same wrong view. With `own` only the
+    rows in it are shown, and a share `own_share` of the showings that draw answers from the view
+    there."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        variant: Variant,
+        recipe: PromptRecipe,
+        seed: int,
+        latents: LatentStore,
+        tasks: tuple[str, ...] = (),
+        in_memory: bool = False,
+        own: OwnViews | None = None,
+        own_share: float = 0.5,
+    ) -> None:
+        self.dataset, self.variant, self.recipe, self.seed = dataset, variant, recipe, seed
+        self.latents, self.own, self.own_share = latents, own, own_share
+        self._memory: dict[int, Row] | None = {} if in_memory else None
+        kinds = dataset.column("task")
+        self.kept = np.array([not tasks or kind in tasks for kind in kinds], bool)
+        if own is not None:
+            self.kept &= np.isin(np.arange(len(kinds)), own.rows)
+        if not self.kept.any():
+            raise ValueError(f"{dataset.path}: no row of the tasks {list(tasks)}")
+        self.rows_per_epoch = int(self.kept.sum())
+        self._partners = _other_views(dataset, self.kept) if variant == "ipt_wrong" else None
+        self._coin = np.random.default_rng([seed, 0xD]).integers(0, 2, len(dataset))
+        self._epoch = -1
+        self._order = np.empty(0, np.int64)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Open files stay behind when a loading process takes the source over."""
+        state = dict(self.__dict__)
+        state["dataset"] = self.dataset.path
+        state["_memory"] = None if self._memory is None else {}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.dataset = Dataset(state["dataset"], ignore_unknown=True)
+
+    def name(self, number: int) -> str:
+        return f"row {self._place(number)[0]}"
+
+    def _place(self, number: int) -> tuple[int, int]:
+        """Row and epoch of a showing."""
+        epoch, place = divmod(number, self.rows_per_epoch)
+        if epoch != self._epoch:
+            order = np.fromiter(self.dataset.shuffled(self.seed + epoch), np.int64)
+            self._order, self._epoch = order[self.kept[order]], epoch
+        return int(self._order[place]), epoch
+
+    def show(self, number: int) -> Showing:
+        row, epoch = self._place(number)
+        wrong = None
+        partner = row
+        if self._partners is not None:
+            partner = int(self._partners[row])
+            wrong = decode_image(self._row(partner).drawn[0])
+        draw = bool((self._coin[row] + epoch) % 2)
+        sample = supervise_row(self._row(row), self.variant, self.recipe, draw=draw, wrong=wrong)
+        needed = needs_latents(sample)
+        if not any(needed):
+            return Showing(number, sample, (None,) * len(needed))
+        latents = list(self.latents[row])
+        if partner != row:
+            latents[-1] = self.latents[partner][-1]
+        kept = tuple(z if n else None for z, n in zip(latents, needed, strict=False))
+        return Showing(number, sample, kept, self._own_view(row, number, sample))
+
+    def _own_view(self, row: int, number: int, sample: Sample) -> OwnView | None:
+        if self.own is None or not sample.flow_loss:
+            return None
+        chance = np.random.default_rng([self.seed, number, 0x0E])
+        return self.own.get(row) if chance.random() < self.own_share else None
+
+    def _row(self, index: int) -> Row:
+        if self._memory is None:
+            return self.dataset[index]
+        if index not in self._memory:
+            self._memory[index] = self.dataset[index]
+        return self._memory[index]
+
+
+class FreshSource:
+    """Examples made for this run alone, each shown once; latents are encoded when asked for."""
+
+    def __init__(
+        self, plan: Plan, variant: Variant, recipe: Recipe, codec: Callable[[], LatentCodec]
+    ) -> None:
+        if plan.split != "train":
+            raise ValueError(f"fresh: expected split 'train', got {plan.split!r}")
+        self.plan, self.variant, self.recipe, self.codec = plan, variant, recipe, codec
+        self._slots: Slots | None = None
+        self._encoder: LatentCodec | None = None
+
+    def name(self, number: int) -> str:
+        return f"fresh example {number % self.plan.count}"
+
+    def show(self, number: int) -> Showing:
+        example = self._example(number)
+        wrong = self._another_view(number) if self.variant == "ipt_wrong" else None
+        draw = bool(np.random.default_rng([self.plan.seed, number, 0xD]).integers(2))
+        sample = supervise(example, self.variant, self.recipe.prompt, draw=draw, wrong=wrong)
+        return Showing(number, sample, self._latents(sample))
+
+    def _example(self, number: int) -> Example:
+        from ipt_training.datasets.generate import make_example
+        from ipt_training.tasks.sampling import Rejections
+
+        if self._slots is None:
+            self._slots = self.plan.slots()
+        return make_example(self.plan, self._slots, number % self.plan.count, Rejections())
+
+    def _another_view(self, number: int) -> np.ndarray:
+        """The view of the next example of the same task."""
+        assert self._slots is not None
+        task: Task = self._slots[number % self.plan.count][0]
+        other = number + 1
+        while self._slots[other % self.plan.count][0] is not task:
+            other += 1
+        return self._example(other).imagination
+
+    def _latents(self, sample: Sample) -> tuple[Tensor | None, ...]:
+        needed = needs_latents(sample)
+        if not any(needed):
+            return (None,) * len(needed)
+        if self._encoder is None:
+            self._encoder = self.codec()
+        pictures = [p for p, n in zip(pictures_of(sample), needed, strict=True) if n]
+        found = iter(encode_pictures(self._encoder, pictures, self.recipe))
+        return tuple(next(found) if n else None for n in needed)
+
+
+def _other_views(dataset: Dataset, kept: np.ndarray) -> np.ndarray:
+    """For every row another one of the same task: the next in the file, the last takes the
+    first's."""
+    tasks = dataset.column("task")
+    members: dict[object, list[int]] = {}
+    for row in np.flatnonzero(kept).tolist():
+        members.setdefault(tasks[row], []).append(row)
+    partners = np.arange(len(tasks))
+    for task, rows in members.items():
+        if len(rows) < 2:
+            raise ValueError(f"ipt_wrong: {task} has a single example, there is no other view")
+        partners[rows] = np.roll(rows, -1)
+    return partners

@@ -1,0 +1,32 @@
+"""What the commands that ask a checkpoint about a dataset share: the options for model, data and
+noise, and for where to compute.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from ipt_model.weights.loading import load
+from ipt_training.evaluation.asking import BatchAsker
+from ipt_training.shell.command import positive, whole
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that `asker_of` reads, and the dataset."""
+    parser.add_argument("--model", required=True, help="checkpoint folder or shipped name")
+    parser.add_argument("--data", required=True, type=Path, help="dataset folder")
+    parser.add_argument("--flow-steps", type=positive)
+    parser.add_argument("--batch", type=positive, default=32)
+    parser.add_argument("--seed", type=whole, default=0)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=whole, default=0)
+
+
+def asker_of(given: argparse.Namespace) -> BatchAsker:
+    """Load the model and set the number of threads as asked for."""
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    return BatchAsker(load(given.model, given.device), given.batch, given.flow_steps, given.seed)
