@@ -88,6 +88,7 @@ class Renderer:
     """
 
     def __init__(self, scene: Scene, threads: int = 1) -> None:
+        _open3d()  # a machine without it is told now, not at the first picture
         self.scene = scene
         self.threads = threads
 
