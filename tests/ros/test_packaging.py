@@ -64,7 +64,8 @@ def test_package_xml_names_all_of_ros_and_debian_that_nodes_and_launch_files_imp
     names = imported("ipt_ros", "launch") - BY_PIP - OPTIONAL
     assert len(names) > 15
     assert {n for n in names if KEYS.get(n, n) not in depends()} == set()
-    assert {KEYS[n] for n in imported("ipt_model", "training/scenes") & set(KEYS)} <= depends()
+    beside = imported("ipt_model", "training/scenes", "training/rendering")
+    assert {KEYS[n] for n in beside & set(KEYS)} <= depends()
 
 
 def test_the_documents_that_package_xml_names_exist():
@@ -107,7 +108,7 @@ WITHOUT_EXTRAS = """
 import sys
 for name in ("accelerate", "open3d", "peft", "pyarrow", "rich", "scipy", "tensorboard"):
     sys.modules[name] = None
-from ipt_training.commands import installed
+from ipt_training.shell import installed
 sys.argv = [sys.argv[1], "--help"]
 sys.exit(getattr(installed, sys.argv[0])())
 """
@@ -155,7 +156,7 @@ def test_pytest_starts_beside_the_plug_ins_of_ros(tmp_path, name):
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: of-ros\nVersion: 1\n")
     (info / "entry_points.txt").write_text(f"[pytest11]\n{name} = plugin_of_ros\n")
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    run = [sys.executable, "-m", "pytest", "--co", "-q", "tests/ros/test_poses.py"]
+    run = [sys.executable, "-m", "pytest", "--co", "-q", "tests/ros/senses/test_poses.py"]
     done = subprocess.run(
         run, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
         timeout=120, check=False,
