@@ -15,7 +15,10 @@ IPT_PARAMETERS = (
         read_only=True,
     ),
     Parameter(
-        "device", "auto", "Where the model runs: auto, cpu, cuda, cuda:1, ...", read_only=True
+        "device",
+        "auto",
+        "Where the model runs: auto, cpu, cuda, or cuda:1 and so on.",
+        read_only=True,
     ),
     Parameter(
         "dtype",
@@ -125,7 +128,7 @@ IPT_PARAMETERS = (
     Parameter(
         "pose_source",
         "tf",
-        "tf looks the camera up in fixed_frame; odometry reads a topic and adds the mount below.",
+        "tf looks the camera up in fixed_frame; odometry reads the topic odom and adds mounts.",
         choices=("tf", "odometry"),
         read_only=True,
     ),
@@ -155,7 +158,7 @@ IPT_PARAMETERS = (
     Parameter(
         "keyframe_moved_m",
         0.5,
-        "A view this far from the others is kept, m.",
+        "A view is remembered when its camera stood this far from every remembered one, m.",
         minimum=0.01,
         maximum=10.0,
         read_only=True,
@@ -163,7 +166,7 @@ IPT_PARAMETERS = (
     Parameter(
         "keyframe_turned_rad",
         0.5,
-        "A view turned this far from the others is kept, rad.",
+        "A view is also remembered when its camera looked this far past every one near it, rad.",
         minimum=0.05,
         maximum=3.2,
         read_only=True,
@@ -171,16 +174,23 @@ IPT_PARAMETERS = (
     Parameter(
         "keyframe_age_s",
         120.0,
-        "Kept views are forgotten after this, s.",
+        "Remembered views are forgotten after this, s.",
         minimum=1.0,
         maximum=86400.0,
         read_only=True,
     ),
-    Parameter("keyframes", 16, "Most views kept.", minimum=1, maximum=256, read_only=True),
+    Parameter(
+        "keyframes",
+        16,
+        "Most views that are remembered; the oldest goes first.",
+        minimum=1,
+        maximum=256,
+        read_only=True,
+    ),
     Parameter(
         "keyframe_bytes",
         64 * 1024 * 1024,
-        "Most bytes of kept views.",
+        "Most bytes of remembered views; the oldest goes first.",
         minimum=1024,
         read_only=True,
     ),
@@ -188,29 +198,30 @@ IPT_PARAMETERS = (
     Parameter(
         "min_confidence",
         0.6,
-        "An answer whose calibrated probability is lower is published as abstained.",
+        "An answer whose calibrated probability is below this is published as abstained.",
         minimum=0.0,
         maximum=1.0,
     ),
     Parameter(
         "min_consistency",
         0.35,
-        "An answer whose drawn view agrees less with what was seen is published as abstained "
-        "(docs/guard.md).",
+        "An answer whose drawn view agrees with what was seen by less than this is published as "
+        "abstained (docs/guard.md).",
         minimum=0.0,
         maximum=1.0,
     ),
     Parameter(
         "max_spread",
         0.4,
-        "An answer whose probability differs more between imaginations is published as abstained.",
+        "An answer whose probability differs by more than this between the imagined views of one "
+        "question is published as abstained; needs imaginations of 2 or more.",
         minimum=0.0,
         maximum=1.0,
     ),
     Parameter(
         "imaginations",
         1,
-        "Imaginations of one question, in one batch; several tell their spread.",
+        "Imagined views of one question, drawn in one batch; from 2 on max_spread applies.",
         minimum=1,
         maximum=16,
     ),
@@ -223,7 +234,7 @@ IPT_PARAMETERS = (
     Parameter(
         "imagined_space_period_s",
         2.0,
-        "Between two imaginations of the map, and the least time between two new masks, s.",
+        "Time between two drawings of the map, and the least time between two new masks, s.",
         minimum=0.2,
         maximum=60.0,
         read_only=True,
@@ -239,15 +250,16 @@ IPT_PARAMETERS = (
     Parameter(
         "imagined_space_imaginations",
         3,
-        "Imaginations that the mask is the mean of.",
+        "How many drawn maps the mask is the mean of.",
         minimum=1,
         maximum=16,
     ),
     Parameter(
         "min_map_agreement",
         0.6,
-        "A drawn map that repeats less of the seen one is not believed: it never reaches the "
-        "mask, and a path's answer is published as abstained. 0.5 says nothing (docs/guard.md).",
+        "A drawn map that agrees with the seen one by less than this is not believed: it never "
+        "reaches the mask, and a path's answer is published as abstained. A map that says nothing "
+        "agrees by 0.5 (docs/guard.md).",
         minimum=0.0,
         maximum=1.0,
     ),
@@ -262,14 +274,14 @@ IPT_PARAMETERS = (
     Parameter(
         "self_scoring_log_bytes",
         256 * 1024 * 1024,
-        "Most bytes of that log on disk; the oldest file goes first.",
+        "Most bytes of all files in self_scoring_log; the oldest file goes first.",
         minimum=64 * 1024,
         read_only=True,
     ),
     Parameter(
         "self_scoring_distance_m",
         0.25,
-        "The camera sees an imagined view for itself within this distance, m.",
+        "An imagined view is compared with what the camera sees within this distance of it, m.",
         minimum=0.01,
         maximum=5.0,
         read_only=True,
@@ -277,7 +289,7 @@ IPT_PARAMETERS = (
     Parameter(
         "self_scoring_angle_rad",
         0.26,
-        "And turned by no more than this, rad.",
+        "An imagined view is compared only when the camera is turned from it by no more, rad.",
         minimum=0.01,
         maximum=3.2,
         read_only=True,
@@ -285,7 +297,7 @@ IPT_PARAMETERS = (
     Parameter(
         "self_scoring_overlap",
         0.7,
-        "And with this share of the imagined view in sight.",
+        "An imagined view is compared only when at least this share of it is in sight.",
         minimum=0.0,
         maximum=1.0,
         read_only=True,

@@ -23,7 +23,7 @@ NODES: tuple[tuple[str, str, tuple[Parameter, ...]], ...] = (
 
 HEAD = """# Parameters
 
-Made by `python -m ipt_ros.parameters.page` from the tables in `ipt_ros/*_parameters.py`; change
+Made by `python -m ipt_ros.parameters.page` from the tables in `ipt_ros/parameters/`; change
 those. *At start* parameters are read once; *live* ones can be changed with `ros2 param set` and
 are checked before they are taken. A refused value leaves the old one in place and the answer says
 what was expected.

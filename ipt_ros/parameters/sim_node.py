@@ -51,28 +51,38 @@ SIM_PARAMETERS = (
     Parameter(
         "depth_max",
         10.0,
-        "Farthest depth the camera returns, m; beyond it the depth is 0.",
+        "Farthest depth that the camera returns, m; beyond it the depth is 0.",
         minimum=0.5,
         maximum=60.0,
     ),
     Parameter(
         "camera_x",
         0.1,
-        "Camera on base_link, forward, m.",
+        "How far ahead of base_frame the camera sits, m.",
         minimum=-1.0,
         maximum=1.0,
         read_only=True,
     ),
     Parameter(
-        "camera_y", 0.0, "Camera on base_link, left, m.", minimum=-1.0, maximum=1.0, read_only=True
+        "camera_y",
+        0.0,
+        "How far to the left of base_frame the camera sits, m.",
+        minimum=-1.0,
+        maximum=1.0,
+        read_only=True,
     ),
     Parameter(
-        "camera_z", 1.2, "Camera on base_link, up, m.", minimum=0.05, maximum=2.5, read_only=True
+        "camera_z",
+        1.2,
+        "How high above base_frame the camera sits, m.",
+        minimum=0.05,
+        maximum=2.5,
+        read_only=True,
     ),
     Parameter(
         "camera_pitch",
         0.25,
-        "Camera on base_link, positive looks down, rad.",
+        "Pitch of the camera on base_frame; positive looks down, rad.",
         minimum=-1.2,
         maximum=1.2,
         read_only=True,
@@ -80,7 +90,7 @@ SIM_PARAMETERS = (
     Parameter(
         "reliability",
         "best_effort",
-        "Of the camera topics. A reliable subscriber hears nothing from best_effort.",
+        "Reliability of the camera topics. A reliable subscriber hears nothing from best_effort.",
         choices=("best_effort", "reliable"),
         read_only=True,
     ),
