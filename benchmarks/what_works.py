@@ -66,8 +66,9 @@ def drawing(results: dict[str, Any]) -> list[str]:
     errors = [mode["ece"] for task in tasks.values() for mode in task["modes"].values()]
     return [
         f"- Drawing first makes answers better in {', '.join(gains) or 'no task'}.",
-        f"- The asked object is in its place in {rate(with_depth)} % of the views drawn with depth "
-        f"(n = {with_depth['n']}), and in {rate(without)} % of those without (n = {without['n']}).",
+        f"- The asked object is in its place in {rate(with_depth)} % of the views drawn with "
+        f"depth (n = {with_depth['n']}), and in {rate(without)} % of those without "
+        f"(n = {without['n']}).",
         f"- Drawn maps fit unseen cells with IoU {maps['map_drawn']['iou']:.2f}. Plain inpainting "
         f"has {maps['map_inpainted']['iou']:.2f} (n = {maps['n']}).",
         f"- Stated probabilities are off by at most {100 * max(errors):.1f} points on average in "

@@ -1,4 +1,4 @@
-"""Writes docs/messages.md from the files in msg/, srv/ and action/: `python scripts/messages_page.py`.
+"""`python scripts/messages_page.py` writes docs/messages.md from msg/, srv/ and action/.
 
 A field's meaning is the comment behind it, with the lines of comment below that continue it. What
 all actions share is shown once. Needs no ROS.
