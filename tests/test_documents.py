@@ -226,6 +226,31 @@ def test_programs_named_in_sentences_are_there() -> None:
     assert not lost
 
 
+def test_files_named_in_sentences_are_there() -> None:
+    named = (
+        r"`((?:ipt_model|ipt_ros|training|tests|benchmarks|config|scripts|launch)/[\w./-]+\.\w+)`"
+    )
+    lost = {
+        f"{page.name}: {name}"
+        for page in PAGES
+        for name in re.findall(named, page.read_text())
+        if "NAME" not in name and not (ROOT / name).exists()
+    }
+    assert not lost
+
+
+def test_links_into_a_page_find_their_heading() -> None:
+    lost = []
+    for page in PAGES:
+        for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text()):
+            text = ((page.parent / target) if target else page).read_text()
+            headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+            anchors = {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}
+            if anchor not in anchors:
+                lost.append(f"{page.name} -> {target}#{anchor}")
+    assert not lost
+
+
 def test_imports_in_examples_are_there() -> None:
     examples = [block for page in PAGES for block in blocks(page, "python")]
     assert examples
