@@ -268,7 +268,7 @@ def test_what_the_map_of_the_model_does_not_show_is_undecided(robot, ask):
 
 
 def test_stages_are_those_that_the_action_files_name(robot, ask):
-    sources = "\n".join(p.read_text() for p in (ROOT / "ipt_model").glob("*.py"))
+    sources = "\n".join(p.read_text() for p in (ROOT / "ipt_model").rglob("*.py"))
     told = set(re.findall(r'\.tell\(\s*"(\w+)"', sources))
     for file in (ROOT / "action").glob("*.action"):
         line = re.search(r"^string stage .*", file.read_text(), re.MULTILINE)

@@ -24,21 +24,22 @@ from ipt_ros.answering.guard import (
 @pytest.fixture(scope="module")
 def rendered():
     """Of several rooms: what was seen here moved there, the true view there, a foreign view."""
-    scenes = pytest.importorskip("ipt_training.scenes")
     pytest.importorskip("open3d", reason="open3d is not installed")
-    camera = scenes.Camera.from_fov(64, 48, 1.57)
+    from ipt_training.houses.generator import make_scene
+    from ipt_training.rendering.embree import Renderer
+    from ipt_training.scenes.camera import Camera, camera_pose
+
+    camera = Camera.from_fov(64, 48, 1.57)
     found = []
     for seed in range(850_100, 850_112):
-        scene = scenes.make_scene(seed, "room")
-        renderer = scenes.Renderer(scene)
+        scene = make_scene(seed, "room")
+        renderer = Renderer(scene)
         rng = np.random.default_rng(seed)
         x, y = rng.uniform(-1, 1, 2)
         yaw = rng.uniform(-3, 3)
-        here = scenes.camera_pose(x, y, yaw, 1.2, 0.25)
-        there = scenes.camera_pose(
-            x + 0.5 * np.cos(yaw), y + 0.5 * np.sin(yaw), yaw + 0.3, 1.2, 0.25
-        )
-        away = scenes.camera_pose(x, y, yaw + 2.2, 1.2, 0.25)
+        here = camera_pose(x, y, yaw, 1.2, 0.25)
+        there = camera_pose(x + 0.5 * np.cos(yaw), y + 0.5 * np.sin(yaw), yaw + 0.3, 1.2, 0.25)
+        away = camera_pose(x, y, yaw + 2.2, 1.2, 0.25)
         seen, true, foreign = renderer.render_many([here, there, away], camera)
         warped = warp_rgbd(seen.rgb, seen.depth_m, camera, here, there)
         found.append((warped, true.rgb, foreign.rgb))

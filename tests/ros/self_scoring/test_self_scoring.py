@@ -55,9 +55,12 @@ class Place:
     """A rendered room: where the robot was, what it imagined, and what is seen from close by."""
 
     def __init__(self, seed):
-        scenes = pytest.importorskip("ipt_training.scenes")
         pytest.importorskip("open3d", reason="open3d is not installed")
-        renderer = scenes.Renderer(scenes.make_scene(seed, "room"))
+        from ipt_training.houses.generator import make_scene
+        from ipt_training.rendering.embree import Renderer
+        from ipt_training.scenes.camera import Camera
+
+        renderer = Renderer(make_scene(seed, "room"))
         rng = np.random.default_rng(seed)
         x, y = rng.uniform(-0.7, 0.7, 2)
         yaw = rng.uniform(-3, 3)
@@ -67,7 +70,7 @@ class Place:
         away = pose(x, y, yaw + 2.5)
         views = renderer.render_many(
             [pose(x, y, yaw), self.there, near, away],
-            scenes.Camera(64, 48, 32.0, 32.0, 32.0, 24.0),
+            Camera(64, 48, 32.0, 32.0, 32.0, 24.0),
         )
         here, self.true, later, other = (v.rgb for v in views)
         self.source = observation(here, views[0].depth_m, pose(x, y, yaw), 1)

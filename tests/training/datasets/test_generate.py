@@ -176,7 +176,7 @@ def under_way(
     command = [
         sys.executable,
         "-m",
-        "ipt_training.datasets",
+        "ipt_training.commands.dataset",
         *("--count", str(count), "--size", "32", "--tasks", "counting"),
         *("--workers", str(workers), "--shards", str(shards), "--out", str(out)),
     ]
@@ -224,7 +224,7 @@ def test_an_interrupted_command_does_not_wait_for_its_workers(tmp_path: Path) ->
 
 def test_ctrl_c_ends_a_command_and_all_its_workers_in_words(tmp_path: Path) -> None:
     """A terminal sends it to every process, also to workers that are just starting."""
-    command = [sys.executable, "-m", "ipt_training.datasets", "--tasks", "counting"]
+    command = [sys.executable, "-m", "ipt_training.commands.dataset", "--tasks", "counting"]
     command += ["--count", "4000", "--shards", "2", "--size", "32", "--workers", "2"]
     run = subprocess.Popen(
         [*command, "--out", str(tmp_path)],
@@ -255,7 +255,7 @@ def test_a_second_writer_is_refused_and_harms_nothing(
         assert "another command is writing there" in capsys.readouterr().err
         assert half.read_bytes() == b"half"
         in_another = subprocess.run(
-            [sys.executable, "-m", "ipt_training.datasets", *arguments],
+            [sys.executable, "-m", "ipt_training.commands.dataset", *arguments],
             capture_output=True,
             text=True,
             timeout=120,
