@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import LATCHED, Collected, peer, running, until
+from harness import LATCHED, PATIENCE_S, Collected, peer, running, until
 from nav_msgs.msg import OccupancyGrid
 from robot_input import RobotInput
 
@@ -69,7 +69,7 @@ def is_clear(message: OccupancyGrid) -> bool:
     return bool((cells(message) == -1).all())
 
 
-def taken_back(masks: Collected, since: int, timeout_s: float = 10.0) -> OccupancyGrid:
+def taken_back(masks: Collected, since: int, timeout_s: float = PATIENCE_S) -> OccupancyGrid:
     """An all-clear comes, and nothing after it while what was wrong stays wrong."""
     cleared = masks.wait_for(is_clear, timeout_s, since)
     time.sleep(1.2)  # two rounds of imagining

@@ -53,7 +53,7 @@ class SlowDisk(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, SlowDisk())
 """
 #: Far more than it takes, far less than a busy machine needs to load a model.
-SOON_S = 5.0
+SOON_S = 10.0
 
 
 @pytest.fixture

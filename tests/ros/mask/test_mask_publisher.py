@@ -124,7 +124,7 @@ def test_a_map_of_another_geometry_clears_in_the_new_geometry_first(masks, teste
     small.data = [-1] * 200
     publisher = tester.publisher(OccupancyGrid, "map", LATCHED)
     publisher.publish(small)
-    cleared = masks.wait_for(lambda m: m.info.width == 20, 10.0, since)
+    cleared = masks.wait_for(lambda m: m.info.width == 20, since=since)
     assert is_clear(cleared) and cleared.info.height == 10
     tester.node.destroy_publisher(publisher)
 
@@ -159,7 +159,7 @@ def test_all_clear_when_time_jumps_back(masks, robot):
     since = len(masks)
     # so little that no view is stale: claims come back, from what was seen since
     robot.offset_ns = -300_000_000
-    masks.wait_for(is_clear, 10.0, since)
+    masks.wait_for(is_clear, since=since)
 
 
 def test_all_clear_when_the_drawn_map_contradicts_the_seen_one(masks, tester):

@@ -187,7 +187,7 @@ def under_way(
 
 
 def test_a_killed_command_leaves_only_whole_shards(tmp_path: Path) -> None:
-    run = under_way(tmp_path, 90, 1, 30, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    run = under_way(tmp_path, 300, 1, 100, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     run.send_signal(signal.SIGINT)
     output = run.communicate(timeout=200)[0]
     if run.returncode == 0:
@@ -196,13 +196,13 @@ def test_a_killed_command_leaves_only_whole_shards(tmp_path: Path) -> None:
     assert "the same command goes on from here" in output
     before = contents(tmp_path)
     shards = [n for n in before if n.endswith(".parquet")]
-    assert 1 <= len(shards) < 30
+    assert 1 <= len(shards) < 100
     for name in shards:
         assert shard_metadata(tmp_path / name)["num_rows"] == "3"
     assert cli.main(run.args[3:]) == 0
     after = contents(tmp_path)
     assert all(after[name] == before[name] for name in shards)
-    assert len(Dataset(tmp_path)) == 90
+    assert len(Dataset(tmp_path)) == 300
 
 
 #: Its shards take minutes, so whoever waits for one is noticed.
@@ -233,10 +233,10 @@ def test_ctrl_c_ends_a_command_and_all_its_workers_in_words(tmp_path: Path) -> N
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-    until = time.monotonic() + 120
-    while not _workers_of(run.pid) and time.monotonic() < until:
+    workers: list[int] = []
+    while not workers and run.poll() is None:
         time.sleep(0.02)
-    workers = _workers_of(run.pid)
+        workers = _workers_of(run.pid)
     os.killpg(run.pid, signal.SIGINT)
     output = run.communicate(timeout=200)[0]
     assert run.returncode == 130 and workers, output
