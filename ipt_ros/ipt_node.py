@@ -8,13 +8,10 @@ only store; what takes time runs on the model's thread, or on one of its own whi
 from __future__ import annotations
 
 import threading
-import traceback
 from concurrent.futures import Future as PoolFuture
 from dataclasses import dataclass, field
 from typing import Any
 
-from lifecycle_msgs.msg import State, Transition
-from lifecycle_msgs.srv import ChangeState
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -26,6 +23,7 @@ from ipt_ros.actions.count_objects import count_objects_server
 from ipt_ros.actions.imagine_view import imagine_view_server
 from ipt_ros.actions.trace_path import trace_path_server
 from ipt_ros.answering.loading import discard, start_loading
+from ipt_ros.answering.transitions import wait_in_transitions
 from ipt_ros.answering.view_topics import ImaginedOutput
 from ipt_ros.answering.worker import ModelWorker
 from ipt_ros.errors import ErrorCode, GoalError
@@ -33,10 +31,10 @@ from ipt_ros.mask.publisher import MaskOutput
 from ipt_ros.mask.topic import MaskTopic
 from ipt_ros.parameters.ipt_node import IPT_PARAMETERS, check_together
 from ipt_ros.parameters.table import declare
+from ipt_ros.reports import Reports
 from ipt_ros.self_scoring.watch import SelfScoreOutput
 from ipt_ros.senses.senses import Senses
 from ipt_ros.spinning import bridged
-from ipt_ros.texts import cut
 
 ACTIONS = (ask_spatial_server, count_objects_server, imagine_view_server, trace_path_server)
 
@@ -55,18 +53,17 @@ class IptNode(LifecycleNode):
     def __init__(self) -> None:
         super().__init__("ipt_node")
         self.parameters = declare(self, IPT_PARAMETERS, check_together)
-        self.parameters.on_change(self._changed)
+        self.reports = Reports(self)
+        self.parameters.on_change(lambda values: self.reports.set_rate(values.diagnostics_rate_hz))
         self.mask_topic = MaskTopic(self, self.parameters.values.fixed_frame)
         self.answering: Answering | None = None
         self.senses: Any = None
         self._loading: PoolFuture[Any] | None = None
-        self._diagnostics: diagnostics.Diagnostics | None = None
         self._mask: MaskOutput | None = None
         self._self_score: SelfScoreOutput | None = None
-        self._questions = 0
         # In every state, so that an asker hears NOT_ACTIVE instead of waiting for ever.
         self._servers = [make(self) for make in ACTIONS]
-        self._wait_for_the_model_in_transitions()
+        wait_in_transitions(self, self._loaded, self.reports)
         if self.parameters.values.autostart:
             # at once, also when simulated time has not begun
             self._start = self.create_timer(
@@ -81,50 +78,22 @@ class IptNode(LifecycleNode):
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS and await self._loaded():
             self.trigger_activate()
 
-    def _changed(self, values: Any) -> None:
-        if self._diagnostics is not None:
-            self._diagnostics.set_rate(values.diagnostics_rate_hz)
-
     # -- loading ----------------------------------------------------------------------------------
-
-    def _wait_for_the_model_in_transitions(self) -> None:
-        """Make the answer to a wish to activate wait for the model without holding up anybody
-        else: rclpy calls back for a transition and expects it done on return, but a service may
-        answer later. Until then the node is inactive and says that it is loading.
-        """
-        service = self._service_change_state
-        change = service.callback
-        service.callback_group = ReentrantCallbackGroup()
-        service.callback_group.add_entity(service)
-
-        async def change_state(request: Any, response: Any) -> Any:
-            wanted = request.transition.label or request.transition.id
-            activate = wanted in ("activate", Transition.TRANSITION_ACTIVATE)
-            inactive = self._state_machine.current_state[0] == State.PRIMARY_STATE_INACTIVE
-            if activate and inactive and not await self._loaded():
-                return ChangeState.Response(success=False)
-            try:
-                return change(request, response)
-            except Exception as error:  # a transition that this state does not have
-                self.get_logger().warning(f"transition {cut(wanted, 80)!r} refused: {error}")
-                return ChangeState.Response(success=False)
-
-        service.callback = change_state
 
     async def _loaded(self) -> bool:
         """Whether there is a model to activate with, once it is known."""
         if self._loading is None:
             self._loading = start_loading(self.parameters.values)
-            self.get_logger().info(f"loading {self.parameters.values.model}")
+            self.reports.inform(f"loading {self.parameters.values.model}")
         loading = self._loading
-        self._publish_diagnostics()
+        self.reports.publish()
         await bridged(loading, self.executor)
         if loading is not self._loading:
             return False  # cleaned up or shut down in the meantime
         error = loading.exception()
         if error is not None:
             self._loading = None
-            self.report(error, "activate", ErrorCode.MODEL_FAILED)
+            self.reports.report(error, "activate", ErrorCode.MODEL_FAILED)
         return error is None
 
     def _stop_loading(self) -> None:
@@ -146,20 +115,17 @@ class IptNode(LifecycleNode):
         try:
             self._configure()
         except Exception as error:  # rclpy would swallow it and end in "finalized"
-            self.report(error, "configure")
+            self.reports.report(error, "configure")
             return TransitionCallbackReturn.FAILURE
         return TransitionCallbackReturn.SUCCESS
 
     def _configure(self) -> None:
         values = self.parameters.values
-        self._diagnostics = diagnostics.Diagnostics(
-            self, self._refresh, values.diagnostics_rate_hz
-        )
+        self.reports.start(self._refresh, values.diagnostics_rate_hz)
         try:
             self.senses = Senses(self, self._time_jumped, self._qos_mismatch, self._new_map)
         except Exception:
-            self._diagnostics.destroy()
-            self._diagnostics = None
+            self.reports.stop()
             raise
         if values.self_scoring_log:
             try:
@@ -180,7 +146,7 @@ class IptNode(LifecycleNode):
             ModelWorker(self.parameters.values.waiting_goals),
             imaginer.recipe.image_sizes.vae.max_size,
         )
-        self.get_logger().info(f"ready: {imaginer.model_id} on {imaginer.device}")
+        self.reports.inform(f"ready: {imaginer.model_id} on {imaginer.device}")
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -205,9 +171,7 @@ class IptNode(LifecycleNode):
     def _destroy_inputs(self) -> None:
         self.senses.destroy()
         self.senses = None
-        if self._diagnostics is not None:
-            self._diagnostics.destroy()
-            self._diagnostics = None
+        self.reports.stop()
 
     # -- the end of the process -------------------------------------------------------------------
 
@@ -257,60 +221,26 @@ class IptNode(LifecycleNode):
 
     def _time_jumped(self) -> None:
         text = "stamps went backwards; remembered views are forgotten"
-        self.get_logger().warning(text)
         if self._mask is not None:
             self._mask.take_back(text)
-        self.tell("time", diagnostics.WARN, text)
-        self._publish_diagnostics()
+        self.reports.alarm("time", diagnostics.WARN, text)
 
     def _qos_mismatch(self, text: str) -> None:
-        self.get_logger().error(text)
-        self.tell("qos", diagnostics.ERROR, text)
-        self._publish_diagnostics()
+        self.reports.alarm("qos", diagnostics.ERROR, text)
 
     # -- reporting --------------------------------------------------------------------------------
 
-    def report(
-        self, error: BaseException, during: str, code: ErrorCode | None = None
-    ) -> GoalError:
-        """Make any exception a GoalError, log it and tell the diagnostics."""
-        if isinstance(error, GoalError):
-            failure = error
-        elif isinstance(error, MemoryError):
-            failure = GoalError(ErrorCode.OUT_OF_MEMORY, f"{type(error).__name__}: {error}")
-        else:
-            text = f"{type(error).__name__}: {error}"
-            failure = GoalError(code or ErrorCode.UNKNOWN, text)
-            self.log_trace(error)
-        self.get_logger().warning(f"{during}: {failure}")
-        self.tell(
-            "last error", diagnostics.WARN, failure.text, code=int(failure.code), during=during
-        )
-        self._publish_diagnostics()
-        return failure
-
-    def _publish_diagnostics(self) -> None:
-        if self._diagnostics is not None:
-            self._diagnostics.publish()
+    def report(self, error: BaseException, during: str) -> GoalError:
+        return self.reports.report(error, during)
 
     def tell(self, name: str, level: bytes, message: str, **values: Any) -> None:
-        """Keep a status for /diagnostics."""
-        if self._diagnostics is not None:
-            self._diagnostics.status(name, level, message, **values)
-
-    def log_trace(self, error: BaseException) -> None:
-        self.get_logger().error(cut("".join(traceback.format_exception(error)), 8000))
+        self.reports.tell(name, level, message, **values)
 
     def answered(self, result: Any) -> None:
         """A goal was answered; called on the model's thread."""
-        self._questions += 1
         if result.imagined_view.image.height:
             self._imagined.show(result.imagined_view)
-        times = result.answer.times
-        stages = {
-            name: f"{getattr(times, name):.4f}" for name in times.get_fields_and_field_types()
-        }
-        self.tell("last answer", diagnostics.OK, "answered", **stages)
+        self.reports.answered(result.answer.times)
 
     def imagined(self, goal: Any, asked: Any, answer: Any) -> None:
         """What may be compared with the place itself later; called on the model's thread."""
@@ -321,19 +251,19 @@ class IptNode(LifecycleNode):
         answering = self.answering
         if answering is None:
             loading = self._loading is not None
-            self.tell("model", diagnostics.WARN, "loading" if loading else "not active")
+            self.reports.tell("model", diagnostics.WARN, "loading" if loading else "not active")
         else:
-            self.tell(
+            self.reports.tell(
                 "model",
                 diagnostics.OK,
                 answering.imaginer.model_id,
-                questions=self._questions,
+                questions=self.reports.answers,
                 goals=answering.worker.goals,
                 keyframes=len(self.senses.keyframes),
             )
         for camera, (wrong, figures) in self.senses.health().items():
             level = diagnostics.ERROR if wrong else diagnostics.OK
-            self.tell(camera, level, wrong or "views arrive", **figures)
+            self.reports.tell(camera, level, wrong or "views arrive", **figures)
 
 
 def main() -> None:

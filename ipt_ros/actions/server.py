@@ -264,7 +264,7 @@ class GoalServer:
         except Exception as error:
             if is_out_of_memory(error):
                 raise MemoryError(str(error)) from error
-            self._node.log_trace(error)
+            self._node.reports.trace(error)
             text = f"{type(error).__name__}: {error}"
             raise GoalError(ErrorCode.MODEL_FAILED, text) from error
         times = replace(
