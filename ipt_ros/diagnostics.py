@@ -7,9 +7,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ipt_ros.texts import cut
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
 
 OK, WARN, ERROR = b"\x00", b"\x01", b"\x02"
 
@@ -19,7 +22,7 @@ class Diagnostics:
     are kept.
     """
 
-    def __init__(self, node: Any, refresh: Callable[[], None], rate_hz: float) -> None:
+    def __init__(self, node: Node, refresh: Callable[[], None], rate_hz: float) -> None:
         from diagnostic_msgs.msg import DiagnosticArray
         from rclpy.clock import Clock, ClockType
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ipt_ros.actions.desk import Desk
 from ipt_ros.actions.server import GoalServer
 from ipt_ros.answering.questions import Asked, ask_spatial
 
+if TYPE_CHECKING:
+    from rclpy.node import Node
 
-def ask_spatial_server(node: Any) -> GoalServer:
+
+def ask_spatial_server(node: Node, desk: Desk) -> GoalServer:
     from imaginative_perception.action import AskSpatial
 
     def prepare(goal: Any) -> tuple[Asked, None]:
-        return ask_spatial(node.senses.newest_view(), goal.question, goal.options), None
+        return ask_spatial(desk.senses().newest_view(), goal.question, goal.options), None
 
-    return GoalServer(node, AskSpatial, "~/ask_spatial", prepare)
+    return GoalServer(node, desk, AskSpatial, "~/ask_spatial", prepare)

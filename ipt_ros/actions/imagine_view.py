@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ipt_ros.actions.desk import Desk
 from ipt_ros.actions.server import GoalServer
 from ipt_ros.answering.questions import Asked, ask_viewpoint
 from ipt_ros.conversions import pose_to_matrix
 
+if TYPE_CHECKING:
+    from rclpy.node import Node
 
-def imagine_view_server(node: Any) -> GoalServer:
+
+def imagine_view_server(node: Node, desk: Desk) -> GoalServer:
     from imaginative_perception.action import ImagineView
 
     def prepare(goal: Any) -> tuple[Asked, None]:
-        view = node.senses.newest_view()
+        senses = desk.senses()
+        view = senses.newest_view()
         viewpoint = pose_to_matrix(goal.viewpoint.pose, what="viewpoint")
-        to_fixed = node.senses.poses.frame(goal.viewpoint.header.frame_id, view.stamp_ns)
+        to_fixed = senses.poses.frame(goal.viewpoint.header.frame_id, view.stamp_ns)
         asked = ask_viewpoint(
             view,
             to_fixed @ viewpoint,
             goal.object,
             goal.question,
             goal.options,
-            node.picture_px,
+            desk.model.picture_px,
         )
         return asked, None
 
-    return GoalServer(node, ImagineView, "~/imagine_view", prepare)
+    return GoalServer(node, desk, ImagineView, "~/imagine_view", prepare)

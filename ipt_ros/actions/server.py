@@ -16,7 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError
 from concurrent.futures import Future as PoolFuture
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rclpy.action import ActionServer, CancelResponse
@@ -26,13 +26,18 @@ from rclpy.task import Future
 from std_msgs.msg import Header
 
 from ipt_model.question import Answer, Cancelled, Mode, Outcome, Progress, QuestionError
+from ipt_ros.actions.desk import Desk
 from ipt_ros.answering.guard import Scores, Thresholds, option_spread, why_withheld
 from ipt_ros.answering.messages import ABSTAIN_TEXT, answer_message, imagined_message
+from ipt_ros.answering.model_life import ActiveModel
 from ipt_ros.answering.questions import Asked
 from ipt_ros.errors import ErrorCode, GoalError, is_out_of_memory
 from ipt_ros.senses.images import rgb_to_image
 from ipt_ros.spinning import bridged
 from ipt_ros.texts import MOST_INSIDE, cut
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
 
 #: Fills in the fields that only this action's result has.
 Finish = Callable[[Any, Answer], None]
@@ -102,12 +107,13 @@ class GoalServer:
 
     def __init__(
         self,
-        node: Any,
+        node: Node,
+        desk: Desk,
         action_type: Any,
         name: str,
         prepare: Callable[[Any], tuple[Asked, Finish | None]],
     ) -> None:
-        self._node = node
+        self._node, self._desk = node, desk
         self._type = action_type
         self._prepare = prepare
         #: What the goals that have not ended wait for, and the work of each, by the goal's id.
@@ -161,16 +167,16 @@ class GoalServer:
 
     async def _execute(self, goal: Any) -> Any:
         """On the executor's thread: hand over, wait without blocking, end the goal."""
-        answering = self._node.answering
+        active = self._desk.model.active
         result = self._type.Result()
         wish = deadline = None
         try:
-            if answering is None:
-                raise GoalError(ErrorCode.NOT_ACTIVE, self._node.why_not_active())
+            if active is None:
+                raise GoalError(ErrorCode.NOT_ACTIVE, self._desk.model.why_not_active())
             wish = self._wish(goal.request)
             feedback = Feedback(goal, self._type.Feedback, self._node.executor)
-            work = answering.worker.submit_goal(
-                lambda: self._answer(goal, wish, answering, feedback, result)
+            work = active.worker.submit_goal(
+                lambda: self._answer(goal, wish, active, feedback, result)
             )
             if wish.budget_s is not None:
                 deadline = self._end_waiting(work, wish.budget_s)
@@ -186,10 +192,10 @@ class GoalServer:
             goal.succeed()
         except (Cancelled, CancelledError):
             result = self._type.Result()
-            self._broken_off(goal, wish, answering, result)
+            self._broken_off(goal, wish, active, result)
         except Exception as error:
             result = self._type.Result()
-            failure = self._node.report(error, self._type.__name__)
+            failure = self._desk.reports.report(error, self._type.__name__)
             result.error_code, result.error_msg = int(failure.code), failure.text
             result.answer.abstained = True
             result.answer.abstain_reason = failure.text
@@ -201,14 +207,14 @@ class GoalServer:
             self._ended = time.monotonic()
         return result
 
-    def _broken_off(self, goal: Any, wish: Any, answering: Any, result: Any) -> None:
+    def _broken_off(self, goal: Any, wish: Any, active: Any, result: Any) -> None:
         """A goal that did not get its turn, or not to the end of it."""
         result.error_code = int(ErrorCode.CANCELLED)
         result.answer.abstained = True
         if goal.is_cancel_requested:
             result.error_msg = "cancelled by the asker"
             goal.canceled()
-        elif answering.stopping.is_set():
+        elif active.stopping.is_set():
             result.error_msg = "the node was deactivated"
             goal.abort()
         else:  # as if its turn had come too late, which is no error either
@@ -220,7 +226,7 @@ class GoalServer:
             goal.succeed()
 
     def _wish(self, request: Any) -> Wish:
-        values = self._node.parameters.values
+        values = self._desk.live.values
         name = request.mode or values.default_mode
         if name not in ("answer", "imagine", "auto"):
             raise GoalError(
@@ -233,22 +239,22 @@ class GoalServer:
         return Wish(Mode(name), budget_s or None, request.seed, time.monotonic())
 
     def _answer(
-        self, goal: Any, wish: Wish, answering: Any, feedback: Feedback, result: Any
+        self, goal: Any, wish: Wish, active: ActiveModel, feedback: Feedback, result: Any
     ) -> None:
         """On the model's thread: look, ask, and fill in the result."""
         started = time.monotonic()
-        values = self._node.parameters.values
+        values = self._desk.live.values
 
         def on_progress(progress: Progress) -> bool:
             feedback.tell(progress)
-            return not (goal.is_cancel_requested or answering.stopping.is_set())
+            return not (goal.is_cancel_requested or active.stopping.is_set())
 
         if not on_progress(Progress("preprocess", 0.0)):
             raise Cancelled
         asked, finish = self._prepare(goal.request)
         prepared = time.monotonic()
         try:
-            answer = answering.imaginer.ask(
+            answer = active.imaginer.ask(
                 asked.question,
                 mode=wish.mode,
                 budget_s=wish.left_s(),
@@ -264,7 +270,7 @@ class GoalServer:
         except Exception as error:
             if is_out_of_memory(error):
                 raise MemoryError(str(error)) from error
-            self._node.reports.trace(error)
+            self._desk.reports.trace(error)
             text = f"{type(error).__name__}: {error}"
             raise GoalError(ErrorCode.MODEL_FAILED, text) from error
         times = replace(
@@ -274,15 +280,14 @@ class GoalServer:
         )
         answer = replace(answer, times=times)
         scores, withheld = judge(asked, answer, values)
-        fixed_frame = self._node.senses.poses.fixed_frame
+        fixed_frame = self._desk.senses().poses.fixed_frame
         result.imagined_view = imagined_message(asked, answer, scores, fixed_frame)
         result.answer = answer_message(asked, answer, withheld)
         if finish is not None:
             finish(result, answer)
         # last, so that it covers everything but the way back
         result.answer.times.total_s = time.monotonic() - wish.accepted
-        self._node.answered(result)
-        self._node.imagined(goal.request, asked, answer)
+        self._desk.answered(goal.request, asked, answer, result)
 
 
 def judge(asked: Asked, answer: Answer, values: Any) -> tuple[Scores, str]:

@@ -9,12 +9,13 @@ width. For a wider one the drawn map must show the rest free as well.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ipt_model.question import Answer
 from ipt_model.spatial import as_trained, maps
+from ipt_ros.actions.desk import Desk
 from ipt_ros.actions.server import Finish, GoalServer
 from ipt_ros.answering.messages import header_of
 from ipt_ros.answering.path_risk import PathRisk, Sweep, check_number, check_radius, sweep
@@ -22,6 +23,9 @@ from ipt_ros.answering.questions import Asked, ask_path, robot_of
 from ipt_ros.conversions import FARTHEST_M
 from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.senses.map_frame import locate_map
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
 
 
 def path_points(path: Any) -> np.ndarray:
@@ -51,22 +55,23 @@ def path_points(path: Any) -> np.ndarray:
     return values[:, :3]
 
 
-def trace_path_server(node: Any) -> GoalServer:
+def trace_path_server(node: Node, desk: Desk) -> GoalServer:
     from imaginative_perception.action import TracePath
 
     def prepare(goal: Any) -> tuple[Asked, Finish]:
+        senses = desk.senses()
         frame_id = goal.path.header.frame_id
         points = path_points(goal.path)
-        radius = check_radius(goal.robot_radius_m or node.parameters.values.robot_radius_m)
-        view = node.senses.newest_view()
-        located = locate_map(node.senses.latest_map(), node.senses.poses, view.stamp_ns)
-        to_fixed = node.senses.poses.frame(frame_id, view.stamp_ns)
+        radius = check_radius(goal.robot_radius_m or desk.live.values.robot_radius_m)
+        view = senses.newest_view()
+        located = locate_map(senses.latest_map(), senses.poses, view.stamp_ns)
+        to_fixed = senses.poses.frame(frame_id, view.stamp_ns)
         fixed = points @ to_fixed[:3, :3].T + to_fixed[:3, 3]
         view = located.view(view)
         swept = sweep(located.grid, located.points(fixed[:, :2]), radius)
-        shown = maps.MapView.ahead(robot_of(view), node.picture_px).shows(swept.points)
+        shown = maps.MapView.ahead(robot_of(view), desk.model.picture_px).shows(swept.points)
         stretch = swept.stretch(shown)
-        asked = ask_path(view, located.grid, swept.line(stretch), node.picture_px)
+        asked = ask_path(view, located.grid, swept.line(stretch), desk.model.picture_px)
 
         def finish(result: Any, answer: Answer) -> None:
             drawn = None
@@ -85,7 +90,7 @@ def trace_path_server(node: Any) -> GoalServer:
 
         return asked, finish
 
-    return GoalServer(node, TracePath, "~/trace_path", prepare)
+    return GoalServer(node, desk, TracePath, "~/trace_path", prepare)
 
 
 def decide(verdict: Any, swept: Sweep, risk: PathRisk, stretch: np.ndarray, blocked: float) -> str:

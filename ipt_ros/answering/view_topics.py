@@ -6,11 +6,14 @@ both name is broadcast where tf2_msgs is installed, so that RViz puts the pictur
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
 
 
 class ImaginedOutput:
-    def __init__(self, node: Any) -> None:
+    def __init__(self, node: Node) -> None:
         from sensor_msgs.msg import CameraInfo, Image
 
         self._node = node
@@ -36,7 +39,7 @@ class ImaginedOutput:
                 self._node.destroy_publisher(publisher)
 
 
-def _transform_publisher(node: Any) -> Any:
+def _transform_publisher(node: Node) -> Any:
     try:
         from tf2_msgs.msg import TFMessage
     except ImportError:

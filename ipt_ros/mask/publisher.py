@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,11 +18,19 @@ from ipt_model.question import Cancelled, Mode, Outcome
 from ipt_model.spatial import maps
 from ipt_ros import diagnostics
 from ipt_ros.answering.guard import map_consistency
+from ipt_ros.answering.model_life import ActiveModel, ModelLife
 from ipt_ros.answering.questions import ask_map
 from ipt_ros.conversions import array_to_grid
 from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.mask.imagined_space import Drawing, Geometry, ImaginedSpace
+from ipt_ros.mask.topic import MaskTopic
+from ipt_ros.parameters.table import LiveParameters
+from ipt_ros.reports import Reports
 from ipt_ros.senses.map_frame import locate_map
+from ipt_ros.senses.senses import Senses
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
 
 #: Nav2's KeepoutFilter reads where a mask begins and not how it is turned, rad.
 MOST_TURN_RAD = 1e-3
@@ -48,18 +56,27 @@ class Work:
 
 class MaskOutput:
     def __init__(
-        self, node: Any, values: Any, steady: Callable[[], float] = time.monotonic
+        self,
+        node: Node,
+        topic: MaskTopic,
+        model: ModelLife,
+        senses: Senses,
+        live: LiveParameters,
+        reports: Reports,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
+        """node: for timers, the topic of the filter's information, and tasks of its executor."""
         from rclpy.clock import Clock, ClockType
         from rclpy.qos import DurabilityPolicy, QoSProfile
 
-        self._node = node
+        self._node, self._topic, self._model = node, topic, model
+        self._senses, self._live, self._reports = senses, live, reports
         self._steady = steady
+        values = live.values
         self._period_s = values.imagined_space_period_s
         self._space = ImaginedSpace(values.imagined_space_timeout_s, self._period_s)
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._topic = node.mask_topic
-        self._info = self._publish_info(node, latched)
+        self._info = self._publish_info(latched)
         #: Of the last good map: what a mask is stated in.
         self._header: Any = None
         self._work = Work()
@@ -72,18 +89,19 @@ class MaskOutput:
             )
         ]
 
-    def _publish_info(self, node: Any, latched: Any) -> Any:
+    def _publish_info(self, latched: Any) -> Any:
         """What Nav2's KeepoutFilter wants to hear once, where nav2_msgs is installed."""
         try:
             from nav2_msgs.msg import CostmapFilterInfo
         except ImportError:
             return None
         info = CostmapFilterInfo()
-        info.header.frame_id = node.parameters.values.fixed_frame
+        info.header.frame_id = self._live.values.fixed_frame
         info.type = 0
-        info.filter_mask_topic = node.resolve_topic_name("~/imagined_space")
+        info.filter_mask_topic = self._node.resolve_topic_name("~/imagined_space")
         info.base, info.multiplier = 0.0, 1.0
-        publisher = node.create_publisher(CostmapFilterInfo, "~/imagined_space_info", latched)
+        topic = "~/imagined_space_info"
+        publisher = self._node.create_publisher(CostmapFilterInfo, topic, latched)
         publisher.publish(info)
         return publisher
 
@@ -96,10 +114,10 @@ class MaskOutput:
         try:
             self._adopt(message)
         except Exception as error:
-            self.take_back(self._node.report(error, "imagined space").text)
+            self.take_back(self._reports.report(error, "imagined space").text)
 
     def _adopt(self, message: Any) -> maps.OccupancyGrid:
-        grid = locate_map(message, self._node.senses.poses, 0, wait=False).grid
+        grid = locate_map(message, self._senses.poses, 0, wait=False).grid
         if abs(grid.turn_rad) > MOST_TURN_RAD:
             raise GoalError(
                 ErrorCode.BAD_MAP,
@@ -137,20 +155,20 @@ class MaskOutput:
 
     def _why_not(self) -> str:
         """Why no mask may stand now, or an empty string."""
-        if self._node.answering is None or not self._node.parameters.values.imagined_space:
+        if self._model.active is None or not self._live.values.imagined_space:
             return "not active, or switched off"
         try:
-            self._node.senses.newest_pose()
+            self._senses.newest_pose()
         except GoalError as error:
             return error.text
         return ""
 
     def _begin(self) -> None:
         """The next drawing, once the one in hand has ended; the worker keeps one waiting."""
-        answering = self._node.answering
-        if answering is None or not self._node.parameters.values.imagined_space:
+        active = self._model.active
+        if active is None or not self._live.values.imagined_space:
             return
-        if not answering.worker.submit_continuous("mask", lambda: self._imagine(answering)):
+        if not active.worker.submit_continuous("mask", lambda: self._imagine(active)):
             self._yielded()
 
     def _yielded(self) -> None:
@@ -169,7 +187,7 @@ class MaskOutput:
     def _tell(self) -> None:
         """What is so now, whatever became of the last drawing."""
         work, slow = self._work, self._slow()
-        if not self._node.parameters.values.imagined_space:
+        if not self._live.values.imagined_space:
             level, message = diagnostics.OK, "switched off"
         elif self._space.stands:
             level, message = diagnostics.OK, "standing"
@@ -180,7 +198,7 @@ class MaskOutput:
             message = f"nothing stands; {work.last}"
         if slow and slow not in message:
             level, message = diagnostics.WARN, message + slow
-        self._node.tell(
+        self._reports.tell(
             "imagined space",
             level,
             message,
@@ -193,25 +211,22 @@ class MaskOutput:
 
     # -- on the model's thread --------------------------------------------------------------------
 
-    def _imagine(self, answering: Any) -> None:
+    def _imagine(self, active: ActiveModel) -> None:
         create_task = self._node.executor.create_task
         began = self._steady()
         try:
-            message = self._node.senses.latest_map()
+            message = self._senses.latest_map()
             frame_id = message.header.frame_id
-            view = self._node.senses.newest_view(frame_id)
-            located = locate_map(message, self._node.senses.poses, view.stamp_ns)
+            view = self._senses.newest_view(frame_id)
+            located = locate_map(message, self._senses.poses, view.stamp_ns)
             grid = located.grid
-            asked = ask_map(located.view(view), grid, self._node.picture_px)
-            values = self._node.parameters.values
-            answer = answering.imaginer.ask(
+            asked = ask_map(located.view(view), grid, self._model.picture_px)
+            values = self._live.values
+            answer = active.imaginer.ask(
                 asked.question,
                 mode=Mode.IMAGINE,
                 k=values.imagined_space_imaginations,
-                # a goal that arrives goes first
-                on_progress=lambda _: (
-                    answering.worker.goals == 0 and not answering.stopping.is_set()
-                ),
+                on_progress=lambda _: active.is_free,
                 flow_steps=values.flow_steps or None,
             )
             assert asked.map_view is not None
@@ -222,17 +237,17 @@ class MaskOutput:
             create_task(self._yielded)
             return
         except Exception as error:
-            failure = self._node.report(error, "imagined space")
+            failure = self._reports.report(error, "imagined space")
             create_task(self.take_back, failure.text)
             return
         drawing = Drawing(Geometry.of(grid, frame_id), tuple(read))
-        create_task(self._take_in, answering, drawing, self._steady() - began)
+        create_task(self._take_in, active, drawing, self._steady() - began)
 
-    def _take_in(self, answering: Any, drawing: Drawing, took_s: float) -> None:
+    def _take_in(self, active: ActiveModel, drawing: Drawing, took_s: float) -> None:
         """Back on the executor's thread, where in the meantime a newer map may have come, or what
         the drawings rest on may have gone.
         """
-        if self._node.answering is not answering:
+        if self._model.active is not active:
             return
         self._work.drawings += 1
         self._work.drawing_s = took_s
@@ -241,18 +256,18 @@ class MaskOutput:
             self.take_back(wrong)
             return
         try:
-            message = self._node.senses.latest_map()
+            message = self._senses.latest_map()
             # a map whose frame was not known when it came may have waited for its transform
             grid = self._adopt(message)
         except Exception as error:
-            self.take_back(self._node.report(error, "imagined space").text)
+            self.take_back(self._reports.report(error, "imagined space").text)
             return
         here = drawing.on(Geometry.of(grid, message.header.frame_id))
         if here is None:
             self._work.dropped += 1
             self._work.end("the map changed its frame, resolution or grid while it was drawn")
             return
-        least = self._node.parameters.values.min_map_agreement
+        least = self._live.values.min_map_agreement
         agreements = [map_consistency(grid.cells, d) for d in here.imagined]
         believed = tuple(d for d, a in zip(here.imagined, agreements, strict=True) if a >= least)
         if len(believed) * 2 <= len(agreements):

@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import threading
 from array import array
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
 
 #: A subscriber that died without a word never acknowledges: the goodbye does not wait for it.
 ACKNOWLEDGED_S = 0.4
 
 
 class MaskTopic:
-    def __init__(self, node: Any, fixed_frame: str) -> None:
+    def __init__(self, node: Node, fixed_frame: str) -> None:
         from nav_msgs.msg import OccupancyGrid
         from rclpy.qos import DurabilityPolicy, QoSProfile
 

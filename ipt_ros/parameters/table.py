@@ -11,7 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
 
 Scalar = bool | int | float | str
 Value = Scalar | tuple[Scalar, ...]
@@ -159,7 +162,7 @@ def checked(
 class LiveParameters:
     """The parameters of a running node. `values` is the newest accepted snapshot."""
 
-    def __init__(self, node: Any, table: Sequence[Parameter], check: Check | None) -> None:
+    def __init__(self, node: Node, table: Sequence[Parameter], check: Check | None) -> None:
         self._node, self._table, self._check = node, tuple(table), check
         self._listeners: list[OnChange] = []
         given = {}
@@ -192,14 +195,14 @@ class LiveParameters:
             listener(self.values)
 
 
-def declare(node: Any, table: Sequence[Parameter], check: Check | None = None) -> LiveParameters:
+def declare(node: Node, table: Sequence[Parameter], check: Check | None = None) -> LiveParameters:
     """Declare every row on the node, with the values given at start; a bad one is a
     ParameterError.
     """
     return LiveParameters(node, table, check)
 
 
-def _declare(node: Any, row: Parameter) -> Any:
+def _declare(node: Node, row: Parameter) -> Any:
     from rcl_interfaces.msg import ParameterDescriptor
 
     # Types and ranges stay out of the descriptor's own fields: rclpy would refuse before us, in

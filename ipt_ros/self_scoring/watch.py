@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from ipt_model.question import Answer, Cancelled, Mode, Outcome, Question, Task
 from ipt_ros import diagnostics
+from ipt_ros.answering.model_life import ActiveModel, ModelLife
 from ipt_ros.answering.questions import Asked, scaled
 from ipt_ros.errors import GoalError
+from ipt_ros.parameters.table import LiveParameters
+from ipt_ros.reports import Reports
 from ipt_ros.self_scoring.compare import (
     Imagination,
     Imaginations,
@@ -31,6 +34,10 @@ from ipt_ros.self_scoring.compare import (
 )
 from ipt_ros.self_scoring.log import PairLog, PairLogError, training_row
 from ipt_ros.senses.observations import Observation
+from ipt_ros.senses.senses import Senses
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
 
 #: Between looks whether the camera stands where something was imagined, s.
 LOOK_S = 0.5
@@ -52,8 +59,17 @@ class Pair:
 class SelfScoreOutput:
     """Made only when the parameter self_scoring_log names a folder."""
 
-    def __init__(self, node: Any, values: Any) -> None:
-        self._node = node
+    def __init__(
+        self,
+        node: Node,
+        model: ModelLife,
+        senses: Senses,
+        live: LiveParameters,
+        reports: Reports,
+    ) -> None:
+        self._node, self._model = node, model
+        self._senses, self._live, self._reports = senses, live, reports
+        values = live.values
         self._log = PairLog(values.self_scoring_log, values.self_scoring_log_bytes)
         self._reach = Reach(
             values.self_scoring_distance_m,
@@ -74,15 +90,15 @@ class SelfScoreOutput:
     # -- on the executor's thread -----------------------------------------------------------------
 
     def _look(self) -> None:
-        answering = self._node.answering
-        if answering is None or not (len(self._waiting) or self._unlabelled):
+        active = self._model.active
+        if active is None or not (len(self._waiting) or self._unlabelled):
             return
         try:
-            stamp_ns, pose = self._node.senses.newest_pose()
+            stamp_ns, pose = self._senses.newest_pose()
         except GoalError:
             return  # no view or no pose: others tell about that
         if self._unlabelled or self._waiting.seen_from(stamp_ns, pose, self._reach):
-            answering.worker.submit_continuous("self score", lambda: self._work(answering))
+            active.worker.submit_continuous("self score", lambda: self._work(active))
 
     # -- on the model's thread --------------------------------------------------------------------
 
@@ -90,15 +106,15 @@ class SelfScoreOutput:
         """A goal was answered. What was imagined of another viewpoint waits for the robot to come
         there; goal: the request of an ImagineView.
         """
-        answering = self._node.answering
-        if asked.question.task is not Task.PERSPECTIVE or not answer.imagined or not answering:
+        active = self._model.active
+        if asked.question.task is not Task.PERSPECTIVE or not answer.imagined or not active:
             return
         assert asked.camera is not None and asked.world_from_camera is not None
         picture = answer.imagined[0]
         chosen = answer.outcome is Outcome.ANSWERED and bool(answer.option_probabilities)
         self._waiting.keep(
             Imagination(
-                view=reduced(asked.sources[0], answering.picture_px),
+                view=reduced(asked.sources[0], active.most_px),
                 target=goal.object,
                 text=goal.question,
                 options=tuple(goal.options),
@@ -113,33 +129,33 @@ class SelfScoreOutput:
         )
         self._tell()
 
-    def _work(self, answering: Any) -> None:
+    def _work(self, active: ActiveModel) -> None:
         try:
-            view = self._node.senses.newest_view()
+            view = self._senses.newest_view()
             reach = self._reach
             for found in self._waiting.seen_from(view.stamp_ns, view.world_from_camera, reach):
                 self._compare(found, view)
             while self._unlabelled:
-                self._label(self._unlabelled[0], answering)
+                self._label(self._unlabelled[0], active)
                 self._unlabelled.popleft()
         except (Cancelled, GoalError):
             pass  # a goal goes first, or the camera has just stopped: the next look tries again
         except PairLogError as error:
             self._unlabelled.popleft()
             if not self._trouble:
-                self._node.get_logger().warning(str(error))
+                self._reports.warn(str(error))
             self._trouble = str(error)
         except Exception as error:
             self._unlabelled.clear()
-            self._node.report(error, "self score")
+            self._reports.report(error, "self score")
         self._tell()
 
     def _compare(self, imagination: Imagination, view: Observation) -> None:
         self._waiting.drop(imagination)
         height, width = imagination.picture.shape[:2]
         truth = cv2.resize(view.rgb, (width, height), interpolation=cv2.INTER_AREA)
-        asked = asked_anew(imagination, view, self._node.picture_px)
-        if not is_same_place(asked, truth, self._node.parameters.values.min_consistency):
+        asked = asked_anew(imagination, view, self._model.picture_px)
+        if not is_same_place(asked, truth, self._live.values.min_consistency):
             self._foreign += 1
             return
         score = compare(imagination, view)
@@ -150,12 +166,12 @@ class SelfScoreOutput:
             Pair(imagination, asked.question, truth, view.world_from_camera, score)
         )
 
-    def _label(self, pair: Pair, answering: Any) -> None:
+    def _label(self, pair: Pair, active: ActiveModel) -> None:
         """Ask again with the truth shown, judge what was stated, and log the pair."""
-        label = answering.imaginer.ask(
+        label = active.imaginer.ask(
             replace(pair.question, given_view=pair.truth),
             mode=Mode.GIVEN,
-            on_progress=lambda _: answering.worker.goals == 0 and not answering.stopping.is_set(),
+            on_progress=lambda _: active.is_free,
         )
         if label.outcome is not Outcome.ANSWERED or not label.text:
             self._unreadable += 1
@@ -180,7 +196,7 @@ class SelfScoreOutput:
         message = "imagined views are compared when the robot sees the place"
         if too_sure:
             message = "the model is surer of what it imagines than it is right"
-        self._node.tell(
+        self._reports.tell(
             "self score",
             diagnostics.WARN if self._trouble or too_sure else diagnostics.OK,
             self._trouble or message,

@@ -7,10 +7,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ipt_ros.conversions import stamp_to_ns
 from ipt_ros.senses.keyframes import CameraMemory
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
 
 
 def sensor_qos(reliability: str, depth: int = 5) -> Any:
@@ -31,7 +34,7 @@ class CameraInput:
 
     def __init__(
         self,
-        node: Any,
+        node: Node,
         memory: CameraMemory,
         values: Any,
         on_jump: Callable[[], None],
@@ -90,6 +93,6 @@ class CameraInput:
         if not self._incredible(stamp):
             self._memory.put_depth(stamp, message, len(message.data))
 
-    def destroy(self, node: Any) -> None:
+    def destroy(self, node: Node) -> None:
         for subscription in self._subscriptions:
             node.destroy_subscription(subscription)

@@ -1,9 +1,8 @@
 """Where a camera stood when it took an image, and how a goal's frame relates to the fixed frame.
 
 Two sources with the same surface: `tf` asks tf2, `odometry` reads a topic and adds the camera's
-mount (right for
-visual-inertial odometry too, and the only one where tf2 is not installed). Neither guesses: no
-pose is an error.
+mount (right for visual-inertial odometry too, and the only one where tf2 is not installed).
+Neither guesses: no pose is an error.
 """
 
 from __future__ import annotations
@@ -11,15 +10,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ipt_ros.conversions import FARTHEST_M, pose_to_matrix, stamp_to_ns, transform_to_matrix
 from ipt_ros.errors import ErrorCode, GoalError
+from ipt_ros.parameters.table import LiveParameters
+from ipt_ros.reports import Reports
 from ipt_ros.senses.poses import PoseHistory, from_xyz_rpy
 from ipt_ros.senses.stamps import why_incredible
 from ipt_ros.spinning import Faults, spin_once
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
 
 #: Columns: optical axes (right, down, forward) in the camera body (forward, left, up).
 BODY_FROM_OPTICAL = np.array(
@@ -49,11 +53,14 @@ class PoseSource(Protocol):
 class OdometryPose:
     """From `odom`: the odometry's own frame is the fixed frame."""
 
-    def __init__(self, node: Any, values: Any, qos: Any, incredible: Callable[[int], str]) -> None:
+    def __init__(
+        self, node: Node, live: LiveParameters, qos: Any, incredible: Callable[[int], str]
+    ) -> None:
         """incredible: what is wrong with a stamp."""
         from nav_msgs.msg import Odometry
 
-        self._live, self._incredible = node.parameters, incredible
+        self._live, self._incredible = live, incredible
+        values = live.values
         self.fixed_frame = values.fixed_frame
         self._base_frame = values.base_frame
         self._history = PoseHistory()
@@ -138,7 +145,7 @@ class OdometryPose:
 class TfPose:
     """From tf2: the camera's frame_id must be its optical frame, as REP-103 has it."""
 
-    def __init__(self, node: Any, values: Any) -> None:
+    def __init__(self, node: Node, live: LiveParameters, reports: Reports) -> None:
         try:
             import tf2_ros
         except ImportError as error:
@@ -152,9 +159,9 @@ class TfPose:
         from rclpy.executors import SingleThreadedExecutor
         from rclpy.time import Time
 
-        self.fixed_frame = values.fixed_frame
+        self.fixed_frame = live.values.fixed_frame
         self._time, self._duration = Time, Duration
-        self._live = node.parameters
+        self._live = live
         # rclpy and tf2 answer stamps that cannot be with errors of their own kinds
         self._errors = (tf2_ros.TransformException, ValueError, OverflowError)
         self._refused: dict[str, str] = {}
@@ -178,7 +185,7 @@ class TfPose:
         self._listener = tf2_ros.TransformListener(self._buffer, self._node)
         self._executor = SingleThreadedExecutor(context=node.context)
         self._executor.add_node(self._node)
-        self._faults, self._ended = Faults(node.report), threading.Event()
+        self._faults, self._ended = Faults(reports.report), threading.Event()
         self._thread = threading.Thread(target=self._spin, name="tf", daemon=True)
         self._thread.start()
 
@@ -186,7 +193,7 @@ class TfPose:
         while self._node.context.ok() and not self._ended.is_set():
             spin_once(self._executor, self._faults)
 
-    def _guarded(self, buffer: Any, node: Any) -> Any:
+    def _guarded(self, buffer: Any, node: Node) -> Any:
         """tf2's buffer, which keeps nothing from the future."""
 
         def refuses(transform: Any) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipt_ros.diagnostics import Rate
+from ipt_ros.diagnostics import ERROR, Rate
 from ipt_ros.errors import ErrorCode, GoalError
+from ipt_ros.parameters.table import LiveParameters
+from ipt_ros.reports import Reports
 from ipt_ros.senses.camera_input import CameraInput, sensor_qos
 from ipt_ros.senses.keyframes import (
     CameraMemory,
@@ -22,25 +24,28 @@ from ipt_ros.senses.observations import Observation, observe
 from ipt_ros.senses.pose_source import OdometryPose, PoseSource, TfPose
 from ipt_ros.senses.stamps import why_incredible
 
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
 #: Between looks at whether the newest view should become a keyframe, s.
 REMEMBER_S = 0.2
 
 
 class Senses:
-    """on_jump, on_qos and on_map are told of time going back, of mismatches and of new maps."""
+    """on_jump and on_map are told of time going back and of new maps."""
 
     def __init__(
         self,
-        node: Any,
+        node: Node,
+        live: LiveParameters,
+        reports: Reports,
         on_jump: Callable[[], None],
-        on_qos: Callable[[str], None],
         on_map: Callable[[Any], None],
     ) -> None:
         from nav_msgs.msg import OccupancyGrid
         from rclpy.qos import DurabilityPolicy, QoSProfile
 
-        self._node = node
-        self._live = node.parameters
+        self._node, self._live = node, live
         self._on_jump, self._on_map = on_jump, on_map
         values = self._live.values
         self.keyframes = KeyframeMemory(
@@ -53,17 +58,21 @@ class Senses:
             )
         )
         self.poses: PoseSource = (
-            OdometryPose(node, values, sensor_qos(values.reliability, 20), self._incredible)
+            OdometryPose(node, live, sensor_qos(values.reliability, 20), self._incredible)
             if values.pose_source == "odometry"
-            else TfPose(node, values)
+            else TfPose(node, live, reports)
         )
+
+        def mismatched(text: str) -> None:
+            reports.alarm("qos", ERROR, text)
+
         self._memories = {
             name: CameraMemory(name, values.use_depth, values.sync_slop_s)
             for name in values.cameras
         }
         self._rates = {name: Rate() for name in values.cameras}
         self._cameras = [
-            CameraInput(node, memory, values, self._forget, on_qos, self._incredible)
+            CameraInput(node, memory, values, self._forget, mismatched, self._incredible)
             for memory in self._memories.values()
         ]
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)

@@ -11,6 +11,7 @@ from std_msgs.msg import Header
 from ipt_model.question import Cancelled, Outcome
 from ipt_model.spatial import maps
 from ipt_ros import diagnostics
+from ipt_ros.answering.model_life import ActiveModel
 from ipt_ros.conversions import array_to_grid
 from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.mask.publisher import MaskOutput
@@ -21,37 +22,41 @@ from ipt_ros.senses.poses import from_xyz_rpy
 PERIOD_S = 2.0
 
 
-class Robot:
-    """What a `MaskOutput` needs of the node. Drawings take as long as `durations_s` says."""
+VALUES = SimpleNamespace(
+    fixed_frame="odom",
+    imagined_space=True,
+    imagined_space_period_s=PERIOD_S,
+    imagined_space_timeout_s=6.0,
+    imagined_space_imaginations=1,
+    flow_steps=2,
+    min_map_agreement=0.0,
+)
 
-    def __init__(self, **values):
+
+class Robot:
+    """What a `MaskOutput` is given: node, senses and reports are this, and the model is its own.
+    Drawings take as long as `durations_s` says.
+    """
+
+    def __init__(self):
         self.now_s = 100.0
         self.published, self.timers, self.told = [], [], {}
         self.durations_s = []
         self.wrong = ""
-        self.parameters = SimpleNamespace(
-            values=SimpleNamespace(
-                fixed_frame="odom",
-                imagined_space=True,
-                imagined_space_period_s=PERIOD_S,
-                imagined_space_timeout_s=6.0,
-                imagined_space_imaginations=1,
-                flow_steps=2,
-                min_map_agreement=0.0,
-                **values,
-            )
-        )
         self.executor = SimpleNamespace(create_task=lambda call, *given: call(*given))
-        self.senses = self.poses = self
-        self.mask_topic = SimpleNamespace(publish=self.published.append)
-        self.answering = SimpleNamespace(
-            worker=SimpleNamespace(goals=0, submit_continuous=self._submit),
-            imaginer=SimpleNamespace(ask=self._ask),
-            stopping=SimpleNamespace(is_set=lambda: False),
-        )
+        self.poses = self
+        self.worker = SimpleNamespace(goals=0, submit_continuous=self._submit)
+        self.active = ActiveModel(SimpleNamespace(ask=self._ask), self.worker)
         self.waits = None
-        self.picture_px = 64
-        self.mask = MaskOutput(self, self.parameters.values, steady=lambda: self.now_s)
+        self.mask = MaskOutput(
+            node=self,
+            topic=SimpleNamespace(publish=self.published.append),
+            model=SimpleNamespace(active=self.active, picture_px=64),
+            senses=self,
+            live=SimpleNamespace(values=VALUES),
+            reports=self,
+            steady=lambda: self.now_s,
+        )
         self.message = None
         self.map()
 
@@ -72,6 +77,8 @@ class Robot:
 
     def resolve_topic_name(self, name):
         return name
+
+    # -- its reports -------------------------------------------------------------------------
 
     def tell(self, name, level, message, **values):
         self.told[name] = level, message, values
@@ -99,7 +106,7 @@ class Robot:
     # -- its model ---------------------------------------------------------------------------
 
     def _submit(self, who, work):
-        if self.answering.worker.goals:
+        if self.worker.goals:
             return False
         self.waits = work
         return True
@@ -107,7 +114,7 @@ class Robot:
     def _ask(self, question, **_):
         self.durations_s[:1], took_s = [], self.durations_s[0]
         self.run_until(self.now_s + took_s, drawing=True)
-        if self.answering.worker.goals:
+        if self.worker.goals:
             raise Cancelled
         drawn = np.full((32, 32, 3), 100 + 10 * len(self.durations_s), np.uint8)
         return SimpleNamespace(imagined=[drawn], outcome=Outcome.ANSWERED)
@@ -167,7 +174,7 @@ def test_a_drawing_slower_than_the_period_is_told(robot):
 def test_a_drawing_that_gave_way_to_a_goal_is_told_and_not_called_standing(robot):
     robot.durations_s = [1.0]
     robot.run_until(robot.now_s + 1.5)
-    robot.answering.worker.goals = 1
+    robot.worker.goals = 1
     robot.run_until(robot.now_s + 4)
     level, message, values = robot.status
     assert message == "nothing stands; a goal went first" and level == diagnostics.OK
@@ -196,14 +203,14 @@ def test_it_expires_by_a_clock_that_nobody_sets(robot):
 
 def test_a_drawing_for_another_grid_is_dropped_and_told(robot):
     robot.durations_s = [1.0]
-    asked = robot.answering.imaginer.ask
+    asked = robot.active.imaginer.ask
 
     def ask(question, **more):
         answer = asked(question, **more)
         robot.map(x=-5.03)
         return answer
 
-    robot.answering.imaginer.ask = ask
+    robot.active.imaginer.ask = ask
     robot.run_until(robot.now_s + 4)
     assert not robot.claims()
     assert robot.status[2]["dropped"] == 1 and "the map changed" in robot.status[1]

@@ -27,10 +27,9 @@ def odometry():
         mounts=(0.0,) * 6,
         cameras=("camera",),
     )
-    node = SimpleNamespace(
-        create_subscription=lambda *_: None, parameters=SimpleNamespace(values=values)
-    )
-    return OdometryPose(node, values, None, lambda stamp: why_incredible(stamp, NOW, 0.5))
+    node = SimpleNamespace(create_subscription=lambda *_: None)
+    live = SimpleNamespace(values=values)
+    return OdometryPose(node, live, None, lambda stamp: why_incredible(stamp, NOW, 0.5))
 
 
 def sample(stamp_ns, x=0.0, frame="odom"):
