@@ -7,34 +7,22 @@ The arguments of robot.launch.py, every parameter of the IPT node among them, wo
 
 from ament_index_python.packages import get_package_share_path
 from launch import LaunchContext, LaunchDescription
-from launch.actions import (
-    DeclareLaunchArgument,
-    IncludeLaunchDescription,
-    OpaqueFunction,
-    Shutdown,
-)
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
 from launch.conditions import IfCondition
-from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterFile
 
 from ipt_ros.parameters.launch_arguments import USE_SIM_TIME, arguments_of, given
+from ipt_ros.parameters.launch_nodes import PACKAGE, TRANSFORMS, ipt_node, node_of
 from ipt_ros.parameters.sim_node import SIM_PARAMETERS
 
 #: The simulator's parameters that are arguments; the others go into sim_params_file.
 WORLD = tuple(row for row in SIM_PARAMETERS if row.name in ("seed", "level", "depth_encoding"))
-TRANSFORMS = [("/tf", "tf"), ("/tf_static", "tf_static")]
+CONFIG = get_package_share_path(PACKAGE) / "config"
 
 
 def generate_launch_description() -> LaunchDescription:
-    share = get_package_share_path("imaginative_perception")
     arguments = [
-        DeclareLaunchArgument(
-            "defaults_file",
-            default_value=str(share / "config" / "sim_robot.yaml"),
-            description="Where the camera sits on the simulated robot: told to both nodes.",
-        ),
         DeclareLaunchArgument(
             "sim_params_file",
             default_value="",
@@ -48,35 +36,25 @@ def generate_launch_description() -> LaunchDescription:
             description="Open RViz.",
         ),
     ]
-    # declares the arguments that both nodes share
-    robot = IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(str(share / "launch" / "robot.launch.py"))
+    robot = ipt_node(
+        str(CONFIG / "sim_robot.yaml"),
+        "Where the camera sits on the simulated robot: told to both nodes.",
     )
     return LaunchDescription(
-        [*arguments, *arguments_of(WORLD), robot, OpaqueFunction(function=simulation)]
+        [*arguments, *arguments_of(WORLD), *robot, OpaqueFunction(function=simulation)]
     )
 
 
 def simulation(context: LaunchContext) -> list[Node]:
     arguments = context.launch_configurations
-    parameters = [
-        ParameterFile(arguments[name], allow_substs=True)
-        for name in ("defaults_file", "sim_params_file")
-        if arguments[name]
-    ]
-    chosen = given(arguments, WORLD)
-    clock = given(arguments, (USE_SIM_TIME,))
+    chosen, clock = given(arguments, WORLD), given(arguments, (USE_SIM_TIME,))
     if clock:
         chosen["publish_clock"] = clock["use_sim_time"]
-    simulator = Node(
-        package="imaginative_perception",
-        executable="sim_node",
-        name="sim_node",
-        namespace=LaunchConfiguration("namespace"),
-        output="screen",
-        parameters=[*parameters, chosen] if chosen else parameters,
-        remappings=TRANSFORMS,
-        arguments=["--ros-args", "--log-level", ["sim_node:=", LaunchConfiguration("log_level")]],
+    simulator = node_of(
+        context,
+        "sim_node",
+        ("defaults_file", "sim_params_file"),
+        chosen,
         on_exit=Shutdown(reason="the simulator has ended"),
     )
     rviz = Node(
@@ -87,13 +65,6 @@ def simulation(context: LaunchContext) -> list[Node]:
         output="screen",
         parameters=[clock] if clock else [],
         remappings=TRANSFORMS,
-        arguments=[
-            "-d",
-            str(
-                get_package_share_path("imaginative_perception")
-                / "config"
-                / "imaginative_perception.rviz"
-            ),
-        ],
+        arguments=["-d", str(CONFIG / "imaginative_perception.rviz")],
     )
     return [simulator, rviz]
