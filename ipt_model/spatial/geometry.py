@@ -12,6 +12,10 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+#: Columns: the optical axes (right, down, forward) in the camera's body (forward, left, up).
+BODY_FROM_OPTICAL = np.array(
+    [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
+)
 #: Colour of pixels that nothing seen lands on; no lit surface has it.
 HOLE_RGB = (255, 0, 255)
 _NEAR_M = 0.05

@@ -16,13 +16,12 @@ import numpy as np
 
 from ipt_model.question import Question, QuestionError, Task
 from ipt_model.spatial import as_trained, maps
-from ipt_model.spatial.geometry import Warped, warp_rgbd
+from ipt_model.spatial.geometry import BODY_FROM_OPTICAL, Warped, warp_rgbd
 from ipt_model.wording import phrasing
 from ipt_ros.answering.guard import map_consistency, view_consistency
 from ipt_ros.conversions import Intrinsics
 from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.senses.observations import Observation
-from ipt_ros.senses.pose_source import BODY_FROM_OPTICAL
 from ipt_ros.senses.poses import inverse, yaw_of
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
 from ipt_ros.conversions import FARTHEST_M, pose_to_matrix, stamp_to_ns, transform_to_matrix
 from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.parameters.table import LiveParameters
@@ -25,10 +26,6 @@ from ipt_ros.spinning import Faults, spin_once
 if TYPE_CHECKING:
     from rclpy.node import Node
 
-#: Columns: optical axes (right, down, forward) in the camera body (forward, left, up).
-BODY_FROM_OPTICAL = np.array(
-    [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
-)
 #: A transform stamped farther ahead is dropped, s. tf2 keeps ten seconds behind the newest stamp,
 #: so one from the future would keep all that follow out. AMCL post-dates by one second.
 TF_MAX_AHEAD_S = 5.0

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
 from ipt_model.spatial.maps import OccupancyGrid
 from ipt_ros.conversions import planar_matrix
 from ipt_ros.parameters.table import Values
@@ -19,7 +20,7 @@ from ipt_ros.simulator.observed_map import ObservedMap
 from ipt_ros.simulator.robot import Robot, RobotLimits
 from ipt_training.houses.generator import make_scene
 from ipt_training.rendering.embree import Renderer, TopDown
-from ipt_training.scenes.camera import BODY_FROM_OPTICAL, Camera
+from ipt_training.scenes.camera import Camera
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,10 @@ class Simulation:
         self._depth_max = values.depth_max
         self._camera_height = values.camera_z
         self.robot = Robot(self.scene, self._limits(values), time_ns / 1e9)
-        self.base_from_optical = from_xyz_rpy(
+        base_from_camera = from_xyz_rpy(
             values.camera_x, values.camera_y, values.camera_z, 0.0, values.camera_pitch, 0.0
         )
-        self.base_from_optical[:3, :3] @= BODY_FROM_OPTICAL
+        self.base_from_optical = base_from_camera @ BODY_FROM_OPTICAL
         self._map = ObservedMap(
             self.scene.bounds, values.map_resolution, self.robot.limits.height_m
         )

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-#: Columns: the optical axes (right, down, forward) in the body frame (forward, left, up).
-BODY_FROM_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,6 @@ def camera_pose(x: float, y: float, yaw: float, height: float, pitch: float = 0.
     yaw_m = np.array([[cy, -sy, 0.0], [sy, cy, 0.0], [0.0, 0.0, 1.0]])
     pitch_m = np.array([[cp, 0.0, sp], [0.0, 1.0, 0.0], [-sp, 0.0, cp]])
     pose = np.eye(4)
-    pose[:3, :3] = yaw_m @ pitch_m @ BODY_FROM_OPTICAL
+    pose[:3, :3] = yaw_m @ pitch_m @ BODY_FROM_OPTICAL[:3, :3]
     pose[:3, 3] = (x, y, height)
     return pose

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ipt_model.question import Task
 from ipt_model.spatial import as_trained, maps
+from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
 from ipt_ros.answering.questions import (
     ask_count,
     ask_path,
@@ -19,7 +20,6 @@ from ipt_ros.answering.questions import (
 from ipt_ros.conversions import Intrinsics
 from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.senses.observations import Observation
-from ipt_ros.senses.pose_source import BODY_FROM_OPTICAL
 from ipt_ros.senses.poses import from_xyz_rpy, inverse, yaw_of
 
 PINHOLE = Intrinsics(32, 24, 20.0, 20.0, 16.0, 12.0)

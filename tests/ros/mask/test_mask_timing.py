@@ -10,13 +10,13 @@ from std_msgs.msg import Header
 
 from ipt_model.question import Cancelled, Outcome
 from ipt_model.spatial import maps
+from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
 from ipt_ros import diagnostics
 from ipt_ros.answering.model_life import ActiveModel
 from ipt_ros.conversions import array_to_grid
 from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.mask.publisher import MaskOutput
 from ipt_ros.senses.observations import Observation
-from ipt_ros.senses.pose_source import BODY_FROM_OPTICAL
 from ipt_ros.senses.poses import from_xyz_rpy
 
 PERIOD_S = 2.0

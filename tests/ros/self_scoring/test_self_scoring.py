@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from ipt_model.question import Answer, Mode, Outcome, Provenance, StageTimes
+from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
 from ipt_model.wording.prompts import PromptRecipe
 from ipt_ros.answering.questions import anchor_of
 from ipt_ros.conversions import Intrinsics
@@ -30,7 +31,6 @@ from ipt_ros.self_scoring.compare import (
 from ipt_ros.self_scoring.log import PairLog, PairLogError, training_row
 from ipt_ros.self_scoring.similarity import peak_signal_to_noise, structural_similarity
 from ipt_ros.senses.observations import Observation
-from ipt_ros.senses.pose_source import BODY_FROM_OPTICAL
 from ipt_ros.senses.poses import from_xyz_rpy
 
 PINHOLE = Intrinsics(64, 48, 32.0, 32.0, 32.0, 24.0)
