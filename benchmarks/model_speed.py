@@ -13,18 +13,19 @@ import argparse
 import itertools
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from machine import commit, processor_name
+from model_subjects import CPU, CUDA, Subject
 from plain_bagel import PlainBagel
 from torch import Tensor
 
@@ -41,72 +42,6 @@ GOLDEN = Path(__file__).parents[1] / "tests" / "data" / "bagel_tiny"
 PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "RTX 4090": 165e12}
 QUESTION = 60  # words of a question
 ANSWER = 24  # words of a reply
-TOKENS = {"bos": 0, "eos": 1, "start_of_image": 2, "end_of_image": 3}
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A configuration to measure. sides: pixels of the square pictures read and drawn."""
-
-    name: str
-    config: dict[str, Any]
-    sides: tuple[int, ...]
-    points: tuple[int, ...]
-    plain: bool = False
-    dtype: str = "float32"
-    quantization: str | None = None
-
-
-def subject_config(
-    hidden: int,
-    layers: int,
-    mlp: int,
-    heads: int,
-    kv: int,
-    vocab: int,
-    vit: int,
-    ch: int,
-    side: int,
-) -> dict[str, Any]:
-    """A configuration between the shipped tiny one and the released one."""
-    return {
-        "llm_config": {
-            "hidden_size": hidden,
-            "num_hidden_layers": layers,
-            "intermediate_size": mlp,
-            "num_attention_heads": heads,
-            "num_key_value_heads": kv,
-            "vocab_size": vocab,
-        },
-        "vit_config": {
-            "hidden_size": vit,
-            "intermediate_size": 3 * vit,
-            "num_hidden_layers": 5,
-            "num_attention_heads": 4,
-            "image_size": side,
-            "patch_size": 8,
-        },
-        "vae_config": {"ch": ch, "ch_mult": [1, 2, 2, 2], "num_res_blocks": 1},
-        "special_tokens": TOKENS,
-        "max_latent_size": side // 16,
-        "vit_max_num_patch_per_side": side // 8,
-    }
-
-
-CPU = (
-    Subject("tiny", subject_config(64, 2, 128, 4, 2, 512, 64, 32, 128), (64, 128), (11,), True),
-    Subject(
-        "small", subject_config(256, 8, 512, 8, 4, 1280, 128, 32, 128), (64, 128), (11,), True
-    ),
-    Subject("100m", subject_config(640, 10, 1664, 10, 5, 4096, 256, 64, 256), (128, 256), (6,)),
-)
-RELEASED = Subject("7b", {}, (256, 512, 1024), (25, 50), dtype="bfloat16")
-CUDA = (
-    *CPU,
-    RELEASED,
-    replace(RELEASED, name="7b-int8", quantization="int8"),
-    replace(RELEASED, name="7b-int4", quantization="int4"),
-)
 
 
 class Bench:
@@ -372,26 +307,16 @@ def skipping(folder: Path) -> list[dict[str, Any]]:
 
 def machine(device: str) -> dict[str, Any]:
     """What the numbers were measured on."""
-    cpu = platform.processor()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text().splitlines()
-        cpu = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), cpu)
     return {
-        "cpu": cpu,
+        "cpu": processor_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "clock": clock_name(device),
         "load_average": os.getloadavg()[0],
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
         "torch": torch.__version__,
-        "commit": _commit(),
+        "commit": commit(),
     }
-
-
-def _commit() -> str | None:
-    done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True)
-    return done.stdout.strip() or None
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pages import put
 
-from ipt_training.commands.study import markdown
+from ipt_training.evaluation.study_table import markdown
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "study.md"

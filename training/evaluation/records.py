@@ -17,9 +17,11 @@ from ipt_model.inference.option_scores import normalise
 from ipt_model.question import Answer, Mode, Outcome, Question, Task
 from ipt_model.spatial.maps import MapView, read_map
 from ipt_model.weights.recipe import Recipe
+from ipt_training.evaluation.map_completion import completion_scores, inpainted
 from ipt_training.evaluation.metrics import calibration_error, psnr, share_of, ssim
 from ipt_training.evaluation.objects import judge_object, object_pixels
 from ipt_training.example import Example
+from ipt_training.tasks.stored_maps import grids_of
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,6 @@ def judge_picture(example: Example, imagined: np.ndarray) -> PictureScores:
 def _map_scores(example: Example, imagined: np.ndarray) -> MapScores | None:
     if example.question.task is not Task.CLEARANCE or "cells_true" not in example.facts:
         return None
-    from ipt_training.tasks.clearance import completion_scores, grids_of, inpainted
-
     truth, seen = grids_of(example.facts)
     x_min, y_min, side_m = example.facts["map_view"]
     view = MapView(x_min, y_min, side_m, imagined.shape[0])

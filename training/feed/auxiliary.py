@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from ipt_model.question import Task
 from ipt_model.spatial.maps import OCCUPIED
 from ipt_training.example import Example
-from ipt_training.tasks.clearance import DRAWN_POINTS, true_grid
+from ipt_training.tasks.clearance import DRAWN_POINTS
 from ipt_training.tasks.geometry import moved
+from ipt_training.tasks.stored_maps import true_grid
 
 #: Columns of the targets: perspective x, z before and after (m, optical frame), the change of
 #: distance; counting per frame and in all; path forward, left of each option; clearance at each

@@ -9,11 +9,10 @@ matter of inference, neither of reading nor of luck.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from scipy import ndimage
 
@@ -32,6 +31,7 @@ from ipt_training.scenes.scene import Scene
 from ipt_training.tasks.geometry import ObjectTable, free_points, room_of
 from ipt_training.tasks.reasoning import clearance_reasoning
 from ipt_training.tasks.sampling import Context, Wanted, place_answer
+from ipt_training.tasks.stored_maps import cropped, rows_of
 from ipt_training.tasks.twins import matched_pairs
 
 TASK = "clearance"
@@ -339,7 +339,7 @@ def realise(
     question = Question(Task.CLEARANCE, (*(v.rgb for v in views), partial), phrase.text, options)
     blocker, at_m = _blocker(scene, proposal, sight)
     nearest = _nearest_seen(scene, proposal, sight)
-    truth, seen = _cropped(sight.truth, view), _cropped(sight.seen, view)
+    truth, seen = cropped(sight.truth, view), cropped(sight.seen, view)
     return Example(
         question=question,
         answer_index=wanted.answer_position,
@@ -398,85 +398,3 @@ def _nearest_seen(scene: Scene, proposal: Proposal, sight: Sight) -> str | None:
     distance[sight.shares < MIN_SHARE] = np.inf
     near = int(distance.argmin())
     return scene.objects[near].name if distance[near] < 1.5 else None
-
-
-def _cropped(grid: OccupancyGrid, view: MapView) -> OccupancyGrid:
-    """The cells whose middle lies in the view, unknown where the grid ends."""
-    res = grid.resolution_m
-    column = math.floor((view.x_min - grid.origin_xy[0]) / res + 0.5)
-    row = math.floor((view.y_min - grid.origin_xy[1]) / res + 0.5)
-    side = round(view.side_m / res)
-    cells = np.full((side, side), UNKNOWN, np.int8)
-    h, w = grid.cells.shape
-    r0, r1, c0, c1 = max(row, 0), min(row + side, h), max(column, 0), min(column + side, w)
-    if r0 < r1 and c0 < c1:
-        cells[r0 - row : r1 - row, c0 - column : c1 - column] = grid.cells[r0:r1, c0:c1]
-    origin = (grid.origin_xy[0] + column * res, grid.origin_xy[1] + row * res)
-    return OccupancyGrid(cells, res, origin)
-
-
-_SIGNS = {FREE: ".", OCCUPIED: "#", UNKNOWN: "?"}
-
-
-def rows_of(cells: np.ndarray) -> list[str]:
-    """The grid as one string a row, from the lowest y up: '.' free, '#' occupied, '?' unknown."""
-    return ["".join(_SIGNS[int(v)] for v in row) for row in cells]
-
-
-def cells_of(rows: list[str]) -> np.ndarray:
-    """The inverse of `rows_of`: H x W int8."""
-    values = {sign: value for value, sign in _SIGNS.items()}
-    return np.array([[values[c] for c in row] for row in rows], np.int8)
-
-
-def grids_of(facts: Mapping[str, Any]) -> tuple[OccupancyGrid, OccupancyGrid]:
-    """(truth, what was seen) of an example, from its facts."""
-    return true_grid(facts), _grid(facts, "cells_seen")
-
-
-def true_grid(facts: Mapping[str, Any]) -> OccupancyGrid:
-    """The truth alone: reading cells takes a while."""
-    return _grid(facts, "cells_true")
-
-
-def _grid(facts: Mapping[str, Any], name: str) -> OccupancyGrid:
-    x, y = (float(v) for v in facts["cells_origin_m"])
-    return OccupancyGrid(cells_of(facts[name]), float(facts["cells_resolution_m"]), (x, y))
-
-
-@dataclass(frozen=True)
-class CompletionScores:
-    """How well a map was completed, over cells that were not seen and are known to the truth.
-
-    iou: of occupied cells at probability 0.5. brier: mean squared error of the probability. cells:
-    how many.
-    """
-
-    iou: float
-    brier: float
-    cells: int
-
-
-def completion_scores(
-    probability: np.ndarray, truth: OccupancyGrid, seen: OccupancyGrid
-) -> CompletionScores:
-    """probability: H x W of being occupied, as `read_map` gives it; NaN counts as one half."""
-    hidden = (seen.cells == UNKNOWN) & (truth.cells != UNKNOWN)
-    drawn = np.where(np.isnan(probability), 0.5, probability)[hidden]
-    true = truth.cells[hidden] == OCCUPIED
-    both = ((drawn > 0.5) & true).sum()
-    either = ((drawn > 0.5) | true).sum()
-    return CompletionScores(
-        iou=float(both / either) if either else 1.0,
-        brier=float(((drawn - true) ** 2).mean()) if len(true) else 0.0,
-        cells=int(hidden.sum()),
-    )
-
-
-def inpainted(seen: OccupancyGrid) -> np.ndarray:
-    """The baseline that any completion has to beat: unknown cells filled in from the known ones
-    around them.
-    """
-    picture = np.where(seen.cells == OCCUPIED, 255, 0).astype(np.uint8)
-    unknown = (seen.cells == UNKNOWN).astype(np.uint8)
-    return np.asarray(cv2.inpaint(picture, unknown, 5, cv2.INPAINT_NS) / 255.0)

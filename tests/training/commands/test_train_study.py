@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from ipt_training.commands import study
-from ipt_training.commands.study import Size, cell, main, markdown
+from ipt_training.commands.study import Size, main
+from ipt_training.evaluation.study_table import cell, markdown
 
 ROOT = Path(__file__).parents[3]
 

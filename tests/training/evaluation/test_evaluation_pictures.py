@@ -11,7 +11,7 @@ from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
 from ipt_training.evaluation.objects import judge_object, object_pixels
 from ipt_training.evaluation.records import judge_picture
-from ipt_training.tasks.clearance import grids_of
+from ipt_training.tasks.stored_maps import grids_of
 
 BLUE, GREEN, FLOOR = (38, 84, 222), (36, 160, 62), (150, 140, 130)
 

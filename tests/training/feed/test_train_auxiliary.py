@@ -34,7 +34,7 @@ from ipt_training.feed.auxiliary import (
     look,
 )
 from ipt_training.scenes.colours import COLOURS
-from ipt_training.tasks.clearance import grids_of
+from ipt_training.tasks.stored_maps import grids_of
 
 COLUMNS = {
     Task.PERSPECTIVE: PERSPECTIVE,

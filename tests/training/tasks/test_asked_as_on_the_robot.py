@@ -15,8 +15,8 @@ from ipt_ros.senses.observations import Observation
 from ipt_training.datasets.generate import make_example
 from ipt_training.datasets.plan import Plan
 from ipt_training.example import Example
-from ipt_training.tasks.clearance import grids_of
 from ipt_training.tasks.sampling import Rejections
+from ipt_training.tasks.stored_maps import grids_of
 
 SIZE_PX = 64
 

@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 
 from ipt_model.spatial.maps import OccupancyGrid
 from ipt_model.wording.phrasing import Motion
+from ipt_training.evaluation.map_completion import completion_scores, inpainted
 from ipt_training.houses.generator import make_scene
 from ipt_training.tasks import reasoning
-from ipt_training.tasks.clearance import cells_of, completion_scores, inpainted, rows_of
 from ipt_training.tasks.counting import ask_of
 from ipt_training.tasks.drawing import draw_path, room_square
 from ipt_training.tasks.geometry import ObjectTable, free_points, is_free, moved, to_body
 from ipt_training.tasks.recast import Casting, recast
 from ipt_training.tasks.sampling import Context, Rejections, TaskError, Wanted, place_answer
+from ipt_training.tasks.stored_maps import cells_of, rows_of
 from ipt_training.tasks.twins import matched_pairs
 
 

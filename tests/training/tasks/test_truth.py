@@ -24,9 +24,10 @@ from ipt_training.scenes.projection import image_centres, image_shares, project,
 from ipt_training.scenes.scene import Scene
 from ipt_training.scenes.splits import SPLITS
 from ipt_training.tasks import TASKS, task_module
-from ipt_training.tasks.clearance import RADIUS_M, grids_of
+from ipt_training.tasks.clearance import RADIUS_M
 from ipt_training.tasks.perspective import clearly_red, mark_share
 from ipt_training.tasks.recast import scene_of
+from ipt_training.tasks.stored_maps import grids_of
 
 #: The examples are made within the first test that asks for them.
 pytestmark = [pytest.mark.timeout(900), pytest.mark.slow(60)]
