@@ -1,7 +1,7 @@
 """How fast views and examples are made on this machine: `python benchmarks/dataset_speed.py`.
 
 Views per second by size (RGB, depth and instance ids of one pose), each renderer in a process with
-one thread, by turns on the same scenes: ours (Embree), ours in torch, and MuJoCo's where it is
+one thread, by turns on the same scenes: ours (Embree) and MuJoCo's where it is
 installed (`pip install mujoco`; MUJOCO_GL=egl or osmesa without a display). Then examples per
 second by task, in one process and with all cores. Written to
 benchmarks/results/dataset_speed.json and, as tables, to docs/datasets.md.
@@ -27,6 +27,7 @@ from typing import Any
 
 import mujoco_peer
 import numpy as np
+from machine import processor_name
 from pages import put
 
 from ipt_training.datasets.generate import make_example, write_dataset
@@ -47,9 +48,7 @@ FOV = math.radians(85)
 #: Side in pixels: scenes, and views of each.
 SIZES = {64: (12, 16), 128: (12, 16), 256: (6, 12), 512: (3, 8)}
 #: The peer is also asked for pictures without shadows and smooth edges, as fast as it can.
-EMBREE, TORCH, PEER, PEER_PLAIN = "embree", "torch", "mujoco", "mujoco, plain"
-#: The batched renderer is slow on a CPU: fewer scenes, once.
-TORCH_SHARE = 3
+EMBREE, PEER, PEER_PLAIN = "embree", "mujoco", "mujoco, plain"
 
 
 def scenes_and_poses(level: str, scenes: int, number: int) -> list[tuple[Scene, list[np.ndarray]]]:
@@ -79,24 +78,10 @@ def embree(scene: Scene, poses: list[np.ndarray], size: int) -> float:
     return time.perf_counter() - begin
 
 
-def torch_batch(scene: Scene, poses: list[np.ndarray], size: int) -> float:
-    """The same pictures as one batch; seconds without packing."""
-    import torch
-
-    from ipt_training.rendering.torch_renderer import pack, render_batch
-
-    torch.set_num_threads(1)
-    batch, tensor = pack([scene]), torch.tensor(np.stack(poses))[None]
-    begin = time.perf_counter()
-    render_batch(batch, tensor, Camera.from_fov(size, size, FOV), antialias=True)
-    return time.perf_counter() - begin
-
-
 def views(subject: str, level: str, size: int, scenes: int, number: int) -> dict[str, float]:
     """Views per second of one renderer, in the process that calls this."""
     draw: dict[str, Callable[[Scene, list[np.ndarray]], float]] = {
         EMBREE: lambda scene, poses: embree(scene, poses, size),
-        TORCH: lambda scene, poses: torch_batch(scene, poses, size),
         PEER: lambda scene, poses: mujoco_peer.draw(scene, poses, size, FOV),
         PEER_PLAIN: lambda scene, poses: mujoco_peer.draw(scene, poses, size, FOV, plain=True),
     }
@@ -126,7 +111,7 @@ class Subjects:
     """Renderers, each in a process of its own; one that fails once is not asked again."""
 
     def __init__(self, peer: bool) -> None:
-        self.names = [EMBREE, TORCH, *([PEER, PEER_PLAIN] if peer else [])]
+        self.names = [EMBREE, *([PEER, PEER_PLAIN] if peer else [])]
         spawn = multiprocessing.get_context("spawn")
         self._pools = {name: ProcessPoolExecutor(1, spawn) for name in self.names}
         self.absent: dict[str, str] = {}
@@ -155,13 +140,9 @@ def all_views(subjects: Subjects, sizes: list[int], rounds: int) -> dict[str, An
         for size in sizes:
             scenes, number = SIZES[size]
             runs: dict[str, list[dict[str, float]]] = {name: [] for name in subjects.names}
-            for turn in range(rounds):
+            for _ in range(rounds):
                 for name in subjects.names:
-                    slow = name == TORCH
-                    if slow and turn:
-                        continue
-                    few = max(1, scenes // TORCH_SHARE) if slow else scenes
-                    made = subjects.ask(name, views, name, level, size, few, number)
+                    made = subjects.ask(name, views, name, level, size, scenes, number)
                     runs[name] += [made] if made else []
             entry: dict[str, Any] = {
                 name: {key: median(run[key] for run in made) for key in made[0]}
@@ -209,15 +190,9 @@ def all_cores(tasks: list[str], size: int, count: int, workers: int) -> dict[str
     }
 
 
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
 def tables(result: dict[str, Any]) -> str:
     """What the documentation shows of the result."""
-    names = [EMBREE, TORCH, PEER, PEER_PLAIN]
+    names = [EMBREE, PEER, PEER_PLAIN]
     names = [name for name in names if any(name in entry for entry in result["views"].values())]
     lines = [
         f"On {result['machine']['processor']}, from "
@@ -262,7 +237,7 @@ def main() -> None:
     peer = not args.skip_peer and importlib.util.find_spec("mujoco") is not None
     result: dict[str, Any] = {
         "machine": {
-            "processor": _processor(),
+            "processor": processor_name(),
             "cores": args.workers,
             "python": platform.python_version(),
             "load_before": round(os.getloadavg()[0], 2),
