@@ -5,7 +5,7 @@ RUN := . scripts/environment.sh &&
 # One worker a core; a file's tests stay together, for they share nodes and models. PYTEST_ARGS=-n0: without workers.
 PYTEST := OMP_NUM_THREADS=1 python -m pytest tests -n $$(nproc) --maxprocesses 8 --dist loadscope --no-loadscope-reorder
 
-.PHONY: help setup setup-test demo test test-fast faults soak lint format dataset train-tiny study clean
+.PHONY: help setup setup-test demo test test-fast faults soak lint format unused dataset train-tiny study clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ lint: setup-test  ## ruff and mypy
 
 format: setup-test  ## let ruff put the files in order
 	@$(RUN) ruff check --fix . && ruff format .
+
+unused: setup-test  ## names that nothing but their own tests uses: places to look
+	@$(RUN) python scripts/unused.py
 
 clean:  ## remove everything that was made here
 	rm -rf .venv build install log demo_out .pytest_cache .mypy_cache .ruff_cache .hypothesis

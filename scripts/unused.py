@@ -15,8 +15,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("ipt_model", "ipt_ros", "training", "launch", "benchmarks", "scripts")
-#: Called by name from outside: rclpy, torch, argparse and ast visitors.
-CALLED = re.compile(r"__\w+__|on_(configure|activate|deactivate|cleanup|shutdown)|forward|main")
+#: Called by name from outside: rclpy, launch, torch and transformers.
+CALLED = re.compile(
+    r"__\w+__|on_(configure|activate|deactivate|cleanup|shutdown)|forward|main"
+    r"|generate_launch_description|[gs]et_(in|out)put_embeddings|_init_weights|config_class"
+    r"|base_model_prefix|main_input_name|supports_gradient_checkpointing|_supports_sdpa"
+    r"|_no_split_modules"
+)
 
 
 def definitions(path: Path) -> list[tuple[str, int]]:
