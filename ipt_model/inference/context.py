@@ -147,17 +147,6 @@ class Context:
         return self
 
     # -- writing
-    def greedy(
-        self,
-        max_length: int,
-        end_token: int | None = None,
-        *,
-        logits: bool = True,
-        keep: bool = False,
-    ) -> Written:
-        """As `write`, with the logits."""
-        return self.write(max_length, end_token, logits=logits, keep=keep)
-
     @torch.no_grad()
     def write(
         self,
@@ -165,22 +154,18 @@ class Context:
         end_token: int | None = None,
         *,
         logits: bool = False,
-        keep: bool = False,
         begin: Sequence[int] = (),
         on_word: OnWord | None = None,
     ) -> Written:
         """Write the likeliest word again and again, until `end_token` (default eos) or
         `max_length` ids, bos counted.
 
-        begin: inner ids the text is made to begin with. keep: the text becomes part of this
-        context, closed with eos, without being read again; otherwise the context is left as it
+        begin: inner ids the text is made to begin with. The context is left as it
         was. on_word: see `OnWord`.
         """
-        if keep and self.batch > 1:
-            raise ValueError("texts of a batch differ in length: keep works for batch 1 only")
         special = self.model.config.tokens
         end = special.eos if end_token is None else end_token
-        context = self if keep else self.fork()
+        context = self.fork()
         text = [[special.bos, *begin] for _ in range(self.batch)]
         done = [False] * self.batch
         ids = torch.tensor(text, device=self.device)
@@ -203,8 +188,6 @@ class Context:
                 text = [written[:fed] for written in text]
                 break
             ids = words[:, None]
-        if keep:
-            context._prefill_text(torch.tensor([[special.eos]], device=self.device))
         kept = None
         if logits:
             every = torch.cat(rows, dim=1)

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from ..question import check_image
@@ -109,15 +108,3 @@ def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
         return image
     picture = Image.fromarray(np.ascontiguousarray(image))
     return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
-
-
-def to_input(image: np.ndarray) -> torch.Tensor:
-    """H x W x 3 uint8 -> 3 x H x W float32 in [-1, 1], computed as the reference does."""
-    pixels = torch.from_numpy(np.ascontiguousarray(image).copy()).permute(2, 0, 1)
-    return (pixels.float() / 255.0 - 0.5) / 0.5
-
-
-def to_picture(decoded: torch.Tensor) -> np.ndarray:
-    """3 x H x W in [-1, 1] -> H x W x 3 uint8; truncates like the reference, it does not round."""
-    unit = (decoded.float() * 0.5 + 0.5).clamp(0, 1)
-    return (unit * 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy()

@@ -49,19 +49,6 @@ def quantize(model: nn.Module, scheme: Scheme, device: torch.device) -> int:
     return len(names)
 
 
-def weight_bytes(model: nn.Module) -> int:
-    """Bytes of all parameters and buffers as stored, quantised ones at their packed size."""
-    return sum(_stored_bytes(t) for t in (*model.parameters(), *model.buffers()))
-
-
-def _stored_bytes(tensor: torch.Tensor) -> int:
-    inner = getattr(tensor, "tensor_data_names", None)  # torchao keeps its parts under these names
-    if inner:
-        return sum(getattr(tensor, name).nbytes for name in inner)
-    state = getattr(tensor, "quant_state", None)  # bitsandbytes keeps its scales beside the weight
-    return tensor.nbytes + (0 if state is None else state.absmax.nbytes)
-
-
 def _int8(layer: nn.Module, device: torch.device) -> nn.Module:
     try:
         from torchao.quantization import Int8WeightOnlyConfig, quantize_

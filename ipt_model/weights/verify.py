@@ -276,7 +276,9 @@ class Verifier:
         return context
 
     def written(self, name: str, case: dict[str, Any]) -> Iterator[Result]:
-        written = self.context(case["context"]).greedy(case["max_length"], case["end_token"])
+        written = self.context(case["context"]).write(
+            case["max_length"], case["end_token"], logits=True
+        )
         yield same(f"{name}.ids", written.ids[0], case["ids"])
         if written.logits is not None:
             yield close(f"{name}.logits", written.logits[0], self.tensor(case["logits"]))

@@ -45,7 +45,7 @@ class Parameter:
     read_only: bool = False
 
     def __post_init__(self) -> None:
-        if not all(part.isidentifier() for part in self.name.split(".")):
+        if not self.name.isidentifier():
             raise ParameterError(f"{self.name!r} is no parameter name")
         if self.default == ():
             raise ParameterError(f"{self.name}: ROS cannot tell the type of an empty list")
@@ -103,12 +103,10 @@ class Parameter:
 
 
 class Values(Mapping[str, Value]):
-    """A snapshot that cannot be changed: `values.rate`, or `values["camera.x"]` =
-    `values.camera_x`.
-    """
+    """A snapshot that cannot be changed: `values.rate`, or `values["rate"]`."""
 
     def __init__(self, values: Mapping[str, Value]) -> None:
-        self.__dict__.update({name.replace(".", "_"): value for name, value in values.items()})
+        self.__dict__.update(values)
         self.__dict__["_values"] = dict(values)
 
     def __getattr__(self, name: str) -> Any:  # reached for unknown names only

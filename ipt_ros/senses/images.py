@@ -49,7 +49,6 @@ _BRIDGED = {
 _DEPTH = {"32FC1": np.dtype("f4"), "16UC1": np.dtype("u2"), "mono16": np.dtype("u2")}
 
 COLOUR_ENCODINGS = tuple(_PLAIN) + tuple(_BRIDGED)
-DEPTH_ENCODINGS = tuple(_DEPTH)
 
 
 class ImageError(GoalError):

@@ -8,9 +8,8 @@ noise and losses belong to the trainer.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -28,7 +27,6 @@ from ipt_model.wording.prompts import (
     think_text,
 )
 from ipt_model.wording.rows import stored_row
-from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import (
     OWN_COLUMNS,
     Row,
@@ -176,44 +174,6 @@ def supervise_row(
         flow_loss=draws and variant != "given",
         vae_inputs=draws or variant in ("mixed", "label_vae"),
     )
-
-
-def samples(
-    dataset: Dataset,
-    variant: Variant,
-    recipe: PromptRecipe,
-    *,
-    seed: int,
-    epoch: int = 0,
-    rank: int = 0,
-    world_size: int = 1,
-) -> Iterator[Sample]:
-    """One epoch in shuffled order. Under `mixed`, a row that draws in one epoch only answers in
-    the next.
-    """
-    check_variant(variant)
-    partners = _partners(dataset) if variant == "ipt_wrong" else None
-    coin = np.random.default_rng([seed, 0xD]).integers(0, 2, len(dataset))
-    for index in dataset.shuffled(seed + epoch, rank=rank, world_size=world_size):
-        wrong = (
-            decode_image(dataset[int(partners[index])].drawn[0]) if partners is not None else None
-        )
-        draw = bool((coin[index] + epoch) % 2)
-        yield supervise_row(dataset[index], variant, recipe, draw=draw, wrong=wrong)
-
-
-def _partners(dataset: Dataset) -> np.ndarray:
-    """For every row the next of the same task and variant: near in the file, so cheap to read."""
-    kinds = list(zip(dataset.column("task"), dataset.column("variant"), strict=True))
-    members: dict[Any, list[int]] = {}
-    for index, kind in enumerate(kinds):
-        members.setdefault(kind, []).append(index)
-    partners = np.zeros(len(kinds), np.int64)
-    for kind, rows in members.items():
-        if len(rows) < 2:
-            raise ValueError(f"ipt_wrong: {kind} has a single example, there is no other view")
-        partners[rows] = np.roll(rows, -1)
-    return partners
 
 
 def _swap_system_prompt(instruction: str, recipe: PromptRecipe) -> str:

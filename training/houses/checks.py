@@ -1,7 +1,6 @@
-"""Is a scene a possible place? Nothing in anything else, everything inside its room, every room
-open to a robot.
+"""Is every room of a scene open to a robot?
 
-In: a `Scene`. Out: a list of complaints in words, empty when all is well.
+In: a `Scene`. Out: the rooms that are not.
 """
 
 from __future__ import annotations
@@ -17,61 +16,6 @@ ROBOT_RADIUS_M = 0.3
 #: A room counts as reachable when the robot gets to at least this share of the places it would fit
 #: in.
 MIN_SHARE = 0.6
-
-
-def check_scene(scene: Scene) -> list[str]:
-    """Everything that is wrong with a scene; an empty list means it is valid."""
-    return (
-        out_of_room(scene)
-        + touching_objects(scene)
-        + parts_outside_footprint(scene)
-        + [
-            f"room {i}: a robot of {ROBOT_RADIUS_M} m radius cannot get there"
-            for i in unreachable_rooms(scene)
-        ]
-    )
-
-
-def out_of_room(scene: Scene) -> list[str]:
-    """Objects whose footprint leaves the inside of their room, or that are higher than it."""
-    wrong = []
-    for i, thing in enumerate(scene.objects):
-        room = scene.rooms[thing.room]
-        if not all(room.contains(x, y) for x, y in thing.corners()):
-            wrong.append(f"object {i} ({thing.name}): stands outside room {thing.room}")
-        if thing.height_m >= scene.wall_height_m:
-            wrong.append(f"object {i} ({thing.name}): {thing.height_m} m high, room is not")
-    return wrong
-
-
-def touching_objects(scene: Scene) -> list[str]:
-    """Pairs of objects whose footprints overlap; a footprint holds all parts of its object."""
-    from ipt_training.houses.generator import footprints_overlap
-
-    wrong = []
-    for i, a in enumerate(scene.objects):
-        for j in range(i):
-            if footprints_overlap(a, scene.objects[j]):
-                wrong.append(f"objects {j} and {i} ({scene.objects[j].name}, {a.name}): overlap")
-    return wrong
-
-
-def parts_outside_footprint(scene: Scene) -> list[str]:
-    """Objects with a part beyond their footprint or below the floor."""
-    from ipt_training.scenes.solids import rotation_from_rpy
-
-    wrong = []
-    for i, thing in enumerate(scene.objects):
-        for part in thing.primitives:
-            reach = 0.5 * np.abs(rotation_from_rpy(*part.rpy)) @ np.array(part.size)
-            if part.shape == "sphere":
-                reach = 0.5 * np.array(part.size)
-            high = np.abs(part.position[:2]) + reach[:2]
-            if (high > np.array(thing.footprint) / 2 + 1e-9).any():
-                wrong.append(f"object {i} ({thing.name}): a {part.shape} leaves the footprint")
-            if part.position[2] - reach[2] < -2e-4:  # lengths are rounded to 0.1 mm
-                wrong.append(f"object {i} ({thing.name}): a {part.shape} is below the floor")
-    return wrong
 
 
 def unreachable_rooms(

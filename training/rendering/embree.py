@@ -59,11 +59,6 @@ class TopDown:
         p = (np.asarray(xy, np.float64) - (self.x_min, self.y_max)) / self.resolution_m
         return np.asarray(p * (1, -1))
 
-    def world_of(self, pixels: np.ndarray) -> np.ndarray:
-        """... x 2 pixels to ... x 2 world points."""
-        p = np.asarray(pixels, np.float64) * (1, -1) * self.resolution_m
-        return np.asarray(p + (self.x_min, self.y_max))
-
 
 @dataclass(frozen=True)
 class Hits:

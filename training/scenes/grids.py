@@ -1,7 +1,7 @@
 """Occupancy grids: the truth of a scene, what a camera with depth has seen of it, and where a
 robot fits.
 
-In: a `Scene`, or a grid and depth views. Out: `OccupancyGrid`s. Distances and paths are for a
+In: a `Scene`, or a grid and depth views. Out: `OccupancyGrid`s. Distances are for a
 disc-shaped robot. No rendering, no ROS.
 """
 
@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import dijkstra
 
 from ipt_model.spatial.maps import FREE, OCCUPIED, UNKNOWN, OccupancyGrid
 from ipt_training.scenes.camera import Camera
@@ -181,51 +178,6 @@ def reachable(
     if not grid.inside(row, column) or labels[row, column] == 0:
         return np.zeros_like(free)
     return np.asarray(labels == labels[row, column])
-
-
-@dataclass(frozen=True)
-class Path:
-    """points: K x 2 cell centres from start to goal, m, world. length_m: along them."""
-
-    points: np.ndarray
-    length_m: float
-
-
-def shortest_path(
-    grid: OccupancyGrid,
-    start: tuple[float, float],
-    goal: tuple[float, float],
-    robot_radius_m: float = 0.3,
-    unknown_blocks: bool = True,
-) -> Path | None:
-    """Shortest 8-connected way for the robot's middle, or None when there is none."""
-    free = passable(grid, robot_radius_m, unknown_blocks)
-    ends = grid.indices(np.array([start, goal]))
-    if not grid.inside(*ends).all() or not free[ends].all():
-        return None
-    ids = np.full(free.shape, -1, np.int64)
-    ids[free] = np.arange(int(free.sum()))
-    rows, cols, costs = [], [], []
-    h, w = free.shape
-    for dr, dc in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        a = ids[: h - dr, max(0, -dc) : w - max(0, dc)]
-        b = ids[dr:, max(0, dc) : w - max(0, -dc)]
-        both = (a >= 0) & (b >= 0)
-        rows.append(a[both])
-        cols.append(b[both])
-        costs.append(np.full(int(both.sum()), math.hypot(dr, dc) * grid.resolution_m))
-    n = int(free.sum())
-    graph = coo_matrix(
-        (np.concatenate(costs), (np.concatenate(rows), np.concatenate(cols))), shape=(n, n)
-    ).tocsr()
-    source, target = ids[ends].tolist()
-    distance, before = dijkstra(graph, directed=False, indices=source, return_predecessors=True)
-    if not np.isfinite(distance[target]):
-        return None
-    way = [target]
-    while way[-1] != source:
-        way.append(int(before[way[-1]]))
-    return Path(grid.centres()[free][way[::-1]], float(distance[target]))
 
 
 def observed(

@@ -49,14 +49,6 @@ def project(
     return pixels, depth
 
 
-def in_picture(pixels: np.ndarray, camera: Camera, margin_px: float = 0.0) -> np.ndarray:
-    """Whether projected pixels lie inside the picture; NaN does not."""
-    u, v = pixels[..., 0], pixels[..., 1]
-    m = margin_px
-    with np.errstate(invalid="ignore"):
-        return np.asarray((u >= m) & (u <= camera.width - m) & (v >= m) & (v <= camera.height - m))
-
-
 def unproject(depth_m: np.ndarray, camera: Camera, world_from_camera: np.ndarray) -> np.ndarray:
     """H x W depth to H x W x 3 float32 world points; pixels without depth give the camera's
     position.

@@ -1,17 +1,13 @@
 """A scene as a Gazebo world: every solid a static visual and collision, at the pose the scene
 says.
 
-In: a `Scene`. Out: SDF 1.11 text (Gazebo Harmonic or newer, which know cones) and, beside it, the
-scene itself as the world's ground truth. The ceiling is left out so that one can look in; robots
-are spawned by the launch file.
+In: a `Scene`. Out: SDF 1.11 text (Gazebo Harmonic or newer, which know cones). The ceiling is
+left out so that one can look in; robots are spawned by the launch file.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import xml.etree.ElementTree as ET
-from pathlib import Path
 
 from ipt_training.scenes.scene import Primitive, Scene
 
@@ -57,24 +53,6 @@ def world_sdf(scene: Scene, name: str) -> str:
             _solid(link, f"part_{k}", part)
     ET.indent(root)
     return '<?xml version="1.0"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
-
-
-def write_world(scene: Scene, folder: Path, name: str | None = None) -> tuple[Path, Path]:
-    """Write <name>.sdf and <name>.json (`Scene.to_dict`) into a folder; each appears whole or not
-    at all.
-    """
-    name = name if name is not None else f"{scene.level}_{scene.seed}"
-    folder.mkdir(parents=True, exist_ok=True)
-    texts = {
-        folder / f"{name}.sdf": world_sdf(scene, name),
-        folder / f"{name}.json": json.dumps(scene.to_dict(), indent=1) + "\n",
-    }
-    for path, text in texts.items():
-        part = path.with_name(path.name + ".part")
-        part.write_text(text)
-        os.replace(part, path)
-    sdf, truth = texts
-    return sdf, truth
 
 
 def _floor(world: ET.Element, scene: Scene) -> None:

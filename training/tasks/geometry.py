@@ -5,12 +5,10 @@ In: scenes and arrays of planar poses (x, y, yaw). Out: arrays. Nothing is rende
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from ipt_training.scenes.camera import Camera
 from ipt_training.scenes.scene import Scene
 
 #: Nobody stands closer than this to a wall or an object.
@@ -113,11 +111,6 @@ def moved(pose: np.ndarray, forward: np.ndarray, left: np.ndarray, turn: np.ndar
         ],
         axis=-1,
     )
-
-
-def half_fov(camera: Camera) -> float:
-    """Half the horizontal field of view, rad."""
-    return math.atan(0.5 * camera.width / camera.fx)
 
 
 def camera_points(points: np.ndarray, world_from_camera: np.ndarray) -> np.ndarray:

@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ipt_training.example import Example
 from ipt_training.houses.furniture import TALL_M, build, categories
-from ipt_training.houses.generator import GAP_M, footprints_overlap, make_scene
+from ipt_training.houses.generator import GAP_M, footprints_overlap
 from ipt_training.scenes.colours import COLOURS, shade
 from ipt_training.scenes.scene import Scene, SceneObject
 
@@ -33,15 +32,6 @@ class Casting:
 
     def as_list(self) -> list[object]:
         return [self.index, self.category, self.seed]
-
-
-def scene_of(example: Example) -> Scene:
-    """The world of an example again, from its seed and facts alone."""
-    facts = example.facts
-    scene = make_scene(example.scene_seed, facts["level"], **facts["scene_request"])
-    cast = recast(scene, [Casting(*values) for values in facts.get("castings", ())])
-    assert cast is not None, "a stored casting fitted when the example was made"
-    return cast
 
 
 def cast_of(level: str) -> tuple[str, ...]:

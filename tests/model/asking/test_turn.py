@@ -160,6 +160,6 @@ def test_writing_from_a_draft_is_writing(loaded: LoadedModel, tmp_path: Path) ->
     recipe = dataclasses.replace(loaded.recipe, max_think_tokens=12)
     turn = turn_of(dataclasses.replace(loaded, recipe=recipe))
     main = turn.read(draws=True).main
-    own = list(main.greedy(12, logits=False).inner[0])
+    own = list(main.write(12).inner[0])
     for draft in ([], own[:5], own, [*own[:3], 7, 8], [9]):
         assert turn._write(main, draft, [0]) == [own]

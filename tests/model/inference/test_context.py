@@ -12,7 +12,7 @@ from ipt_model.network import attention
 
 def answer(context: Context) -> torch.Tensor:
     """What the context makes the model say: its fingerprint."""
-    return context.greedy(5).logits[0]
+    return context.write(5, logits=True).logits[0]
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_fork_costs_nothing_until_it_must(base):
 def test_what_a_fork_reads_does_not_change_the_parent(base):
     before = answer(base)
     fork = base.fork().add_latents(latents(base.model.config, 3, 4, 1)).add_text([9])
-    fork.greedy(6)
+    fork.write(6, logits=True)
     assert torch.equal(answer(base), before)
 
 
@@ -65,23 +65,14 @@ def test_nothing_is_read_twice(golden_model, base):
     )
     base.add_text([5, 6])
     base.add_latents(latents(golden_model.config, 2, 2, 1))
-    base.greedy(3, end_token=-1)
+    base.write(3, end_token=-1, logits=True)
     base.logits_after([[500, 1], [500]])
     hook.remove()
     assert seen == [4, 6, 1, 1, 1, 3]
 
 
-def test_a_written_text_kept_is_the_same_as_read(base):
-    """Thinking stays in the context without being read again."""
-    kept, read = base.fork(), base.fork()
-    written = kept.greedy(6, keep=True)
-    read.add_text(written.inner[0])
-    assert kept.tokens == read.tokens and kept.rope == read.rope
-    assert relative_error(answer(kept), answer(read)) < 2e-6
-
-
 def test_writing_can_be_begun_and_stopped(base):
-    free = base.greedy(8, end_token=-1).ids[0]
+    free = base.write(8, end_token=-1, logits=True).ids[0]
     begun = base.write(8, end_token=-1, begin=free[1:4], logits=True)
     assert begun.ids[0] == free
     assert begun.logits[0].shape[0] == 8
@@ -90,9 +81,9 @@ def test_writing_can_be_begun_and_stopped(base):
 
 
 def test_end_token_ends_and_is_not_in_the_text(base):
-    free = base.greedy(8, end_token=-1).ids[0]
+    free = base.write(8, end_token=-1, logits=True).ids[0]
     end = free[4]
-    written = base.greedy(8, end_token=end)
+    written = base.write(8, end_token=end, logits=True)
     assert written.ids[0] == free[: free.index(end, 1)]
     assert written.finished == (True,)
     assert len(written.logits[0]) == len(written.ids[0])
@@ -104,18 +95,18 @@ def test_entries_of_a_batch_end_each_in_its_time(golden_model):
     pictures = torch.stack([picture(28, 28, i) for i in range(4)])
     many = Context(golden_model, batch=4).add_vit(pictures).add_text([3, 1])
     alone = [Context(golden_model).add_vit(p).add_text([3, 1]) for p in pictures]
-    free = [c.greedy(9, end_token=-1).ids[0] for c in alone]
+    free = [c.write(9, end_token=-1, logits=True).ids[0] for c in alone]
     end = free[0][3]
-    written = many.greedy(9, end_token=end)
+    written = many.write(9, end_token=end, logits=True)
     for i, context in enumerate(alone):
-        one = context.greedy(9, end_token=end)
+        one = context.write(9, end_token=end, logits=True)
         assert written.ids[i] == one.ids[0]
         assert written.finished[i] == one.finished[0]
         assert relative_error(written.logits[i], one.logits[0]) < 5e-6
 
 
 def test_scores_of_continuations_are_those_of_writing_them(base):
-    written = base.greedy(5, end_token=-1)
+    written = base.write(5, end_token=-1, logits=True)
     ids = written.ids[0]
     whole, start = base.logits_after([ids, ids[:2]])
     assert relative_error(whole[0], written.logits[0]) < 5e-6

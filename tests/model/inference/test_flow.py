@@ -113,9 +113,10 @@ def test_shrinking_does_not_mix_imaginations(guided, renorm):
 
 
 def test_contexts_are_left_as_they_were(guided):
-    before = [c.greedy(4).logits[0] for c in (guided.main, guided.cfg_text, guided.cfg_img)]
+    contexts = guided.main, guided.cfg_text, guided.cfg_img
+    before = [c.write(4, logits=True).logits[0] for c in contexts]
     drawn(guided, count=2)
-    after = [c.greedy(4).logits[0] for c in (guided.main, guided.cfg_text, guided.cfg_img)]
+    after = [c.write(4, logits=True).logits[0] for c in contexts]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
@@ -251,9 +252,9 @@ def test_half_precision_draws_and_answers_nearly_the_same(golden_model, guided):
     got, exact = drawn(half, settings), drawn(guided, settings)
     assert got.dtype == torch.float32
     assert 0 < float((got - exact).norm() / exact.norm()) < 0.05
-    scores = half.main.greedy(3).logits[0]
+    scores = half.main.write(3, logits=True).logits[0]
     assert scores.dtype == torch.bfloat16
-    assert relative_error(scores[0].float(), guided.main.greedy(3).logits[0][0]) < 0.05
+    assert relative_error(scores[0].float(), guided.main.write(3, logits=True).logits[0][0]) < 0.05
 
 
 def test_guidance_off_needs_one_context(golden_model):

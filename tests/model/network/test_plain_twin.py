@@ -36,7 +36,7 @@ def read(model, segments) -> Context:
 
 
 def test_greedy_text_and_logits(other_model, plain, segments):
-    written = read(other_model, segments).greedy(12)
+    written = read(other_model, segments).write(12, logits=True)
     ids = list(written.ids[0])
     assert ids == plain.greedy(segments, 12, other_model.config.tokens.eos)
     assert relative_error(written.logits[0], plain.logits(segments, ids)) < 5e-6
@@ -70,7 +70,7 @@ def test_a_drawn_picture_becomes_context(other_model, plain, segments):
     grid = to_grid(drawn, 2, 3, config.latent_patch_size)
     context = read(other_model, segments).add_latents(grid).add_vit(picture(32, 48, 5))
     longer = [*segments, ("vae", grid), ("vit", picture(32, 48, 5))]
-    written = context.greedy(6)
+    written = context.write(6, logits=True)
     got = plain.logits(longer, list(written.ids[0]))
     assert relative_error(written.logits[0], got) < 5e-6
 
@@ -93,7 +93,7 @@ def test_repeated_context_equals_separate_ones(other_model, plain, segments):
     many = base.repeat(3)
     many.add_latents(grids).add_vit(pictures).add_text([40, 41])
     assert many.store.batch == 3 and many.length < many.tokens  # the beginning is not in its store
-    written = many.greedy(6)
+    written = many.write(6, logits=True)
     bos = other_model.config.tokens.bos
     follow = many.logits_after([[bos, 3, 4], [bos, 5]])
     for i in range(3):

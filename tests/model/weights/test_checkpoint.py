@@ -83,7 +83,7 @@ def test_answer_part_writes_the_same_text_and_refuses_to_draw(golden_cases):
             context.add_vit(tensors[s["pixels"]])
         else:
             context.add_text(s["ids"])
-    assert list(context.greedy(case["max_length"], case["end_token"]).ids[0]) == case["ids"]
+    assert list(context.write(case["max_length"], case["end_token"]).ids[0]) == case["ids"]
     with pytest.raises(RuntimeError, match="parts='all'"):
         context.add_latents(tensors["img.A.latent"])
 

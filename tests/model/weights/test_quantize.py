@@ -9,7 +9,7 @@ from tiny_models import small_recipe, write_model
 
 from ipt_model.asking.imaginer import Imaginer
 from ipt_model.question import Mode, Question, Task
-from ipt_model.weights.quantize import QuantizationError, quantize, weight_bytes
+from ipt_model.weights.quantize import QuantizationError, quantize
 
 LIBRARIES = {"int8": "torchao", "int4": "bitsandbytes"}
 IMAGE = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
@@ -29,7 +29,7 @@ def test_smaller_and_close(folder: Path, scheme: str, bits: int, tolerance: floa
     small = Imaginer.from_pretrained(folder, device="cpu", quantization=scheme)  # type: ignore[arg-type]
     layers, quantised = (i._open.model.decoder.layers for i in (full, small))
     linear = sum(m.weight.nbytes for m in layers.modules() if isinstance(m, torch.nn.Linear))
-    saved = weight_bytes(layers) - weight_bytes(quantised)
+    saved = _weight_bytes(layers) - _weight_bytes(quantised)
     # What is left of a 32-bit weight, and at most half a byte of scales per weight at this width.
     assert linear * (1 - (bits + 4) / 32) < saved < linear * (1 - bits / 32)
     for part in ("vit_model", "connector", "llm2vae", "vae2llm", "time_embedder"):
@@ -40,6 +40,19 @@ def test_smaller_and_close(folder: Path, scheme: str, bits: int, tolerance: floa
     assert (rows[0] - rows[1]).norm() / rows[0].norm() < tolerance
     views = [i.ask(QUESTION, Mode.IMAGINE).imagined[0].astype(float) for i in (full, small)]
     assert 0 < np.abs(views[0] - views[1]).mean() < 12
+
+
+def _weight_bytes(model: torch.nn.Module) -> int:
+    """Bytes of all parameters and buffers as stored, quantised ones at their packed size."""
+    return sum(_stored_bytes(t) for t in (*model.parameters(), *model.buffers()))
+
+
+def _stored_bytes(tensor: torch.Tensor) -> int:
+    inner = getattr(tensor, "tensor_data_names", None)  # torchao keeps its parts under these names
+    if inner:
+        return sum(getattr(tensor, name).nbytes for name in inner)
+    state = getattr(tensor, "quant_state", None)  # bitsandbytes keeps its scales beside the weight
+    return tensor.nbytes + (0 if state is None else state.absmax.nbytes)
 
 
 def _logits(imaginer: Imaginer, ids: list[list[int]]) -> torch.Tensor:

@@ -16,7 +16,7 @@ TABLE = (
     Parameter("count", 3, "How many.", minimum=0),
     Parameter("on", True, "Whether."),
     Parameter("mode", "auto", "How.", choices=("auto", "answer")),
-    Parameter("camera.names", ("front",), "Which."),
+    Parameter("camera_names", ("front",), "Which."),
     Parameter("sizes", (0.5, 1.0), "m.", minimum=0.0, read_only=True),
 )
 
@@ -33,8 +33,8 @@ TABLE = (
         ("count", -1, "at least 0, got -1"),
         ("on", 1, "expected bool, got 1"),
         ("mode", "imagine", "one of auto, answer, got 'imagine'"),
-        ("camera.names", "front", "string array"),
-        ("camera.names", [], "string array"),
+        ("camera_names", "front", "string array"),
+        ("camera_names", [], "string array"),
         ("sizes", [0.1, -0.1], "at least 0"),
     ],
 )
@@ -49,7 +49,7 @@ def test_a_bad_value_is_refused_with_name_expectation_and_value(name, value, wor
 def test_allowed_values_are_taken_and_the_rest_stays(rate, count, sizes):
     values = checked(TABLE, defaults(TABLE), {"rate": rate, "count": count, "sizes": sizes})
     assert (values.rate, values.count, values.sizes) == (rate, count, tuple(sizes))
-    assert values.mode == "auto" and values["camera.names"] == ("front",)
+    assert values.mode == "auto" and values["camera_names"] == ("front",)
 
 
 def test_a_snapshot_is_frozen_and_unknown_names_say_what_there_is():

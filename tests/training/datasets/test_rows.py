@@ -29,7 +29,6 @@ from ipt_training.datasets.schema import (
 from ipt_training.datasets.supervision import (
     VARIANTS,
     row_from_example,
-    samples,
     supervise,
     supervise_row,
 )
@@ -284,30 +283,6 @@ def test_every_variant_from_the_same_row(variant: str, style: str) -> None:
         assert texts == [f"<think>{made.reasoning}</think><answer>{name}</answer>"]
 
 
-def test_mixed_draws_half_of_the_rows_and_the_other_half_in_the_next_epoch(
-    dataset: Dataset,
-) -> None:
-    recipe = PromptRecipe()
-    drew: list[dict[int, bool]] = []
-    for epoch in range(2):
-        made = samples(dataset, "mixed", recipe, seed=5, epoch=epoch)
-        drew.append({s.example.scene_seed: s.flow_loss for s in made if s.example})
-    assert len(drew[0]) == len(drew[1]) == 200
-    assert 70 < sum(drew[0].values()) < 130
-    assert all(drew[0][seed] != drew[1][seed] for seed in drew[0])
-
-
-def test_wrong_imaginations_are_those_of_others(dataset: Dataset) -> None:
-    views = {picture(seed + 2000).tobytes(): seed for seed in range(200)}
-    used = []
-    for sample in samples(dataset, "ipt_wrong", PromptRecipe(), seed=1):
-        assert sample.example is not None and isinstance(sample.target[1], np.ndarray)
-        other = views[sample.target[1].tobytes()]
-        assert other != sample.example.scene_seed
-        used.append(other)
-    assert sorted(used) == list(range(200))  # shuffled, not replaced
-
-
 @pytest.mark.parametrize(("options", "answer"), [((), 0), (("a", "b"), 2), (("a", "b"), -1)])
 def test_rows_without_a_right_option_are_named(options: tuple[str, ...], answer: int) -> None:
     stored = row(0)
@@ -316,16 +291,11 @@ def test_rows_without_a_right_option_are_named(options: tuple[str, ...], answer:
         example_from_row(replace(stored, own=own))
 
 
-def test_requests_no_variant_can_serve(dataset: Dataset, tmp_path: Path) -> None:
+def test_requests_no_variant_can_serve(dataset: Dataset) -> None:
     with pytest.raises(ValueError, match="'labels' is not one of label, text_cot"):
-        next(samples(dataset, "labels", PromptRecipe(), seed=0))  # type: ignore[arg-type]
+        supervise_row(dataset[0], "labels", PromptRecipe())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="needs `wrong`"):
         supervise(example(0), "ipt_wrong", PromptRecipe())
-    single = tmp_path / "single"
-    single.mkdir()
-    write_file(single / "part.parquet", encode_shard([row(0)]))
-    with pytest.raises(ValueError, match="a single example"):
-        next(samples(Dataset(single), "ipt_wrong", PromptRecipe(), seed=0))
 
 
 def test_facts_are_plain_json(dataset: Dataset) -> None:

@@ -1,4 +1,4 @@
-"""The validity checks: generated scenes pass them, and each check notices the fault it is for."""
+"""Is a scene a possible place? Generated ones are, and each check notices the fault it is for."""
 
 from __future__ import annotations
 
@@ -7,11 +7,62 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ipt_training.houses.checks import check_scene
+from ipt_training.houses.checks import ROBOT_RADIUS_M, unreachable_rooms
 from ipt_training.houses.generator import Rejections, footprints_overlap, make_scene
 from ipt_training.rendering.embree import Renderer
 from ipt_training.scenes.scene import Scene
-from ipt_training.scenes.solids import solids_of
+from ipt_training.scenes.solids import rotation_from_rpy, solids_of
+
+
+def check_scene(scene: Scene) -> list[str]:
+    """Everything that is wrong with a scene; an empty list means it is valid."""
+    return (
+        out_of_room(scene)
+        + touching_objects(scene)
+        + parts_outside_footprint(scene)
+        + [
+            f"room {i}: a robot of {ROBOT_RADIUS_M} m radius cannot get there"
+            for i in unreachable_rooms(scene)
+        ]
+    )
+
+
+def out_of_room(scene: Scene) -> list[str]:
+    """Objects whose footprint leaves the inside of their room, or that are higher than it."""
+    wrong = []
+    for i, thing in enumerate(scene.objects):
+        room = scene.rooms[thing.room]
+        if not all(room.contains(x, y) for x, y in thing.corners()):
+            wrong.append(f"object {i} ({thing.name}): stands outside room {thing.room}")
+        if thing.height_m >= scene.wall_height_m:
+            wrong.append(f"object {i} ({thing.name}): {thing.height_m} m high, room is not")
+    return wrong
+
+
+def touching_objects(scene: Scene) -> list[str]:
+    """Pairs of objects whose footprints overlap; a footprint holds all parts of its object."""
+    wrong = []
+    for i, a in enumerate(scene.objects):
+        for j in range(i):
+            if footprints_overlap(a, scene.objects[j]):
+                wrong.append(f"objects {j} and {i} ({scene.objects[j].name}, {a.name}): overlap")
+    return wrong
+
+
+def parts_outside_footprint(scene: Scene) -> list[str]:
+    """Objects with a part beyond their footprint or below the floor."""
+    wrong = []
+    for i, thing in enumerate(scene.objects):
+        for part in thing.primitives:
+            reach = 0.5 * np.abs(rotation_from_rpy(*part.rpy)) @ np.array(part.size)
+            if part.shape == "sphere":
+                reach = 0.5 * np.array(part.size)
+            high = np.abs(part.position[:2]) + reach[:2]
+            if (high > np.array(thing.footprint) / 2 + 1e-9).any():
+                wrong.append(f"object {i} ({thing.name}): a {part.shape} leaves the footprint")
+            if part.position[2] - reach[2] < -2e-4:  # lengths are rounded to 0.1 mm
+                wrong.append(f"object {i} ({thing.name}): a {part.shape} is below the floor")
+    return wrong
 
 
 @pytest.mark.slow

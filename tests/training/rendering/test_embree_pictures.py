@@ -171,8 +171,6 @@ def test_top_down_agrees_with_occupancy_and_scene() -> None:
             col, row = above.pixel_of(np.array(thing.position[:2])).astype(int)
             assert above.instance[row, col] == i
             assert above.height_m[row, col] <= thing.height_m + 1e-3
-        x, y = above.world_of(np.array([3.5, 2.5]))
-        np.testing.assert_allclose(above.pixel_of(np.array([x, y])), (3.5, 2.5))
 
 
 def test_edges_are_smooth_but_instances_are_not_mixed(viewpoints) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import xml.etree.ElementTree as ET
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ipt_training.houses.generator import make_scene
-from ipt_training.scenes.scene import Scene
-from ipt_training.scenes.sdf import world_sdf, write_world
+from ipt_training.scenes.sdf import world_sdf
 from ipt_training.scenes.solids import rotation_from_rpy, solids_of
 
 
@@ -68,11 +65,3 @@ def test_light_travels_away_from_the_lamp() -> None:
         way = [float(v) for v in light.findtext("direction").split()]
         np.testing.assert_allclose(way, -np.array(lamp.direction), atol=1e-5)
         assert way[2] < 0
-
-
-def test_world_is_written_with_its_truth(tmp_path: Path) -> None:
-    scene = make_scene(2, "house")
-    sdf, truth = write_world(scene, tmp_path / "worlds")
-    assert sdf.name == "house_2.sdf" and ET.parse(sdf).getroot().get("version") == "1.11"
-    assert Scene.from_dict(json.loads(truth.read_text())) == scene
-    assert sorted(p.name for p in sdf.parent.iterdir()) == ["house_2.json", "house_2.sdf"]

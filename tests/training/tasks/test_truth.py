@@ -17,6 +17,7 @@ import pytest
 from ipt_model.spatial.maps import FREE, OCCUPIED, UNKNOWN, MapView, draw_map, read_map
 from ipt_model.wording.phrasing import Motion, motion_in_words
 from ipt_training.example import Example
+from ipt_training.houses.generator import make_scene
 from ipt_training.rendering.embree import Renderer
 from ipt_training.scenes.camera import Camera, View
 from ipt_training.scenes.grids import occupancy
@@ -26,7 +27,7 @@ from ipt_training.scenes.splits import SPLITS
 from ipt_training.tasks import TASKS, task_module
 from ipt_training.tasks.clearance import RADIUS_M
 from ipt_training.tasks.perspective import clearly_red, mark_share
-from ipt_training.tasks.recast import scene_of
+from ipt_training.tasks.recast import Casting, recast
 from ipt_training.tasks.stored_maps import grids_of
 
 #: The examples are made within the first test that asks for them.
@@ -34,6 +35,15 @@ pytestmark = [pytest.mark.timeout(900), pytest.mark.slow(60)]
 SIZE_PX = 48  # as the fixture makes them
 NAMES = [t.value for t in TASKS]
 Examples = Callable[[str], list[Example]]
+
+
+def scene_of(example: Example) -> Scene:
+    """The world of an example again, from its seed and facts alone."""
+    facts = example.facts
+    scene = make_scene(example.scene_seed, facts["level"], **facts["scene_request"])
+    cast = recast(scene, [Casting(*values) for values in facts.get("castings", ())])
+    assert cast is not None, "a stored casting fitted when the example was made"
+    return cast
 
 
 def test_more_than_a_thousand_scenes(examples: Examples) -> None:
