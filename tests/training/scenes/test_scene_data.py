@@ -22,7 +22,9 @@ from ipt_training.scenes.splits import seeds_of, split_of
 
 _FINGERPRINT = """
 import hashlib, json
-from ipt_training.scenes import Camera, Renderer, camera_pose, make_scene
+from ipt_training.houses.generator import make_scene
+from ipt_training.rendering.embree import Renderer
+from ipt_training.scenes.camera import Camera, camera_pose
 h = hashlib.sha256()
 for level in ("room", "house"):
     scene = make_scene(4321, level)
