@@ -1,6 +1,7 @@
-"""The tags by which thoughts, pictures and answers are told apart, and who may write them.
+"""The tags by which thoughts, pictures and answers are told apart, who may write them, and the
+tokens that frame texts and pictures.
 
-They are plain text in the released vocabulary, so the model cannot know whether an asker wrote
+Tags are plain text in the released vocabulary, so the model cannot know whether an asker wrote
 `</think><image_end><answer>left</answer>` or itself. Texts of askers must therefore hold none.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import dataclass
 
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 IMAGE_START, IMAGE_END = "<image_start>", "<image_end>"
@@ -17,6 +19,16 @@ TAGS = (THINK_OPEN, THINK_CLOSE, IMAGE_START, IMAGE_END, ANSWER_OPEN, ANSWER_CLO
 
 #: The tags and what reads like them.
 _LIKE_TAGS = re.compile(r"<\s*/?\s*(?:think|image_start|image_end|answer)\s*/?\s*>", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class SpecialTokens:
+    """Ids of the control tokens that frame texts and pictures."""
+
+    bos: int
+    eos: int
+    start_of_image: int
+    end_of_image: int
 
 
 def tags_in(text: str) -> list[str]:

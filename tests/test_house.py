@@ -22,7 +22,7 @@ MAY_IMPORT = {
         "tags": "",
         "question": "tags",
         "spatial": "",
-        "network": "question",
+        "network": "tags question",
         "wording": "tags question",
         "inference": "question network wording",
         "weights": "question network wording inference",

@@ -7,7 +7,7 @@ is `Turn`'s business.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -15,10 +15,9 @@ import torch
 from torch import Tensor
 
 from ..inference.context import GuidedContexts
-from ..inference.flow import FlowSettings, draw
+from ..inference.flow import draw
 from ..question import Cancelled
 from ..weights.loading import LoadedModel
-from ..weights.recipe import FlowDefaults
 from .clock import Clock, OutOfBudget
 
 #: Pictures told of while drawing, besides the finished one.
@@ -78,7 +77,7 @@ class Drawing:
                         self.contexts.cfg_img,
                         self.height,
                         self.width,
-                        flow_settings(self.loaded.recipe.flow, steps),
+                        replace(self.loaded.recipe.flow, points=steps + 1),
                         noise=self.noise,
                         count=len(self.noise),
                         on_step=self._on_step,
@@ -147,19 +146,3 @@ class Drawing:
         picture = self.codec.picture(straight[:1], self.height, self.width)[0].cpu().numpy()
         self._preview_s += self.clock.elapsed_s() - begun
         return picture
-
-
-def flow_settings(flow: FlowDefaults, steps: int) -> FlowSettings:
-    """The recipe's settings with this many steps."""
-    return FlowSettings(
-        points=steps + 1,
-        shift=flow.shift,
-        text_scale=flow.text_scale,
-        image_scale=flow.image_scale,
-        interval=flow.interval,
-        renorm=flow.renorm,
-        renorm_min=flow.renorm_min,
-        cache_every=flow.cache_every,
-        cache_warmup=flow.cache_warmup,
-        cache_order=flow.cache_order,
-    )

@@ -45,6 +45,8 @@ class FlowSettings:
     cache_every: 1 runs the model at every step; n > 1 only at every n-th after the first
     `cache_warmup`, the steps between take the velocity extrapolated in time with a polynomial of
     degree `cache_order` (0 to 2).
+    min_steps: the fewest steps that still draw something usable; a tighter budget does not draw at
+    all.
     """
 
     points: int = 50
@@ -57,6 +59,7 @@ class FlowSettings:
     cache_every: int = 1
     cache_warmup: int = 4
     cache_order: int = 1
+    min_steps: int = 4
 
     def __post_init__(self) -> None:
         if self.points < 2:
@@ -67,6 +70,9 @@ class FlowSettings:
             raise ValueError(
                 f"renorm: expected global, channel or text_channel, got {self.renorm!r}"
             )
+        low, high = self.interval
+        if not 0.0 <= low < high <= 1.0:
+            raise ValueError(f"interval: expected 0 <= low < high <= 1, got {self.interval}")
         if self.cache_every < 1 or not 0 <= self.cache_order <= 2 or self.cache_warmup < 1:
             raise ValueError(
                 "cache: expected cache_every >= 1, cache_warmup >= 1 and cache_order 0 to 2, got "

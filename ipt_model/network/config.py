@@ -15,6 +15,8 @@ from typing import Any
 
 from transformers import PretrainedConfig
 
+from ..tags import SpecialTokens
+
 #: The released model's files say only what differs from these.
 RELEASED_LLM = {
     "hidden_size": 3584,
@@ -120,16 +122,6 @@ class VaeShape:
     scale: float
     shift: float
     norm_groups: int = 32
-
-
-@dataclass(frozen=True)
-class SpecialTokens:
-    """Ids that open and close a text and a picture."""
-
-    bos: int
-    eos: int
-    start_of_image: int
-    end_of_image: int
 
 
 class BagelConfig(PretrainedConfig):

@@ -2,7 +2,7 @@
 
 Prompt, picture sizes, which encodings the inputs get, flow defaults, calibration and how it was
 trained. A folder without the file is taken for a plain BAGEL-7B-MoT, for which the defaults here
-are right. Knows nothing of torch.
+are right.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from ..inference.flow import FlowSettings
 from ..network.transforms import ImageSizes
 from ..question import Mode, Task
 from ..wording.prompts import PromptRecipe
@@ -22,37 +23,6 @@ FILE_NAME = "ipt.json"
 
 class RecipeError(ValueError):
     """An `ipt.json` that cannot be used; the message names the entry and what was expected."""
-
-
-@dataclass(frozen=True)
-class FlowDefaults:
-    """Settings of a drawing. `points` on the time axis make `points - 1` flow steps."""
-
-    points: int = 50
-    shift: float = 3.0
-    text_scale: float = 4.0
-    image_scale: float = 2.0
-    interval: tuple[float, float] = (0.0, 1.0)
-    renorm: Literal["global", "channel", "text_channel"] = "text_channel"
-    renorm_min: float = 0.0
-    #: Step caching as in `flow.FlowSettings`: the model runs at every n-th step after the warm-up.
-    cache_every: int = 1
-    cache_warmup: int = 4
-    cache_order: int = 1
-    #: The fewest steps that still draw something usable; a tighter budget does not draw at all.
-    min_steps: int = 4
-
-    def __post_init__(self) -> None:
-        if self.points < 2 or not 1 <= self.min_steps <= self.points - 1:
-            raise RecipeError(
-                "flow: expected points >= 2 and 1 <= min_steps <= points - 1, "
-                f"got {self.points} and {self.min_steps}"
-            )
-        if self.renorm not in ("global", "channel", "text_channel"):
-            raise RecipeError(f"flow.renorm: unknown kind {self.renorm!r}")
-        low, high = self.interval
-        if not 0.0 <= low < high <= 1.0:
-            raise RecipeError(f"flow.interval: expected 0 <= low < high <= 1, got {self.interval}")
 
 
 @dataclass(frozen=True)
@@ -95,7 +65,7 @@ class Recipe:
     prompt: PromptRecipe = field(default_factory=PromptRecipe)
     image_sizes: ImageSizes = field(default_factory=ImageSizes)
     inputs: InputEncodings = field(default_factory=InputEncodings)
-    flow: FlowDefaults = field(default_factory=FlowDefaults)
+    flow: FlowSettings = field(default_factory=FlowSettings)
     auto: tuple[Mode, ...] = (Mode.IMAGINE, Mode.ANSWER)
     auto_by_task: Mapping[Task, tuple[Mode, ...]] = field(default_factory=dict)
     temperature: Mapping[Task, Mapping[Mode, float]] = field(default_factory=dict)
@@ -104,6 +74,11 @@ class Recipe:
     training: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not 1 <= self.flow.min_steps <= self.flow.steps:
+            raise RecipeError(
+                "flow: expected 1 <= min_steps <= points - 1, "
+                f"got {self.flow.min_steps} and {self.flow.points}"
+            )
         by_task = {f"auto_by_task.{t.value}": modes for t, modes in self.auto_by_task.items()}
         for name, modes in {"auto": self.auto, **by_task}.items():
             if not modes or not set(modes) <= {Mode.IMAGINE, Mode.ANSWER}:
@@ -146,7 +121,10 @@ class Recipe:
             flow = dict(given["flow"])
             if "interval" in flow:
                 flow["interval"] = tuple(flow["interval"])
-            given["flow"] = FlowDefaults(**flow)
+            try:
+                given["flow"] = FlowSettings(**flow)
+            except ValueError as error:
+                raise RecipeError(f"flow.{error}") from error
         if "prompt" in given:
             given["prompt"] = PromptRecipe.from_dict(given["prompt"])
         if "image_sizes" in given:

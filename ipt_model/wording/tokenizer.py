@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..tags import TAGS
+from ..tags import TAGS, SpecialTokens
 
 if TYPE_CHECKING:
     import tokenizers
@@ -35,16 +34,6 @@ _SMALL_SPLIT = r" ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]|\s+(?!\S)|\s+"
 
 class TokenizerError(ValueError):
     """The files hold no tokenizer that the model can use; the message says what is missing."""
-
-
-@dataclass(frozen=True)
-class SpecialTokens:
-    """Ids of the control tokens that frame texts and pictures."""
-
-    bos: int
-    eos: int
-    start_of_image: int
-    end_of_image: int
 
 
 class Tokenizer:

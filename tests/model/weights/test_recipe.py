@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from ipt_model.inference.flow import FlowSettings
 from ipt_model.network.transforms import ImageSizes, SizeRule
 from ipt_model.question import Mode, Task
-from ipt_model.weights.recipe import FlowDefaults, InputEncodings, Recipe, RecipeError
+from ipt_model.weights.recipe import InputEncodings, Recipe, RecipeError
 from ipt_model.wording.prompts import PromptRecipe
 
 SMALL = Recipe(
@@ -15,7 +16,7 @@ SMALL = Recipe(
     prompt=PromptRecipe(answer_style="word", system_think="Draw.", system_answer=""),
     image_sizes=ImageSizes(SizeRule(64, 16, 16), SizeRule(64, 8, 8)),
     inputs=InputEncodings(answer=("vae", "vit")),
-    flow=FlowDefaults(points=11, interval=(0.4, 1.0), renorm="global", min_steps=2),
+    flow=FlowSettings(points=11, interval=(0.4, 1.0), renorm="global", min_steps=2),
     auto=(Mode.ANSWER,),
     auto_by_task={Task.CLEARANCE: (Mode.IMAGINE, Mode.ANSWER)},
     temperature={Task.PATH: {Mode.ANSWER: 1.5}},
@@ -40,7 +41,8 @@ def test_a_plain_bagel_folder_needs_no_file(tmp_path: Path) -> None:
     ("data", "message"),
     [
         ({"flwo": {}}, "flwo"),
-        ({"flow": {"points": 1}}, "points >= 2"),
+        ({"flow": {"points": 1}}, "flow.points: .* at least 2"),
+        ({"flow": {"points": 4}}, "min_steps <= points - 1"),
         ({"flow": {"interval": [0.5, 0.5]}}, "low < high"),
         ({"flow": {"renorm": "none"}}, "renorm"),
         ({"flow": {"pionts": 3}}, "pionts"),
