@@ -101,7 +101,7 @@ def node(ros):
 def test_on_a_node_values_are_taken_from_the_command_line_and_changed_live(node):
     from rclpy.parameter import Parameter as RosParameter
 
-    one = node("rate:=20.0", "camera.names:=[left, right]")
+    one = node("rate:=20.0", "camera_names:=[left, right]")
     live = declare(one, TABLE)
     assert live.values.rate == 20.0 and live.values.camera_names == ("left", "right")
     seen = []
