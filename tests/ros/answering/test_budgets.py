@@ -66,13 +66,17 @@ def often(ask, mode, budget_s):
 
 def test_with_less_time_there_are_fewer_steps(ask):
     start, end = ask
-    free = end(start("auto"))
-    assert (free.provenance.mode, free.provenance.flow_steps) == ("imagine", STEPS)
-    # A loaded machine is now twice as slow and now not: somewhere between too much time and too
-    # little there are fewer steps, wherever that is at the moment.
-    factors = (3 * 0.9**k for k in range(60))
-    answers = (end(start("auto", factor * free.times.total_s)) for factor in factors)
-    assert any(LEAST_STEPS <= a.provenance.flow_steps < STEPS for a in answers)
+    for _ in range(5):
+        free = end(start("auto"))
+        assert (free.provenance.mode, free.provenance.flow_steps) == ("imagine", STEPS)
+        # A loaded machine is now twice as slow and now not: somewhere between too much time and
+        # too little there are fewer steps, wherever that is at the moment. Where a load comes in
+        # the middle of a sweep, the next one finds it.
+        factors = (3 * 0.9**k for k in range(40))
+        answers = (end(start("auto", factor * free.times.total_s)) for factor in factors)
+        if any(LEAST_STEPS <= a.provenance.flow_steps < STEPS for a in answers):
+            return
+    pytest.fail("no answer with fewer steps in five sweeps")
 
 
 def test_with_less_than_a_drawing_takes_there_is_an_answer_without(ask):
