@@ -31,6 +31,11 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     chosen = arguments(argv)
+    try:
+        chosen.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        print(f"ipt_ros.demo: --out {chosen.out}: {error.strerror}", file=sys.stderr)
+        return 2
     from ipt_ros.demo.robot import free_domain
 
     os.environ["ROS_DOMAIN_ID"] = str(free_domain())
@@ -41,7 +46,6 @@ def main(argv: list[str] | None = None) -> int:
     from ipt_ros.demo.robot import NodeProcess, Robot
     from ipt_ros.demo.scenario import Scenario
 
-    chosen.out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     rclpy.init()
     sim = NodeProcess(

@@ -70,3 +70,12 @@ def test_claims_are_painted_over_the_unknown_alone():
     painted = draw_claims(plain, mask, view)
     assert tuple(painted[-1, 0]) == FREE_RGB and tuple(painted[0, -1]) == OCCUPIED_RGB
     assert (painted == 7).all(axis=2).sum() == 20 * 20 - 8
+
+
+def test_a_folder_that_cannot_be_is_refused_in_one_line(tmp_path, capsys):
+    from ipt_ros.demo.__main__ import main
+
+    (tmp_path / "file").write_text("")
+    assert main(["--out", str(tmp_path / "file")]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "--out" in said
