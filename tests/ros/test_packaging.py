@@ -93,7 +93,7 @@ def test_the_same_commands_come_with_pip_and_with_colcon():
 def test_every_command_that_documents_name_is_installed():
     named = set()
     for text in (ROOT / "README.md", ROOT / "Makefile", *ROOT.glob("docs/*.md")):
-        named |= set(re.findall(r"(?<![\w/.-])ipt(?:-[a-z]+)+(?![\w-])", text.read_text()))
+        named |= set(re.findall(r"(?<![\w/.#-])ipt(?:-[a-z]+)+(?![\w-])", text.read_text()))
     commands = named - {"ipt-tiny", "ipt-tiny-untrained"}
     assert len(commands) > 5
     assert commands - set(PROJECT["scripts"]) == set()
