@@ -89,10 +89,10 @@ def check_file(words: list[str]) -> None:
 def check_ros2(words: list[str]) -> None:
     """Of our launch files the arguments, of our actions the names and the goal's fields."""
     if words[1:3] == ["launch", "imaginative_perception"]:
-        text = (ROOT / "launch" / words[3]).read_text() + (
-            ROOT / "launch/robot.launch.py"
-        ).read_text()
+        base = ROOT / "ipt_ros" / "parameters" / "launch_nodes.py"
+        text = (ROOT / "launch" / words[3]).read_text() + base.read_text()
         declared = PARAMETERS | set(re.findall(r'DeclareLaunchArgument\(\s*"(\w+)"', text))
+        declared |= set(re.findall(r'"(\w+_topic)": \(', text))
         assert {word.partition(":=")[0] for word in words[4:]} <= declared
     if words[1:3] == ["action", "send_goal"]:
         name, kind, goal = [word for word in words[3:] if not word.startswith("--")]

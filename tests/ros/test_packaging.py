@@ -13,6 +13,7 @@ import pytest
 
 tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has none")
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow(40)
 PACKAGE = ElementTree.parse(ROOT / "package.xml").getroot()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OURS = {"imaginative_perception", "ipt_ros", "ipt_model", "ipt_training"}
