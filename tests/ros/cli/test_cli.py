@@ -383,10 +383,16 @@ def test_the_doctor_follows_remappings_and_finds_mismatched_qos(
         # the other robot is none of its business
         healthy = until(lambda: doctor_without_failures(ipt), "an old error was answered", 60)
         assert "/strict" not in healthy.stdout
-        gone = ipt("doctor", "--node", "/gone/ipt_node", "--listen", "0", rc=ERROR)
-        assert "ipt doctor --node /ipt_node or ipt doctor --node /strict/ipt_node" in gone.stdout
-        ask = ipt("ask", "?", "--node", "/gone/ipt_node", "--timeout", "3", rc=ERROR)
-        assert "there is /ipt_node/ask_spatial, /strict/ipt_node/ask_spatial" in ask.stderr
+
+        def both_named_by(stream, words, *arguments):
+            """Whoever was just started hears of both nodes only after a while."""
+            said = ipt(*arguments, "--node", "/gone/ipt_node", rc=ERROR)
+            return words in getattr(said, stream)
+
+        words = "ipt doctor --node /ipt_node or ipt doctor --node /strict/ipt_node"
+        until(lambda: both_named_by("stdout", words, "doctor", "--listen", "1"), "both are named")
+        words = "there is /ipt_node/ask_spatial, /strict/ipt_node/ask_spatial"
+        until(lambda: both_named_by("stderr", words, "ask", "?", "--timeout", "3"), "both again")
     failed = "\n".join(lines_of(done, "FAIL"))
     assert "/strict/ipt_node is inactive" in failed and "lifecycle set" in failed
     assert "do not go together on /camera/image" in failed
