@@ -48,9 +48,10 @@ class MaskTopic:
         """All -1 on the geometry of the newest mask, heard by those who listen."""
         from rclpy.duration import Duration
 
-        self.publish(_all_clear(self._newest))
-        with self._lock:
-            self._ended = True
+        with self._lock:  # in one go: a mask of the executor's must not slip in between
+            if not self._ended:
+                self._publisher.publish(_all_clear(self._newest))
+                self._ended = True
         self._publisher.wait_for_all_acked(Duration(seconds=ACKNOWLEDGED_S))
 
 

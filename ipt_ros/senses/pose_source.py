@@ -232,7 +232,7 @@ class TfPose:
             raise GoalError(
                 ErrorCode.NO_POSE,
                 f"{camera}: no transform {self.fixed_frame} <- {frame_id}: {error}"
-                f"{''.join(list(self._refused.values()))}",
+                f"{self._dropped()}",
             ) from error
 
     def frame(self, frame_id: str, stamp_ns: int, wait: bool = True) -> np.ndarray:
@@ -244,8 +244,12 @@ class TfPose:
             raise GoalError(
                 ErrorCode.UNKNOWN_FRAME,
                 f"frame '{frame_id}' cannot be related to '{self.fixed_frame}': {error}"
-                f"{''.join(list(self._refused.values()))}",
+                f"{self._dropped()}",
             ) from error
+
+    def _dropped(self) -> str:
+        """Of the transforms that were refused; tf's own thread may add one meanwhile."""
+        return "".join(list(self._refused.values()))
 
     def clear(self) -> None:
         self._buffer.clear()
