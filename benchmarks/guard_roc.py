@@ -147,9 +147,9 @@ def view_rows(room: Room, other: Room) -> list[Row]:
         pictures["blank wall"] = np.full_like(seen.rgb, seen.rgb.mean(axis=(0, 1)))
 
         def score(picture: np.ndarray, moved: Any = moved) -> float:
-            return view_consistency(picture, moved.rgb, moved.known)[1]
+            return view_consistency(picture, moved.rgb, moved.seen)[1]
 
-        rows.append(Row(room.seed, float(moved.known.mean()), scored(pictures, score)))
+        rows.append(Row(room.seed, float(moved.seen.mean()), scored(pictures, score)))
     return rows
 
 

@@ -8,16 +8,16 @@ y down); a pose takes camera points to the world.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
+
+from ipt_model.spatial.recalled import HOLE_RGB, RecalledView
 
 #: Columns: the optical axes (right, down, forward) in the camera's body (forward, left, up).
 BODY_FROM_OPTICAL = np.array(
     [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
 )
-#: Colour of pixels that nothing seen lands on; no lit surface has it.
-HOLE_RGB = (255, 0, 255)
 _NEAR_M = 0.05
 _MAX_PATCH_PX = 48
 _CHUNK = 4_000_000
@@ -38,16 +38,6 @@ class Pinhole(Protocol):
     def cy(self) -> float: ...
 
 
-class Warped(NamedTuple):
-    """rgb: H x W x 3 uint8, HOLE_RGB where unknown. depth_m: H x W float32, 0 where unknown.
-    known: H x W bool.
-    """
-
-    rgb: np.ndarray
-    depth_m: np.ndarray
-    known: np.ndarray
-
-
 def warp_rgbd(
     rgb: np.ndarray,
     depth_m: np.ndarray,
@@ -56,7 +46,7 @@ def warp_rgbd(
     target_pose: np.ndarray,
     target_intrinsics: Pinhole | None = None,
     size: tuple[int, int] | None = None,
-) -> Warped:
+) -> RecalledView:
     """Forward warp. Each pixel with depth is a small flat patch, drawn where it lands; the nearest
     patch wins.
 
@@ -80,13 +70,13 @@ def warp_rgbd(
     low, high = low[:, keep], high[:, keep]
     source = rows[keep] * depth.shape[1] + cols[keep]
     winner = _draw(corners, low, high, centre_z, out_h, out_w)
-    known = winner >= 0
+    seen = winner >= 0
     out_rgb = np.empty((out_h, out_w, 3), np.uint8)
     out_rgb[:] = HOLE_RGB
     out_depth = np.zeros((out_h, out_w), np.float32)
-    out_rgb[known] = rgb.reshape(-1, 3)[source[winner[known]]]
-    out_depth[known] = centre_z[winner[known]]
-    return Warped(out_rgb, out_depth, known)
+    out_rgb[seen] = rgb.reshape(-1, 3)[source[winner[seen]]]
+    out_depth[seen] = centre_z[winner[seen]]
+    return RecalledView(out_rgb, out_depth, seen)
 
 
 def _check(

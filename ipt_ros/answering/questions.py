@@ -16,7 +16,8 @@ import numpy as np
 
 from ipt_model.question import Question, QuestionError, Task
 from ipt_model.spatial import as_trained, maps
-from ipt_model.spatial.geometry import BODY_FROM_OPTICAL, Warped, warp_rgbd
+from ipt_model.spatial.geometry import BODY_FROM_OPTICAL, warp_rgbd
+from ipt_model.spatial.recalled import RecalledView
 from ipt_model.wording import phrasing
 from ipt_ros.answering.guard import map_consistency, view_consistency
 from ipt_ros.conversions import Intrinsics
@@ -94,7 +95,7 @@ def ask_viewpoint(
         )
     )
     there = moved(view.world_from_camera, motion)
-    anchor = anchor_of(view, there, picture_px)
+    anchor = recalled_view(view, there, picture_px)
     images = [view.rgb] if anchor is None else [view.rgb, anchor.rgb]
     asked = text or ("side" if target else "")
     if asked in ("side", "distance"):
@@ -114,12 +115,12 @@ def ask_viewpoint(
         seen = anchor
 
         def check(picture: np.ndarray) -> tuple[float, float]:
-            return view_consistency(picture, seen.rgb, seen.known)
+            return view_consistency(picture, seen.rgb, seen.seen)
 
     return Asked(question, (view,), view.intrinsics, there, check=check)
 
 
-def anchor_of(view: Observation, there: np.ndarray, picture_px: int) -> Warped | None:
+def recalled_view(view: Observation, there: np.ndarray, picture_px: int) -> RecalledView | None:
     """What was seen, moved to another camera pose; None without depth."""
     if view.depth_m is None:
         return None

@@ -19,7 +19,7 @@ import numpy as np
 
 from ipt_model.spatial.geometry import BODY_FROM_OPTICAL, warp_rgbd
 from ipt_ros.answering.guard import view_consistency
-from ipt_ros.answering.questions import Asked, anchor_of, ask_viewpoint, scaled
+from ipt_ros.answering.questions import Asked, ask_viewpoint, recalled_view, scaled
 from ipt_ros.conversions import Intrinsics
 from ipt_ros.self_scoring.similarity import peak_signal_to_noise, structural_similarity
 from ipt_ros.senses.observations import Observation
@@ -176,7 +176,7 @@ def compare(imagination: Imagination, truth: Observation) -> Score:
     else:
         near = reduced(truth, COMPARED_PX)
         assert near.depth_m is not None
-        seen, _, known = warp_rgbd(
+        moved = warp_rgbd(
             near.rgb,
             near.depth_m,
             near.intrinsics,
@@ -185,6 +185,7 @@ def compare(imagination: Imagination, truth: Observation) -> Score:
             scaled(imagination.camera, width, height),
             (height, width),
         )
+        seen, known = moved.rgb, moved.seen
     return Score(
         consistency=view_consistency(drawn, seen, known)[1],
         unseen=view_consistency(drawn, seen, known & ~_seen_before(imagination, known.shape))[1],
@@ -195,11 +196,11 @@ def compare(imagination: Imagination, truth: Observation) -> Score:
 
 def _seen_before(imagination: Imagination, size: tuple[int, ...]) -> np.ndarray:
     """Which pixels of the drawing could be copied from what was seen; none without depth."""
-    anchor = anchor_of(imagination.view, imagination.world_from_camera, COMPARED_PX)
+    anchor = recalled_view(imagination.view, imagination.world_from_camera, COMPARED_PX)
     if anchor is None:
         return np.zeros(size, bool)
     known = cv2.resize(
-        anchor.known.astype(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_NEAREST
+        anchor.seen.astype(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_NEAREST
     )
     return known > 0
 

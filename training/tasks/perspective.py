@@ -206,9 +206,7 @@ def _anchor(
     """
     seen = renderer.render(poses[0], camera) if marker else first
     size = (camera.height, camera.width)
-    return np.asarray(
-        warp_rgbd(seen.rgb, seen.depth_m, camera, poses[0], poses[1], camera, size)[0]
-    )
+    return warp_rgbd(seen.rgb, seen.depth_m, camera, poses[0], poses[1], camera, size).rgb
 
 
 def _facts(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from ipt_model.spatial.geometry import HOLE_RGB, warp_rgbd
+from ipt_model.spatial.geometry import warp_rgbd
+from ipt_model.spatial.recalled import HOLE_RGB
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def _moved(x: float = 0.0, y: float = 0.0, z: float = 0.0) -> np.ndarray:
 def test_no_motion_gives_the_picture_back() -> None:
     rgb, depth = _plane()
     out = warp_rgbd(rgb, depth, LENS, np.eye(4), np.eye(4))
-    assert out.known.all()
+    assert out.seen.all()
     np.testing.assert_array_equal(out.rgb, rgb)
     np.testing.assert_allclose(out.depth_m, depth)
 
@@ -45,14 +46,14 @@ def test_a_step_to_the_right_shifts_the_picture_left() -> None:
     rgb, depth = _plane()
     out = warp_rgbd(rgb, depth, LENS, np.eye(4), _moved(x=0.2))  # 5 pixels at 2 m
     np.testing.assert_array_equal(out.rgb[:, :59], rgb[:, 5:])
-    assert out.known[:, :59].all() and not out.known[:, 59:].any()
+    assert out.seen[:, :59].all() and not out.seen[:, 59:].any()
     assert (out.rgb[:, 59:] == HOLE_RGB).all() and (out.depth_m[:, 59:] == 0).all()
 
 
 def test_coming_closer_leaves_no_cracks() -> None:
     rgb, depth = _plane()
     out = warp_rgbd(rgb, depth, LENS, np.eye(4), _moved(z=1.5))
-    assert out.known.all()
+    assert out.seen.all()
     np.testing.assert_allclose(out.depth_m, 0.5, atol=1e-5)
 
 
@@ -63,8 +64,8 @@ def test_a_slanted_floor_leaves_no_cracks() -> None:
     rgb = np.full((48, 64, 3), 90, np.uint8)
     out = warp_rgbd(rgb, depth.astype(np.float32), LENS, np.eye(4), _moved(z=1.0))
     below = v > 0.12
-    assert out.known[below].mean() > 0.995
-    known = out.known[below]
+    assert out.seen[below].mean() > 0.995
+    known = out.seen[below]
     truth = (1.0 / v[below])[:, None].repeat(64, 1)[known]
     error = np.abs(out.depth_m[below][known] - truth) / truth
     assert np.quantile(error, 0.9) < 0.2
@@ -78,7 +79,7 @@ def test_the_nearer_surface_wins_and_uncovers_a_hole() -> None:
     out = warp_rgbd(rgb, depth, LENS, np.eye(4), _moved(x=0.2))
     # near: 10 pixels to the left, far: 2.5
     assert (out.rgb[20:28, 15:29] == (200, 0, 0)).all()
-    assert not out.known[20:28, 32:36].any()
+    assert not out.seen[20:28, 32:36].any()
     assert (out.rgb[20:28, 40:58] == 40).all()
 
 
@@ -86,7 +87,7 @@ def test_turning_away_shows_nothing() -> None:
     rgb, depth = _plane()
     back = np.diag([-1.0, 1.0, -1.0, 1.0])
     out = warp_rgbd(rgb, depth, LENS, np.eye(4), back)
-    assert not out.known.any()
+    assert not out.seen.any()
 
 
 def test_other_size_and_lens() -> None:
@@ -94,7 +95,7 @@ def test_other_size_and_lens() -> None:
     wide = Lens(25.0, 25.0, 48.0, 36.0)
     out = warp_rgbd(rgb, depth, LENS, np.eye(4), np.eye(4), wide, (72, 96))
     assert out.rgb.shape == (72, 96, 3)
-    rows, cols = np.nonzero(out.known)
+    rows, cols = np.nonzero(out.seen)
     assert (rows.min(), rows.max(), cols.min(), cols.max()) == (24, 47, 32, 63)
 
 
@@ -103,9 +104,9 @@ def test_unknown_depth_is_not_drawn() -> None:
     depth[:10] = 0
     depth[10:20] = np.nan
     out = warp_rgbd(rgb, depth, LENS, np.eye(4), np.eye(4))
-    assert not out.known[:20].any() and out.known[20:].all()
+    assert not out.seen[:20].any() and out.seen[20:].all()
     nothing = warp_rgbd(rgb, depth * 0, LENS, np.eye(4), np.eye(4))
-    assert not nothing.known.any()
+    assert not nothing.seen.any()
 
 
 @pytest.mark.parametrize(

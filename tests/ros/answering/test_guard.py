@@ -47,7 +47,7 @@ def rendered():
 
 
 def scores(pairs, pick):
-    values = [view_consistency(pick(w, t, f), w.rgb, w.known)[1] for w, t, f in pairs]
+    values = [view_consistency(pick(w, t, f), w.rgb, w.seen)[1] for w, t, f in pairs]
     return np.array([v for v in values if not np.isnan(v)])
 
 

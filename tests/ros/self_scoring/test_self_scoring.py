@@ -14,7 +14,7 @@ import pytest
 from ipt_model.question import Answer, Mode, Outcome, Provenance, StageTimes
 from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
 from ipt_model.wording.prompts import PromptRecipe
-from ipt_ros.answering.questions import anchor_of
+from ipt_ros.answering.questions import recalled_view
 from ipt_ros.conversions import Intrinsics
 from ipt_ros.self_scoring.compare import (
     Imagination,
@@ -113,8 +113,8 @@ def test_the_unseen_part_is_scored_apart(places):
     """A drawing that copies what was seen and paints the rest in one colour is found out."""
     lazy, honest = [], []
     for place in places:
-        anchor = anchor_of(place.source, place.there, 128)
-        plain = np.where(anchor.known[:, :, None], anchor.rgb, (90, 90, 90)).astype(np.uint8)
+        anchor = recalled_view(place.source, place.there, 128)
+        plain = np.where(anchor.seen[:, :, None], anchor.rgb, (90, 90, 90)).astype(np.uint8)
         lazy.append(compare(drawn(plain, place.there, place.source), place.later))
         honest.append(compare(drawn(place.true, place.there, place.source), place.later))
     told = [s for s in honest if not math.isnan(s.unseen)]

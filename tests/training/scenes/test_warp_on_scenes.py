@@ -26,10 +26,10 @@ def test_known_pixels_match_the_true_view(viewpoints) -> None:
                 continue  # through a wall
             view, true = renderer.render_many([pose, target], camera)
             out = warp_rgbd(view.rgb, view.depth_m, camera, pose, target)
-            shares.append(out.known.mean())
-            error = np.abs(out.rgb.astype(int) - true.rgb).max(-1)[out.known]
+            shares.append(out.seen.mean())
+            error = np.abs(out.rgb.astype(int) - true.rgb).max(-1)[out.seen]
             colours.append((error < 30).mean())
-            depths.append(np.median(np.abs(out.depth_m - true.depth_m)[out.known]))
+            depths.append(np.median(np.abs(out.depth_m - true.depth_m)[out.seen]))
     assert len(shares) > 15
     assert np.mean(shares) > 0.75
     assert np.mean(colours) > 0.85

@@ -1,0 +1,46 @@
+"""A view put together from what was seen: every pixel says whether it was, and by which view.
+
+Plain data that the memory makes, questions carry and the drawing keeps to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+#: Colour of pixels that nothing seen lands on; no lit surface has it.
+HOLE_RGB = (255, 0, 255)
+#: How far colours are carried into a hole, pixels.
+_FILL_PX = 3
+
+
+@dataclass(frozen=True)
+class RecalledView:
+    """rgb: H x W x 3 uint8, HOLE_RGB where not seen. depth_m: H x W float32, 0 where not seen.
+    seen: H x W bool. source: H x W int16, which of `stamps_ns` a pixel was seen at, -1 for none.
+    stamps_ns: capture times of the views that are used.
+    """
+
+    rgb: np.ndarray
+    depth_m: np.ndarray
+    seen: np.ndarray
+    source: np.ndarray | None = field(default=None, repr=False)
+    stamps_ns: tuple[int, ...] = ()
+
+    @cached_property
+    def share_seen(self) -> float:
+        """0 to 1: how much of the picture was seen."""
+        return float(self.seen.mean())
+
+    @cached_property
+    def filled(self) -> np.ndarray:
+        """The picture with colours carried into the holes; grey if there is nothing else."""
+        if self.seen.all():
+            return self.rgb
+        if not self.seen.any():
+            return np.full_like(self.rgb, 127)
+        holes = (~self.seen).astype(np.uint8)
+        return np.asarray(cv2.inpaint(self.rgb, holes, _FILL_PX, cv2.INPAINT_TELEA))
