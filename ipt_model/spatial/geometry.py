@@ -8,10 +8,9 @@ y down); a pose takes camera points to the world.
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 
+from ipt_model.spatial.lens import Pinhole
 from ipt_model.spatial.recalled import HOLE_RGB, RecalledView
 
 #: Columns: the optical axes (right, down, forward) in the camera's body (forward, left, up).
@@ -21,21 +20,6 @@ BODY_FROM_OPTICAL = np.array(
 _NEAR_M = 0.05
 _MAX_PATCH_PX = 48
 _CHUNK = 4_000_000
-
-
-class Pinhole(Protocol):
-    """Focal lengths and principal point in pixels, pixel centres at .5 (ROS counts them from 0:
-    add 0.5 to cx and cy).
-    """
-
-    @property
-    def fx(self) -> float: ...
-    @property
-    def fy(self) -> float: ...
-    @property
-    def cx(self) -> float: ...
-    @property
-    def cy(self) -> float: ...
 
 
 def warp_rgbd(

@@ -8,10 +8,10 @@ that passes above a place proves nothing about the floor below it, so it leaves 
 from __future__ import annotations
 
 import math
-from typing import Protocol
 
 import numpy as np
 
+from ipt_model.spatial.lens import Pinhole
 from ipt_model.spatial.maps import FREE, OCCUPIED, UNKNOWN, OccupancyGrid
 
 #: Lower than anything that stands on a floor: where a ray is below it, nothing stands.
@@ -19,15 +19,6 @@ LOWEST_OBJECT_M = 0.08
 FLOOR_M = 0.02
 #: A surface on the border of two cells belongs to the one that the ray enters.
 _INTO_M = 2e-3
-
-
-class Pinhole(Protocol):
-    """Pixels; pixel centres at .5."""
-
-    fx: float
-    fy: float
-    cx: float
-    cy: float
 
 
 class ObservedMap:
@@ -39,9 +30,10 @@ class ObservedMap:
         resolution_m: float,
         robot_height_m: float = 1.3,
         range_m: float = 5.0,
+        floor_m: float = FLOOR_M,
     ) -> None:
         """bounds: x_min, y_min, x_max, y_max, m. range_m: along the optical axis; floor farther
-        away is seen too flat to be told from low things."""
+        away is seen too flat to be told from low things. floor_m: what lies lower is floor."""
         x0, y0, x1, y1 = bounds
         self._origin = (x0, y0)
         self._resolution = resolution_m
@@ -49,7 +41,7 @@ class ObservedMap:
         self._width = math.ceil((x1 - x0) / resolution_m - 1e-6)
         self._free = np.zeros(self._height * self._width, bool)
         self._occupied = np.zeros_like(self._free)
-        self._robot_height, self._range = robot_height_m, range_m
+        self._robot_height, self._range, self._floor = robot_height_m, range_m, floor_m
 
     def add(self, depth_m: np.ndarray, camera: Pinhole, world_from_camera: np.ndarray) -> None:
         """One view. depth_m: H x W float32 along the optical axis, 0 for no return."""
@@ -64,8 +56,8 @@ class ObservedMap:
         away = np.hypot(ray[0], ray[1])
         z = np.float32(eye[2]) + ray[2]
         seen = (depth_m > 0) & (depth_m <= self._range)
-        solid = seen & (z >= FLOOR_M) & (z <= self._robot_height)
-        floor = seen & (z < FLOOR_M) & (ray[2] < -1e-3)
+        solid = seen & (z >= self._floor) & (z <= self._robot_height)
+        floor = seen & (z < self._floor) & (ray[2] < -1e-3)
         above = _Above(look, turn[:, 2], 1.5 / camera.fx)
         floor &= above.nearest(away, solid) >= away
         headroom = np.arctan2(self._robot_height - eye[2], away, where=floor, out=np.zeros_like(z))
@@ -76,7 +68,7 @@ class ObservedMap:
         self._mark(self._occupied, eye[0] + into[0], eye[1] + into[1])
         ray, away = ray[:, floor], away[floor]
         # share of the ray that is lower than any object, and how often to look along it
-        low = np.minimum(1.0, (LOWEST_OBJECT_M - FLOOR_M) / -ray[2])
+        low = np.minimum(1.0, (LOWEST_OBJECT_M - self._floor) / -ray[2])
         steps = 1 + int(np.ceil((low * away).max(initial=0.0) / (0.5 * self._resolution)))
         for share in np.linspace(0.0, 1.0, min(steps, 24)):
             at = 1.0 - share * low

@@ -1,0 +1,271 @@
+"""What a robot has seen, as one memory: any view of it can be recalled, and every pixel says
+whether it was seen.
+
+In: colour and depth pictures with poses. Out: `RecalledView`s, from any pinhole or from above, and
+occupancy. Bounded in number and bytes. No ROS, no model, nothing on disk. Any thread may call.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from ipt_model.spatial.lens import Lens, Pinhole
+from ipt_model.spatial.maps import MapView, OccupancyGrid
+from ipt_model.spatial.observed_map import ObservedMap
+from ipt_model.spatial.recalled import RecalledView
+from ipt_model.spatial.views.depth import clean
+from ipt_model.spatial.views.keeping import compare, erase_gone
+from ipt_model.spatial.views.recalling import recall
+from ipt_model.spatial.views.remembered import RememberedView
+from ipt_model.spatial.views.targets import PinholeTarget, TopDownTarget
+
+#: Surfaces are remembered between these distances, m; beyond, depth is noise.
+NEAR_M, FAR_M = 0.1, 12.0
+#: A picture with less of it known than this is no use, and its unit is in doubt.
+LEAST_KNOWN = 0.02
+#: A camera that has not moved this far since a view of less than REFRESH_S ago shows nothing new.
+SAME_PLACE_M, SAME_TURN_RAD, REFRESH_S = 0.05, math.radians(3), 2.0
+#: Lower than this above the floor is floor: a sensor's floor is never quite flat.
+FLOOR_NOISE_M = 0.04
+#: A view that adds no more than this to what others show is not kept; it may still correct them.
+ADDS_NOTHING = 0.02
+
+
+class ViewRefused(ValueError):
+    """A view that cannot be remembered; the message says why."""
+
+
+@dataclass(frozen=True)
+class MemoryLimits:
+    """number, n_bytes: of all views together. age_s: older than the newest by more is forgotten.
+    fastest_m_s: a camera that seems to have moved faster was put elsewhere, or its pose has
+    jumped: all that was seen before is forgotten. None: any pose is believed.
+    """
+
+    number: int = 64
+    n_bytes: int = 64 * 1024 * 1024
+    age_s: float = math.inf
+    fastest_m_s: float | None = None
+
+
+class SpatialMemory:
+    """Views with depth and poses, kept by what each adds; what a newer one sees through is gone.
+
+    counts: what happened so far: `same place`, `dropped`, `contradicted`, `jumps`.
+    """
+
+    def __init__(self, limits: MemoryLimits | None = None) -> None:
+        self.limits = limits or MemoryLimits()
+        self.counts: Counter[str] = Counter()
+        self._lock = threading.RLock()
+        self._views: list[RememberedView] = []
+        #: By two views: which samples of the first the second sees again.
+        self._again: dict[tuple[int, int], np.ndarray] = {}
+        self._origin = np.zeros(3)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    @property
+    def n_bytes(self) -> int:
+        with self._lock:
+            return sum(view.n_bytes for view in self._views)
+
+    @property
+    def views(self) -> list[RememberedView]:
+        """Oldest first."""
+        with self._lock:
+            return list(self._views)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._views.clear()
+            self._again.clear()
+
+    # -- what comes in
+    def add(
+        self,
+        rgb: np.ndarray,
+        depth_m: np.ndarray,
+        camera: Pinhole,
+        world_from_camera: np.ndarray,
+        stamp_ns: int,
+        name: str = "camera",
+    ) -> bool:
+        """Take a view in; False when it adds nothing to the others and is not kept.
+
+        rgb: H x W x 3 uint8. depth_m: H x W along the optical axis, 0 or not finite where unknown.
+        camera: pinhole, pixel centres at .5. world_from_camera: 4 x 4, optical. name: of the
+        camera. Raises ViewRefused.
+        """
+        check(rgb, depth_m, camera, world_from_camera)
+        with self._lock:
+            self._follow(name, world_from_camera, stamp_ns)
+            if self._is_same(name, world_from_camera, stamp_ns):
+                self.counts["same place"] += 1
+                return False
+        depth = clean(depth_m, NEAR_M, FAR_M)
+        known = float((depth > 0).mean())
+        if known < LEAST_KNOWN:
+            raise ViewRefused(
+                f"depth: {100 * known:.1f} % of it lies between {NEAR_M} and {FAR_M} m, expected "
+                f"at least {100 * LEAST_KNOWN:.0f} %; is it in metres?"
+            )
+        with self._lock:
+            if not self._views:
+                self._origin = world_from_camera[:3, 3].copy()
+            view = RememberedView(
+                rgb, depth, camera, world_from_camera, self._origin, stamp_ns, name
+            )
+            self._settle(view)
+            self._views.append(view)
+            self._views.sort(key=lambda v: v.stamp_ns)
+            self._forget_old()
+            if len(self._views) > 1 and self.adds(view) <= ADDS_NOTHING:
+                self._drop(view)
+            while len(self._views) > 1 and (
+                len(self._views) > self.limits.number
+                or sum(v.n_bytes for v in self._views) > self.limits.n_bytes
+            ):
+                self._drop(min(self._views, key=lambda v: (self.adds(v), v.stamp_ns)))
+            return view in self._views
+
+    def adds(self, view: RememberedView) -> float:
+        """0 to 1: the share of what a view shows that no other remembered one shows as well."""
+        with self._lock:
+            if not len(view.sample_z):
+                return 0.0
+            again = [self._again.get((id(view), id(o))) for o in self._views if o is not view]
+            known = [one for one in again if one is not None]
+            return 1.0 - float(np.logical_or.reduce(known).mean()) if known else 1.0
+
+    # -- what comes out
+    def recall(
+        self, world_from_camera: np.ndarray, camera: Pinhole, size: tuple[int, int]
+    ) -> RecalledView:
+        """What a camera would see there, as far as it was seen. size: height, width."""
+        if world_from_camera.shape != (4, 4) or not np.isfinite(world_from_camera).all():
+            raise ValueError("world_from_camera: expected a finite 4 x 4 matrix")
+        with self._lock:
+            local = world_from_camera.copy()
+            local[:3, 3] -= self._origin
+            return recall(self._views, PinholeTarget(Lens.of(camera), local, size))
+
+    def recall_top_down(self, view: MapView, below_m: float) -> RecalledView:
+        """A square of the floor from straight above, north up, without what is higher than
+        below_m. Its depth is counted from there down."""
+        with self._lock:
+            return recall(self._views, TopDownTarget(view, below_m, self._origin))
+
+    def occupancy(
+        self,
+        shape: OccupancyGrid,
+        robot_height_m: float = 1.3,
+        floor_m: float = 0.0,
+        footprint_m: float = 0.0,
+    ) -> OccupancyGrid:
+        """What was seen of the floor: free, occupied or never seen.
+
+        shape: a grid of which origin, resolution, size and turn are read. robot_height_m: what is
+        higher above the floor cannot be hit. floor_m: how high the floor lies in the frame of the
+        poses. footprint_m: nothing stood within this of a camera.
+        """
+        height, width = shape.cells.shape
+        x, y = shape.origin_xy
+        side = shape.resolution_m
+        bounds = (x, y, x + width * side, y + height * side)
+        seen = ObservedMap(bounds, side, robot_height_m, floor_m=FLOOR_NOISE_M)
+        axes = np.eye(4)
+        c, s = math.cos(shape.turn_rad), math.sin(shape.turn_rad)
+        axes[:2, :2] = [[c, s], [-s, c]]
+        axes[2, 3] = -floor_m
+        for view in self.views:
+            pose = axes @ view.world_from_camera
+            seen.add(view.depth_m, view.lens, pose)
+            if footprint_m > 0:
+                seen.add_footprint(float(pose[0, 3]), float(pose[1, 3]), footprint_m)
+        return OccupancyGrid(seen.grid().cells, side, shape.origin_xy, shape.turn_rad)
+
+    # -- inside
+    def _follow(self, name: str, pose: np.ndarray, stamp_ns: int) -> None:
+        """Forget everything when a camera seems to have moved faster than it can."""
+        fastest = self.limits.fastest_m_s
+        own = [v for v in self._views if v.name == name and v.stamp_ns <= stamp_ns]
+        if fastest is None or not own:
+            return
+        dt_s = (stamp_ns - own[-1].stamp_ns) * 1e-9
+        moved_m = float(np.linalg.norm(pose[:3, 3] - own[-1].world_from_camera[:3, 3]))
+        if moved_m > SAME_PLACE_M * 10 + fastest * dt_s:
+            self.counts["jumps"] += 1
+            self.clear()
+
+    def _is_same(self, name: str, pose: np.ndarray, stamp_ns: int) -> bool:
+        for view in self._views:
+            if (
+                view.name == name
+                and 0 <= stamp_ns - view.stamp_ns < REFRESH_S * 1e9
+                and _beside(view.world_from_camera, pose, SAME_PLACE_M, SAME_TURN_RAD)
+            ):
+                return True
+        return False
+
+    def _settle(self, view: RememberedView) -> None:
+        """Compare a new view with all others: newer sight corrects older, either way round."""
+        for other in list(self._views):
+            older, newer = (other, view) if other.stamp_ns <= view.stamp_ns else (view, other)
+            found = compare(older, newer)
+            if found.contradicts:
+                self.counts["contradicted"] += 1
+                if older is other:
+                    self._drop(other)
+                    continue
+            if found.through:
+                erase_gone(older, newer)
+            self._again[id(older), id(newer)] = found.again
+            self._again[id(newer), id(older)] = compare(newer, older).again
+
+    def _forget_old(self) -> None:
+        newest = self._views[-1].stamp_ns
+        for view in list(self._views):
+            if newest - view.stamp_ns > self.limits.age_s * 1e9:
+                self._drop(view)
+
+    def _drop(self, view: RememberedView) -> None:
+        self._views.remove(view)
+        self.counts["dropped"] += 1
+        self._again = {pair: m for pair, m in self._again.items() if id(view) not in pair}
+
+
+def check(
+    rgb: np.ndarray, depth_m: np.ndarray, camera: Pinhole, world_from_camera: np.ndarray
+) -> None:
+    """Refuse what is no view."""
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:
+        raise ViewRefused(f"rgb: expected H x W x 3 uint8, got {rgb.shape} {rgb.dtype}")
+    if depth_m.shape != rgb.shape[:2]:
+        raise ViewRefused(
+            f"depth_m: expected the size of rgb {rgb.shape[:2]}, got {depth_m.shape}"
+        )
+    if not all(math.isfinite(v) for v in (camera.cx, camera.cy)) or not (
+        0 < camera.fx < math.inf and 0 < camera.fy < math.inf
+    ):
+        raise ViewRefused(
+            f"camera: expected finite numbers and positive focal lengths, got {camera}"
+        )
+    pose = world_from_camera
+    if pose.shape != (4, 4) or not np.isfinite(pose).all():
+        raise ViewRefused("world_from_camera: expected a finite 4 x 4 matrix")
+    turn = pose[:3, :3]
+    if np.abs(turn @ turn.T - np.eye(3)).max() > 1e-3 or np.linalg.det(turn) < 0:
+        raise ViewRefused("world_from_camera: expected a rotation and a place, got another matrix")
+
+
+def _beside(one: np.ndarray, other: np.ndarray, apart_m: float, apart_rad: float) -> bool:
+    moved_m = float(np.linalg.norm(one[:3, 3] - other[:3, 3]))
+    cosine = 0.5 * (float(np.trace(one[:3, :3].T @ other[:3, :3])) - 1.0)
+    return moved_m <= apart_m and cosine >= math.cos(apart_rad)
