@@ -29,7 +29,7 @@ def nearest(landed: Landed, height: int, width: int) -> np.ndarray:
     best = np.full(height * width, _FAR)
     key = (np.minimum(landed.depth_m, 4000.0) * 5e5).astype(np.int64) << 32 | landed.owner
     wide = np.minimum(np.ceil(landed.width_px), WIDEST_PX).astype(np.int64)
-    for size in np.unique(wide):
+    for size in np.flatnonzero(np.bincount(wide)):
         of_size = wide == size
         first_u = np.floor(landed.u[of_size] - (0.5 * size - 0.5)).astype(np.int64)
         first_v = np.floor(landed.v[of_size] - (0.5 * size - 0.5)).astype(np.int64)
