@@ -73,7 +73,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     imaginer = Imaginer.from_pretrained(options.model, options.device)
-    curt = replace(imaginer._open, recipe=replace(imaginer.recipe, max_answer_tokens=1))
+    curt = replace(imaginer._open, style=replace(imaginer.style, max_answer_tokens=1))
     results = []
     for reply, asked in (("as written", imaginer), ("quick_reply", Imaginer(curt))):
         for name, question in questions().items():

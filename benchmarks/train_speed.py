@@ -70,7 +70,7 @@ def main() -> None:
     start = build(settings)
     with tempfile.TemporaryDirectory() as folder:
         source, _ = make_source(settings, start, Path(folder), make_accelerator(settings))
-        maker = SequenceMaker(settings, start.config, start.recipe, start.tokenizer)
+        maker = SequenceMaker(settings, start.config, start.style, start.tokenizer)
         steps = StepMaker(settings, start.config, source, maker)
         module = LossModule(start.model, True)
         seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}

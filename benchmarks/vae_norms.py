@@ -17,8 +17,8 @@ import torch
 
 from ipt_model.network.config import BagelConfig
 from ipt_model.network.vae import LatentCodec
+from ipt_model.weights.asking_style import AskingStyle
 from ipt_model.weights.presets import preset_folder
-from ipt_model.weights.recipe import Recipe
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.finetune.autoencoder import (
     PictureSource,
@@ -40,9 +40,9 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     folder = preset_folder("ipt_tiny")
-    recipe = Recipe.load(folder)
+    style = AskingStyle.load(folder)
     data, validation = Dataset(chosen.data), Dataset(chosen.validation)
-    held_out = PictureSource(validation, recipe, 1, kept_rows=128)
+    held_out = PictureSource(validation, style, 1, kept_rows=128)
     runs = []
     for groups in chosen.groups:
         for seed in chosen.seeds:
@@ -50,7 +50,7 @@ def main() -> None:
             config.vae_config["norm_groups"] = groups
             torch.manual_seed(seed)
             codec = LatentCodec(config)
-            pictures = PictureSource(data, recipe, seed, kept_rows=512)
+            pictures = PictureSource(data, style, seed, kept_rows=512)
             began = time.perf_counter()
             train_autoencoder(codec, pictures, VaeSettings(steps=chosen.steps, seed=seed))
             seconds = time.perf_counter() - began

@@ -37,7 +37,7 @@ class Answering:
         self.asked = list(asked)
         self.turn = Turn(loaded, self.asked, clock)
         self.seeds = list(seeds)
-        self.wanted_steps = flow_steps or loaded.recipe.flow.points - 1
+        self.wanted_steps = flow_steps or loaded.style.flow.points - 1
 
     def run(self, mode: Mode) -> list[Answer]:
         """The answers in this mode; for AUTO in the first that fits."""
@@ -64,7 +64,7 @@ class Answering:
         """What AUTO may choose from, best first."""
         question = self.asked[0].question
         drawable = self.loaded.codec is not None and bool(question.images or question.view_size)
-        order = self.loaded.recipe.preferred(question.task)
+        order = self.loaded.style.preferred(question.task)
         modes = [m for m in order if m is not Mode.IMAGINE or drawable]
         return modes or [Mode.ANSWER]
 
@@ -121,7 +121,7 @@ class Answering:
             return 0
         before += clock.expect(self._think_cost(), 1)
         left = clock.left_s() - before - self._tail_s()
-        least = min(self.loaded.recipe.flow.min_steps, self.wanted_steps)
+        least = min(self.loaded.style.flow.min_steps, self.wanted_steps)
         step_s = clock.expect("step", self.turn.step_size(len(self.seeds)))
         if left < least * step_s:
             raise OutOfBudget
@@ -181,7 +181,7 @@ class Answering:
                 total_s=self.clock.elapsed_s(),
             ),
             provenance=Provenance(
-                model_id=self.loaded.recipe.model_id,
+                model_id=self.loaded.style.model_id,
                 model_hash=self.loaded.model_hash,
                 seed=self.seeds[place],
                 flow_steps=drawn.steps if drawn else 0,

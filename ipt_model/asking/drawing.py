@@ -64,7 +64,7 @@ class Drawing:
         self._fewer = 0
 
     def run(self, steps: int) -> Drawn:
-        """Draw in this many steps, or fewer; raises OutOfBudget below the recipe's least."""
+        """Draw in this many steps, or fewer; raises OutOfBudget below the asking style's least."""
         self.clock.tell("imagine", 0.2)
         with self.clock.stage("imagine"):
             while True:
@@ -77,7 +77,7 @@ class Drawing:
                         self.contexts.cfg_img,
                         self.height,
                         self.width,
-                        replace(self.loaded.recipe.flow, points=steps + 1),
+                        replace(self.loaded.style.flow, points=steps + 1),
                         noise=self.noise,
                         count=len(self.noise),
                         on_step=self._on_step,
@@ -113,7 +113,7 @@ class Drawing:
         self._marks.append(clock.elapsed_s() - self._preview_s)
         step_s = float(np.median(np.diff(self._marks)))
         left_s = clock.left_s() - self.tail_s
-        least = min(self.loaded.recipe.flow.min_steps, total)
+        least = min(self.loaded.style.flow.min_steps, total)
         if done == _STEPS_BEFORE_DOUBT and left_s < (total - done) * step_s:
             self._fewer = int(left_s / step_s)
             if self._fewer < least:

@@ -19,10 +19,10 @@ import numpy as np
 import torch
 
 from ..question import Answer, Mode, OnProgress, Question, QuestionError, Task
+from ..weights.asking_style import AskingStyle
 from ..weights.checkpoint import Parts
 from ..weights.loading import LoadedModel, load
 from ..weights.quantize import Scheme
-from ..weights.recipe import Recipe
 from .answering import Answering
 from .clock import Clock
 from .costs import StageCosts
@@ -64,7 +64,7 @@ class Imaginer:
     # -- what was loaded
     @property
     def model_id(self) -> str:
-        return self._open.recipe.model_id
+        return self._open.style.model_id
 
     @property
     def model_hash(self) -> str:
@@ -76,8 +76,8 @@ class Imaginer:
         return self._open.device
 
     @property
-    def recipe(self) -> Recipe:
-        return self._open.recipe
+    def style(self) -> AskingStyle:
+        return self._open.style
 
     @property
     def _open(self) -> LoadedModel:
@@ -101,8 +101,8 @@ class Imaginer:
         """
         loaded = self._open
         # Only a few of the words an answer may have: what they take is learned from real answers.
-        short = replace(loaded.recipe, max_answer_tokens=min(8, loaded.recipe.max_answer_tokens))
-        learner = Imaginer(replace(loaded, recipe=short), self._now)
+        short = replace(loaded.style, max_answer_tokens=min(8, loaded.style.max_answer_tokens))
+        learner = Imaginer(replace(loaded, style=short), self._now)
         learner._costs, learner._turn = self._costs, self._turn
         side = short.image_sizes.vae.max_size
         blank = np.full((side, side, 3), 127, np.uint8)

@@ -45,10 +45,10 @@ class Prepared:
     def prompt(self, draws: bool) -> Prompt:
         """The prompt that asks for a picture (`draws`) or for the answer at once."""
         if draws not in self._prompts:
-            recipe, tokenizer = self.loaded.recipe, self.loaded.tokenizer
-            parts = prompts.prompt_parts(self.question, recipe.prompt, draws=draws)
+            style, tokenizer = self.loaded.style, self.loaded.tokenizer
+            parts = prompts.prompt_parts(self.question, style.prompt, draws=draws)
             ids = tuple(tokenizer.encode(p) if isinstance(p, str) else p for p in parts)
-            encodings = recipe.inputs.imagine if draws else recipe.inputs.answer
+            encodings = style.inputs.imagine if draws else style.inputs.answer
             self._check_length(sum(len(i) for i in ids if isinstance(i, list)), draws)
             self._prompts[draws] = Prompt(ids, self._available(encodings))
         return self._prompts[draws]
@@ -64,11 +64,11 @@ class Prepared:
 
     @property
     def given_encodings(self) -> tuple[str, ...]:
-        return self._available(self.loaded.recipe.inputs.given)
+        return self._available(self.loaded.style.inputs.given)
 
     def resized(self, image: np.ndarray) -> Seen:
         """A picture at the sizes at which the model looks."""
-        sizes = self.loaded.recipe.image_sizes
+        sizes = self.loaded.style.image_sizes
         vae = sizes.vae_picture(image)
         return Seen(vae, sizes.vit_picture(vae))
 
@@ -93,7 +93,7 @@ class Prepared:
                 raise QuestionError(
                     f"view_size: expected height, width > 0, got {height} x {width}"
                 )
-            width, height = self.loaded.recipe.image_sizes.vae.fit(width, height)
+            width, height = self.loaded.style.image_sizes.vae.fit(width, height)
             return height, width
         if not self.question.images:
             raise QuestionError("view_size: needed to draw a view when the question has no images")
@@ -109,7 +109,7 @@ class Prepared:
         whose length nobody knows before."""
         if not self.question.options:
             return "write answer", entries
-        names = prompts.option_names(self.question, self.loaded.recipe.prompt.answer_style)
+        names = prompts.option_names(self.question, self.loaded.style.prompt.answer_style)
         ids = [self.loaded.tokenizer.encode(name) for name in names]
         return "score options", entries * sum(len(own) + 2 for own in ids)
 
@@ -130,7 +130,7 @@ class Prepared:
     # -- inside
     def _sizes(self, image: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:
         """Height and width of a picture as VAE and ViT see it."""
-        sizes = self.loaded.recipe.image_sizes
+        sizes = self.loaded.style.image_sizes
         width, height = sizes.vae.fit(image.shape[1], image.shape[0])
         vit_width, vit_height = sizes.vit.fit(width, height)
         return (height, width), (vit_height, vit_width)
@@ -139,9 +139,9 @@ class Prepared:
         return encodings if self.loaded.codec is not None else ("vit",)
 
     def _check_length(self, count: int, draws: bool) -> None:
-        recipe = self.loaded.recipe
+        style = self.loaded.style
         limit = int(self.loaded.model.config.llm_config["max_position_embeddings"])
-        spare = recipe.max_answer_tokens + (recipe.max_think_tokens if draws else 0)
+        spare = style.max_answer_tokens + (style.max_think_tokens if draws else 0)
         if count > limit - spare:
             raise QuestionError(
                 f"text: the question has {count} tokens with its prompt, "

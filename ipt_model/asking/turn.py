@@ -56,7 +56,7 @@ class Turn:
 
     def __init__(self, loaded: LoadedModel, asked: Sequence[Prepared], clock: Clock) -> None:
         self.loaded, self.asked, self.clock = loaded, list(asked), clock
-        self.recipe, self.tokenizer = loaded.recipe, loaded.tokenizer
+        self.style, self.tokenizer = loaded.style, loaded.tokenizer
         self._pictures: list[list[Seen]] = []
         self._shown: dict[tuple[str, ...], GuidedContexts] = {}
         self._read: tuple[bool, GuidedContexts] | None = None
@@ -86,7 +86,7 @@ class Turn:
         encodings = self.asked[0].prompt(draws).encodings
         texts = [place for place, part in enumerate(every[0]) if isinstance(part, list)]
         contexts = self._begin(encodings, every[0][: texts[0]], self.asked[0].tokens(draws))
-        guided = draws and self.recipe.flow.text_scale > 1
+        guided = draws and self.style.flow.text_scale > 1
         for place, part in enumerate(every[0][texts[0] :], texts[0]):
             if isinstance(part, prompts.Picture):
                 self._show(contexts, [own[part.index] for own in self.resize()], encodings)
@@ -171,7 +171,7 @@ class Turn:
         if shared > len(draft):
             return [draft] * len(self.asked)
         written = context.write(
-            self.recipe.max_think_tokens,
+            self.style.max_think_tokens,
             begin=draft[:shared],
             on_word=lambda _: self._keep_writing("think"),
         )
@@ -185,7 +185,7 @@ class Turn:
     # -- drawing
     def step_size(self, count: int) -> int:
         """What the cost of a flow step grows with, for this many pictures."""
-        flow = self.recipe.flow
+        flow = self.style.flow
         branches = 1 + (flow.text_scale > 1) * (1 + (flow.image_scale > 1))
         return self.asked[0].view_tokens * count * branches
 
@@ -218,21 +218,21 @@ class Turn:
         context = main.repeat(len(drawn.pictures)) if main.batch == 1 else main.fork()
         parts = drawn.pictures.split(main.batch)
         context.add_latents(torch.cat([codec.encode(part) for part in parts]))
-        views = [self.recipe.image_sizes.vit_picture(picture) for picture in drawn.arrays]
+        views = [self.style.image_sizes.vit_picture(picture) for picture in drawn.arrays]
         return context.add_vit(np.stack(views))
 
     # -- answering
     def answer(self, context: Context, mode: Mode) -> list[Reply]:
         """One reply per entry of the context, which was reached in this mode: one entry for each
         question, or several for a single one."""
-        style = self.recipe.prompt.answer_style
+        answer_style = self.style.prompt.answer_style
         asked = self.asked * (context.batch // len(self.asked))
-        names = [prompts.option_names(one.question, style) for one in asked]
+        names = [prompts.option_names(one.question, answer_style) for one in asked]
         if not names[0]:
             return [Reply(t, read_answer(t), (), None) for t in self._replies(context)]
         drawn = mode is not Mode.ANSWER
         replies = [[prompts.answer_text(name, drawn=drawn) for name in own] for own in names]
-        scores = score_options(context, self.tokenizer, replies, style)
+        scores = score_options(context, self.tokenizer, replies, answer_style)
         written = any(score.greedy is None for score in scores)
         texts = self._replies(context) if written else [""] * context.batch
         moved: dict[int, list[str]] = {}
@@ -248,13 +248,13 @@ class Turn:
                 moved[entry] = [lead + prompts.answer_text(name, drawn=False) for name in own]
         if moved:
             there = [moved.get(entry, own) for entry, own in enumerate(replies)]
-            again = score_options(context, self.tokenizer, there, style)
+            again = score_options(context, self.tokenizer, there, answer_style)
             scores = [again[k] if k in moved else score for k, score in enumerate(scores)]
         out = []
         for one, text, reading, score in zip(asked, texts, readings, scores, strict=True):
             probabilities: tuple[float, ...] = ()
             if reading.outcome is Outcome.ANSWERED:
-                temperature = self.recipe.temperature_of(one.question.task, mode)
+                temperature = self.style.temperature_of(one.question.task, mode)
                 probabilities = normalise(score.log_probabilities, temperature)
             out.append(Reply(text, reading, probabilities, score.mass))
         return out
@@ -262,6 +262,6 @@ class Turn:
     def _replies(self, context: Context) -> list[str]:
         """What the model writes by itself, one text per entry."""
         written = context.write(
-            self.recipe.max_answer_tokens, on_word=lambda _: self._keep_writing("answer")
+            self.style.max_answer_tokens, on_word=lambda _: self._keep_writing("answer")
         )
         return [self.tokenizer.decode(ids) for ids in written.inner]

@@ -41,7 +41,7 @@ def score_options(
     context: Context,
     tokenizer: Tokenizer,
     replies: Sequence[Sequence[str]],
-    style: AnswerStyle,
+    answer_style: AnswerStyle,
 ) -> list[OptionScores]:
     """Score complete replies, for every entry one per option, that differ only in the option; as
     many for each entry.
@@ -70,14 +70,14 @@ def score_options(
             [row[entry, : len(ids)].float() for row, ids in zip(logits, own, strict=True)],
             own,
             special.eos,
-            style,
+            answer_style,
         )
         for entry, own in enumerate(texts)
     ]
 
 
 def _score(
-    rows: Sequence[Tensor], texts: Sequence[Sequence[int]], eos: int, style: AnswerStyle
+    rows: Sequence[Tensor], texts: Sequence[Sequence[int]], eos: int, answer_style: AnswerStyle
 ) -> OptionScores:
     """rows: per option, the logits after each of its ids."""
     start = _common(texts)
@@ -88,7 +88,7 @@ def _score(
         r.gather(1, t[:, None])[:, 0] - r.logsumexp(-1) for r, t in zip(rows, targets, strict=True)
     ]
     opening = said[0][: start - 1].sum()
-    chosen = torch.stack([_of_option(row, start - 1, after, style) for row in said])
+    chosen = torch.stack([_of_option(row, start - 1, after, answer_style) for row in said])
     greedy = [bool((r.argmax(-1) == t).all()) for r, t in zip(rows, targets, strict=True)]
     return OptionScores(
         tuple(chosen.tolist()),
@@ -103,8 +103,8 @@ def normalise(log_probabilities: Sequence[float], temperature: float) -> tuple[f
     return tuple(scores.softmax(0).tolist())
 
 
-def _of_option(said: Tensor, start: int, after: int, style: AnswerStyle) -> Tensor:
-    if style == "letter":
+def _of_option(said: Tensor, start: int, after: int, answer_style: AnswerStyle) -> Tensor:
+    if answer_style == "letter":
         return said[start]
     # said has one number more than the text has ids beyond bos (the eos), hence no + 1 for "the
     # first after"

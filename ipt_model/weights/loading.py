@@ -1,4 +1,4 @@
-"""From a name or folder to everything an answer needs: model, VAE, tokenizer, recipe, and their
+"""From a name or folder to everything an answer needs: model, VAE, tokenizer, asking style, and
 hash.
 
 Names are the models that come with the package; anything else is a folder in the released layout.
@@ -20,10 +20,10 @@ from ..network.model import BagelModel
 from ..network.transforms import ImageSizes
 from ..network.vae import LatentCodec
 from ..wording.tokenizer import Tokenizer, TokenizerError
+from .asking_style import FILE_NAME, AskingStyle, AskingStyleError
 from .checkpoint import Parts, load_codec, load_model, model_entries
 from .presets import preset_folder
 from .quantize import Scheme, quantize
-from .recipe import FILE_NAME, Recipe, RecipeError
 
 #: The shipped small model's architecture with seeded random weights: it draws and answers noise.
 UNTRAINED = "ipt-tiny-untrained"
@@ -43,7 +43,7 @@ class LoadedModel:
     model: BagelModel
     codec: LatentCodec | None
     tokenizer: Tokenizer
-    recipe: Recipe
+    style: AskingStyle
     model_hash: str
     device: torch.device
 
@@ -60,14 +60,14 @@ def load(
     if str(name) == UNTRAINED:
         folder = preset_folder("ipt_tiny")
         codec: LatentCodec | None
-        model, codec, recipe, model_hash = _untrained(folder)
+        model, codec, style, model_hash = _untrained(folder)
         assert codec is not None
         numbers = pick_dtype(dtype, target, 0)
         model.to(dtype=numbers)  # type: ignore[call-arg]
         codec = codec.to(target, numbers).eval()
     else:
         folder = find_folder(name)
-        recipe = Recipe.load(folder)
+        style = AskingStyle.load(folder)
         size = sum(
             4 * (e.end - e.begin) // e.dtype.itemsize for e in model_entries(folder).values()
         )
@@ -76,15 +76,15 @@ def load(
         model = load_model(folder, "cpu" if quantization else target, numbers, parts)
         codec = load_codec(folder, model.config, target, numbers) if parts == "all" else None
         if not (folder / FILE_NAME).is_file():
-            recipe = replace(recipe, image_sizes=sizes_of_tables(model.config))
+            style = replace(style, image_sizes=sizes_of_tables(model.config))
         model_hash = hash_folder(folder)
     if quantization is not None:
         quantize(model, quantization, target)
     model.to(target).eval()  # type: ignore[arg-type]
     tokenizer = Tokenizer.load(folder)
-    check(model.config, tokenizer, recipe, parts, str(folder))
+    check(model.config, tokenizer, style, parts, str(folder))
     return LoadedModel(
-        model, codec if parts == "all" else None, tokenizer, recipe, model_hash, target
+        model, codec if parts == "all" else None, tokenizer, style, model_hash, target
     )
 
 
@@ -158,9 +158,9 @@ def sizes_of_tables(config: BagelConfig) -> ImageSizes:
 
 
 def check(
-    config: BagelConfig, tokenizer: Tokenizer, recipe: Recipe, parts: Parts, where: str
+    config: BagelConfig, tokenizer: Tokenizer, style: AskingStyle, parts: Parts, where: str
 ) -> None:
-    """Raise unless tokenizer and recipe belong to this model."""
+    """Raise unless tokenizer and asking style belong to this model."""
     ids = vars(config.tokens)
     if vars(tokenizer.special) != ids or len(tokenizer) > config.llm.vocab:
         raise TokenizerError(
@@ -169,18 +169,18 @@ def check(
             f"the model expects at most {config.llm.vocab} and {ids}; is it another model's?"
         )
     for name, rule, side, stride in (
-        ("vae", recipe.image_sizes.vae, config.max_latent_size, config.latent_stride),
-        ("vit", recipe.image_sizes.vit, config.vit.side, config.vit.patch),
+        ("vae", style.image_sizes.vae, config.max_latent_size, config.latent_stride),
+        ("vit", style.image_sizes.vit, config.vit.side, config.vit.patch),
     ):
         if rule.stride != stride or rule.max_size > side * stride or rule.max_size % stride:
-            raise RecipeError(
+            raise AskingStyleError(
                 f"{where}/{FILE_NAME}: image_sizes.{name} has stride {rule.stride} and max_size "
                 f"{rule.max_size}, the model needs stride {stride} and a multiple of it up to "
                 f"{side * stride}"
             )
-    if parts == "answer" and "vae" in recipe.inputs.answer:
-        raise RecipeError(
-            f"{where}/{FILE_NAME}: inputs.answer is {list(recipe.inputs.answer)}, but VAE tokens "
+    if parts == "answer" and "vae" in style.inputs.answer:
+        raise AskingStyleError(
+            f"{where}/{FILE_NAME}: inputs.answer is {list(style.inputs.answer)}, but VAE tokens "
             "need the drawing half: load parts='all', or set it to ['vit'] if the model was "
             "trained so"
         )
@@ -209,7 +209,7 @@ def hash_folder(folder: Path) -> str:
     return f"{kind}:{digest.hexdigest()}"
 
 
-def _untrained(folder: Path) -> tuple[BagelModel, LatentCodec, Recipe, str]:
+def _untrained(folder: Path) -> tuple[BagelModel, LatentCodec, AskingStyle, str]:
     """The small architecture with the same random weights on every machine."""
     config = BagelConfig.from_folder(folder)
     with torch.random.fork_rng(devices=[]):
@@ -221,5 +221,5 @@ def _untrained(folder: Path) -> tuple[BagelModel, LatentCodec, Recipe, str]:
         for name, value in sorted(part.state_dict().items()):
             digest.update(name.encode())
             digest.update(value.numpy().tobytes())
-    recipe = replace(Recipe.load(folder), model_id=UNTRAINED)
-    return model, codec, recipe, f"sha256:{digest.hexdigest()}"
+    style = replace(AskingStyle.load(folder), model_id=UNTRAINED)
+    return model, codec, style, f"sha256:{digest.hexdigest()}"

@@ -1,6 +1,6 @@
 """The words around a question: system prompts, options, think sentences, answers, and their order.
 
-One `PromptRecipe` belongs to one checkpoint and is read from its folder, so that training,
+One `PromptStyle` belongs to one checkpoint and is read from its folder, so that training,
 evaluation and the robot say the same thing: the trainer and `Imaginer` both call the functions
 here. Everything is plain text; the tags are no special tokens. Knows nothing of token ids.
 
@@ -34,7 +34,7 @@ __all__ = [
     "AnswerStyle",
     "Order",
     "Picture",
-    "PromptRecipe",
+    "PromptStyle",
     "answer_text",
     "natural_order",
     "option_names",
@@ -62,7 +62,7 @@ Order = Literal["images_first", "system_first"]
 
 
 @dataclass(frozen=True)
-class PromptRecipe:
+class PromptStyle:
     """How one checkpoint was trained to be asked.
 
     system_think, system_answer: None takes the built-in prompts; an empty string leaves the prompt
@@ -90,14 +90,14 @@ class PromptRecipe:
                 raise ValueError(f"prompt.{name}: expected one of {list(allowed)}, got {value!r}")
 
     @staticmethod
-    def from_dict(data: Mapping[str, Any]) -> PromptRecipe:
+    def from_dict(data: Mapping[str, Any]) -> PromptStyle:
         """Read what `to_dict` wrote; unknown names are an error, missing ones keep the default."""
-        known = {f.name for f in fields(PromptRecipe)}
+        known = {f.name for f in fields(PromptStyle)}
         if unknown := sorted(set(data) - known):
             raise ValueError(
                 f"prompt: unknown entries {unknown}, expected some of {sorted(known)}"
             )
-        return PromptRecipe(**data)
+        return PromptStyle(**data)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -120,18 +120,18 @@ class Picture:
 
 
 def prompt_parts(
-    question: Question, recipe: PromptRecipe, *, draws: bool
+    question: Question, style: PromptStyle, *, draws: bool
 ) -> tuple[str | Picture, ...]:
     """The prompt in order: each text one text segment, each `Picture` one input picture."""
-    system = recipe.system(draws=draws)
+    system = style.system(draws=draws)
     pictures = [Picture(i) for i in range(len(question.images))]
-    asked = question_text(question, recipe.answer_style)
-    if recipe.order == "images_first":
+    asked = question_text(question, style.answer_style)
+    if style.order == "images_first":
         return (*pictures, system + asked)
     return (*([system] if system else []), *pictures, asked)
 
 
-def question_text(question: Question, style: AnswerStyle) -> str:
+def question_text(question: Question, answer_style: AnswerStyle) -> str:
     """The question with its options.
 
     Letters: one line per option, `(A) choice`, in the caller's order. Words: one line per option,
@@ -141,7 +141,7 @@ def question_text(question: Question, style: AnswerStyle) -> str:
     text = question.text.strip()
     if not question.options:
         return text
-    if style == "letter":
+    if answer_style == "letter":
         lines = zip(string.ascii_uppercase, question.options, strict=False)
         return text + "".join(f"\n({letter}) {option}" for letter, option in lines)
     return text + "".join(f"\n{option}" for option in sorted(question.options, key=natural_order))
@@ -153,9 +153,9 @@ def natural_order(text: str) -> tuple[tuple[int, int, str], ...]:
     return tuple((0, int(p), p) if p[0] in string.digits else (1, 0, p) for p in pieces)
 
 
-def option_names(question: Question, style: AnswerStyle) -> tuple[str, ...]:
+def option_names(question: Question, answer_style: AnswerStyle) -> tuple[str, ...]:
     """What the model writes between the answer tags to choose each option."""
-    if style == "letter":
+    if answer_style == "letter":
         return tuple(string.ascii_uppercase[: len(question.options)])
     return question.options
 

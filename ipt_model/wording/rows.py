@@ -21,10 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..question import Question
-from .prompts import Picture, PromptRecipe, answer_text, option_names, prompt_parts, think_text
+from .prompts import Picture, PromptStyle, answer_text, option_names, prompt_parts, think_text
 
 #: How rows are stored, whatever a later checkpoint prefers.
-STORED = PromptRecipe()
+STORED = PromptStyle()
 
 #: Rows decoded together. Small, so that shuffling within a few groups needs little memory.
 ROWS_PER_GROUP = 64

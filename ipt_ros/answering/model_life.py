@@ -36,7 +36,7 @@ class ActiveModel:
     @property
     def most_px(self) -> int:
         """Longer side of the pictures that the model takes in."""
-        return int(self.imaginer.recipe.image_sizes.vae.max_size)
+        return int(self.imaginer.style.image_sizes.vae.max_size)
 
     @property
     def is_free(self) -> bool:

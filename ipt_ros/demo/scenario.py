@@ -11,8 +11,8 @@ from geometry_msgs.msg import PoseStamped
 
 from imaginative_perception.action import AskSpatial, CountObjects, ImagineView, TracePath
 from ipt_model.spatial import maps
+from ipt_model.weights.asking_style import AskingStyle, AskingStyleError
 from ipt_model.weights.loading import ModelNotFoundError, find_folder
-from ipt_model.weights.recipe import Recipe, RecipeError
 from ipt_model.wording import phrasing
 from ipt_ros.client import Asker
 from ipt_ros.conversions import matrix_to_pose, planar_matrix, stamp_to_ns
@@ -224,10 +224,10 @@ class Scenario:
 def measured(model: str) -> dict[str, Any]:
     """What the model's folder says of its evaluation; nothing for weights without one."""
     try:
-        recipe = Recipe.load(find_folder(model))
-    except (ModelNotFoundError, RecipeError):
+        style = AskingStyle.load(find_folder(model))
+    except (ModelNotFoundError, AskingStyleError):
         return {}
-    return dict(recipe.training.get("measured", {}))
+    return dict(style.training.get("measured", {}))
 
 
 def _shift(x: float, z: float) -> np.ndarray:

@@ -16,9 +16,9 @@ import torch
 from ipt_model.network.config import BagelConfig
 from ipt_model.network.model import BagelModel
 from ipt_model.network.vae import LatentCodec
+from ipt_model.weights.asking_style import AskingStyle
 from ipt_model.weights.checkpoint import save_folder
 from ipt_model.weights.presets import preset_folder
-from ipt_model.weights.recipe import Recipe
 from ipt_model.wording.tokenizer import Tokenizer
 
 #: Per word, the scores of the words that may follow; a plain word is certain to follow.
@@ -38,7 +38,7 @@ def small_config(**llm: int) -> BagelConfig:
 
 
 def write_model(
-    folder: Path, chain: Chain | None = None, recipe: Recipe | None = None, seed: int = 0
+    folder: Path, chain: Chain | None = None, style: AskingStyle | None = None, seed: int = 0
 ) -> Path:
     """Write a checkpoint folder: a chain makes a speaking model, none a random one."""
     config, preset = small_config(), preset_folder("ipt_tiny")
@@ -53,17 +53,17 @@ def write_model(
         _silence(model)
         _teach(model, Tokenizer.load(preset), chain)
     save_folder(folder, model, codec)
-    (recipe or small_recipe()).save(folder)
+    (style or small_style()).save(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (folder / name).write_bytes((preset / name).read_bytes())
     return folder
 
 
-def small_recipe(**changes: object) -> Recipe:
+def small_style(**changes: object) -> AskingStyle:
     """The preset's, with guidance on, so that all three contexts are used."""
-    recipe = Recipe.load(preset_folder("ipt_tiny"))
-    flow = replace(recipe.flow, points=7, text_scale=2.0, image_scale=1.5, renorm="channel")
-    return replace(recipe, model_id="test", flow=flow, **changes)  # type: ignore[arg-type]
+    style = AskingStyle.load(preset_folder("ipt_tiny"))
+    flow = replace(style.flow, points=7, text_scale=2.0, image_scale=1.5, renorm="channel")
+    return replace(style, model_id="test", flow=flow, **changes)  # type: ignore[arg-type]
 
 
 def _silence(model: BagelModel) -> None:

@@ -74,14 +74,14 @@ def small_settings(train: Path, vae: Path, **changes: Any) -> Settings:
 def rows_of(settings: Settings, start: Start, out: Path) -> RowSource:
     """The run's source, with all latents made."""
     dataset = Dataset(settings.data.train)
-    store = store_for(dataset, start.codec, start.recipe, out)
-    store.make(dataset, start.codec, start.recipe)
-    return RowSource(dataset, settings.variant, start.recipe.prompt, settings.seed, store)
+    store = store_for(dataset, start.codec, start.style, out)
+    store.make(dataset, start.codec, start.style)
+    return RowSource(dataset, settings.variant, start.style.prompt, settings.seed, store)
 
 
 def parts_of(settings: Settings, out: Path) -> tuple[Start, StepMaker]:
     """Model and steps of a run."""
     start = build(settings)
     source = rows_of(settings, start, out)
-    maker = SequenceMaker(settings, start.config, start.recipe, start.tokenizer)
+    maker = SequenceMaker(settings, start.config, start.style, start.tokenizer)
     return start, StepMaker(settings, start.config, source, maker)

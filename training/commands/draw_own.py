@@ -70,7 +70,7 @@ def _draw(given: argparse.Namespace, part: int, parts: int) -> int:
         "flow_steps": asker.steps,
     }
     pictures = list(kept.values())
-    latents = encode_pictures(loaded.codec, pictures, loaded.recipe)
+    latents = encode_pictures(loaded.codec, pictures, loaded.style)
     write_part(given.out, part, list(kept), pictures, latents, facts)
     seconds = time.perf_counter() - began
     print(f"{given.out}: {len(kept)} of {len(rows)} rows drawn in {seconds:.0f} s")

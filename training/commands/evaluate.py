@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     seconds = time.perf_counter() - began
     result = {
         "model": {
-            "id": loaded.recipe.model_id,
+            "id": loaded.style.model_id,
             "hash": loaded.model_hash,
             "parameters": sum(p.numel() for p in loaded.model.parameters()),
         },
@@ -82,10 +82,10 @@ def main(arguments: list[str] | None = None) -> int:
         "command": ["ipt-eval", *(arguments if arguments is not None else sys.argv[1:])],
         "seed": given.seed,
         "flow_steps": asker.steps,
-        "temperature": loaded.recipe.to_dict()["temperature"],
+        "temperature": loaded.style.to_dict()["temperature"],
         "machine": machine(loaded),
         "seconds": round(seconds, 1),
-        "tasks": summary(records, modes, loaded.recipe),
+        "tasks": summary(records, modes, loaded.style),
     }
     if not given.no_latency:
         result["latency_s"] = latency(loaded, [one.example for one in shown], modes)
@@ -97,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
     out = given.out or folder / "evaluation"
     out.mkdir(parents=True, exist_ok=True)
     (out / "evaluation.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    title = f"{loaded.recipe.model_id} on {given.data.name}"
+    title = f"{loaded.style.model_id} on {given.data.name}"
     (out / "evaluation.html").write_text(page(title, result, records, shown), encoding="utf-8")
     print(table(result))
     print(f"{out}: {len(rows)} examples in {seconds:.0f} s")
@@ -136,7 +136,7 @@ def ask_rows(
         done: list[tuple[int, Record]] = []
         for place, answers in asker.ask(examples, modes, first):
             example = examples[place]
-            record = record_of(first + place, example, answers, asker.loaded.recipe)
+            record = record_of(first + place, example, answers, asker.loaded.style)
             if place < SHOWN * 4 and kept.get(record.task, 0) < per_task:
                 kept[record.task] = kept.get(record.task, 0) + 1
                 drawn = answers[Mode.IMAGINE].imagined if Mode.IMAGINE in answers else ()

@@ -20,9 +20,9 @@ from typing import Any
 import torch
 import yaml
 
+from ipt_model.weights.asking_style import AskingStyle
 from ipt_model.weights.checkpoint import load_codec, load_model, save_folder
 from ipt_model.weights.loading import hash_folder
-from ipt_model.weights.recipe import Recipe
 from ipt_model.wording.tokenizer import Tokenizer
 from ipt_training.evaluation.calibration import FILE_NAME as CALIBRATION
 from ipt_training.folder_lock import check_folder
@@ -79,9 +79,9 @@ def release(run: Path, out: Path, name: str, measured: Mapping[str, Any]) -> int
     config_dtype = model.half()
     save_folder(out, config_dtype, codec.half(), position_tables=False)
     Tokenizer.load(run).save(out)
-    recipe = Recipe.load(run)
-    training = {**recipe.training, "measured": dict(measured)}
-    replace(recipe, model_id=name, training=training).save(out)
+    style = AskingStyle.load(run)
+    training = {**style.training, "measured": dict(measured)}
+    replace(style, model_id=name, training=training).save(out)
     if (run / CALIBRATION).is_file():
         shutil.copy(run / CALIBRATION, out / CALIBRATION)
     for number, facts in enumerate(runs(training)):
@@ -107,10 +107,10 @@ def runs(training: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def card(folder: Path, evaluation: Mapping[str, Any]) -> str:
     """The model card."""
-    recipe = Recipe.load(folder)
-    facts = recipe.training
+    style = AskingStyle.load(folder)
+    facts = style.training
     lines = [
-        f"# {recipe.model_id}",
+        f"# {style.model_id}",
         "",
         "A small model of BAGEL's architecture (two experts, one attention; ViT and VAE pictures "
         f"in, text and drawn pictures out), {evaluation['model']['parameters'] / 1e6:.1f} million "

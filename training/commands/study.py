@@ -277,7 +277,7 @@ def one_run(settings: Settings, out: Path, test: Path, size: Size) -> dict[str, 
             "train": round(outcome.seconds, 1),
             "test": round(time.perf_counter() - began, 1),
         },
-        "tasks": summary(records, MODES, loaded.recipe),
+        "tasks": summary(records, MODES, loaded.style),
     }
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return result

@@ -131,7 +131,7 @@ def _train(
     main_process = accelerator.is_main_process
     start = build(settings, accelerator.device, weights=main_process or not settings.run.shard)
     source, facts = make_source(settings, start, out, accelerator)
-    maker = SequenceMaker(settings, start.config, start.recipe, start.tokenizer)
+    maker = SequenceMaker(settings, start.config, start.style, start.tokenizer)
     steps = StepMaker(
         settings,
         start.config,
@@ -196,10 +196,10 @@ def make_source(
             raise SettingsError(f"data.fresh: {error}") from error
         codec_folder = settings.model.vae or settings.model.init
         make = partial(load_codec, codec_folder, start.config, "cpu", torch.float32)
-        source = FreshSource(plan, settings.variant, start.recipe, make)
+        source = FreshSource(plan, settings.variant, start.style, make)
         return source, {"plan": plan.to_dict(), "templates": sum(map(len, templates().values()))}
     dataset = Dataset(settings.data.train, ignore_unknown=True)
-    store = store_for(dataset, start.codec, start.recipe, out)
+    store = store_for(dataset, start.codec, start.style, out)
     needed = settings.variant not in ("label", "text_cot")
     if needed and store.missing():
         with Watch("latents", len(dataset), accelerator.is_main_process) as watch:
@@ -213,7 +213,7 @@ def make_source(
             store.make(
                 dataset,
                 start.codec,
-                start.recipe,
+                start.style,
                 rank=accelerator.process_index,
                 world_size=accelerator.num_processes,
                 on_rows=count,
@@ -225,7 +225,7 @@ def make_source(
     rows = RowSource(
         dataset,
         settings.variant,
-        start.recipe.prompt,
+        start.style.prompt,
         settings.seed,
         store,
         settings.data.tasks,

@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 
 from ipt_model.network.vae import LatentCodec
+from ipt_model.weights.asking_style import AskingStyle
 from ipt_model.weights.loading import pick_device
 from ipt_model.weights.presets import preset_folder
-from ipt_model.weights.recipe import Recipe
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.finetune.autoencoder import (
     PictureSource,
@@ -47,12 +47,12 @@ def _train(given: argparse.Namespace) -> int:
     settings = settings_of(given, VaeSettings())
     device = pick_device(given.device)
     config = config_of(given)
-    recipe = Recipe.load(preset_folder(given.preset))
+    style = AskingStyle.load(preset_folder(given.preset))
     torch.manual_seed(settings.seed)
     codec = LatentCodec(config)
-    pictures = held_out = PictureSource(Dataset(given.data), recipe, settings.seed)
+    pictures = held_out = PictureSource(Dataset(given.data), style, settings.seed)
     if given.validation:
-        held_out = PictureSource(Dataset(given.validation), recipe, 1, kept_rows=128)
+        held_out = PictureSource(Dataset(given.validation), style, 1, kept_rows=128)
     began = time.perf_counter()
     with Watch("VAE", settings.steps) as watch:
 

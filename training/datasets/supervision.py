@@ -20,7 +20,7 @@ from ipt_model.wording.prompts import (
     THINK_CLOSE,
     THINK_OPEN,
     Picture,
-    PromptRecipe,
+    PromptStyle,
     answer_text,
     option_names,
     prompt_parts,
@@ -91,7 +91,7 @@ def check_variant(variant: str) -> None:
 def supervise(
     example: Example,
     variant: Variant,
-    recipe: PromptRecipe,
+    style: PromptStyle,
     *,
     draw: bool = True,
     wrong: np.ndarray | None = None,
@@ -108,7 +108,7 @@ def supervise(
         if wrong is None:
             raise ValueError("ipt_wrong: needs `wrong`, the view of another example")
         view = wrong
-    name = option_names(question, recipe.answer_style)[example.answer_index]
+    name = option_names(question, style.answer_style)[example.answer_index]
     draws = variant in ("ipt", "ipt_wrong", "given") or (variant == "mixed" and draw)
     target: tuple[str | np.ndarray, ...]
     if draws:
@@ -121,7 +121,7 @@ def supervise(
     return Sample(
         inputs=question.images,
         # reasoning in words stands under the same system prompt as reasoning by picture
-        prompt=prompt_parts(question, recipe, draws=draws or variant == "text_cot"),
+        prompt=prompt_parts(question, style, draws=draws or variant == "text_cot"),
         target=target,
         flow_loss=draws and variant != "given",
         vae_inputs=draws or variant in ("mixed", "label_vae"),
@@ -132,14 +132,14 @@ def supervise(
 def supervise_row(
     row: Row,
     variant: Variant,
-    recipe: PromptRecipe,
+    style: PromptStyle,
     *,
     draw: bool = True,
     wrong: np.ndarray | None = None,
 ) -> Sample:
     """As `supervise`, also for rows of public sets, whose texts are taken as they are."""
     if set(OWN_COLUMNS.names) <= set(row.own):
-        return supervise(example_from_row(row), variant, recipe, draw=draw, wrong=wrong)
+        return supervise(example_from_row(row), variant, style, draw=draw, wrong=wrong)
     check_variant(variant)
     draws = variant in ("ipt", "ipt_wrong", "given") or (variant == "mixed" and draw)
     view: np.ndarray | None = None
@@ -166,7 +166,7 @@ def supervise_row(
         if found is None:
             raise SchemaError(f"{variant}: no {ANSWER_OPEN} in the last text {row.outputs[-1]!r}")
         target = (found.group(0),)
-        instruction = _swap_system_prompt(instruction, recipe)
+        instruction = _swap_system_prompt(instruction, style)
     return Sample(
         inputs=tuple(decode_image(data) for data in row.inputs),
         prompt=(*(Picture(i) for i in range(row.num_input_images)), instruction),
@@ -176,10 +176,10 @@ def supervise_row(
     )
 
 
-def _swap_system_prompt(instruction: str, recipe: PromptRecipe) -> str:
+def _swap_system_prompt(instruction: str, style: PromptStyle) -> str:
     """Ask for an answer without drawing where the stored text opens with the prompt to draw."""
-    asked = recipe.system(draws=True)
+    asked = style.system(draws=True)
     for opening in (asked, SYSTEM_THINK.format(image_end="</image_end>")):
         if opening and instruction.startswith(opening):
-            return recipe.system(draws=False) + instruction[len(opening) :]
+            return style.system(draws=False) + instruction[len(opening) :]
     return instruction

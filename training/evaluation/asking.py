@@ -24,7 +24,7 @@ class BatchAsker:
         self, loaded: LoadedModel, batch: int = 32, flow_steps: int | None = None, seed: int = 0
     ) -> None:
         self.loaded, self.batch, self.seed = loaded, batch, seed
-        self.steps = flow_steps or loaded.recipe.flow.points - 1
+        self.steps = flow_steps or loaded.style.flow.points - 1
         self.imaginer = Imaginer(loaded)
 
     def ask(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ipt_model.question import Mode, Task
-from ipt_model.weights.recipe import Recipe
+from ipt_model.weights.asking_style import AskingStyle
 from ipt_training.evaluation.metrics import (
     calibration_error,
     fit_temperature,
@@ -79,20 +79,20 @@ def _table(records: Sequence[Record], mode: Mode, temperature: float) -> dict[st
     }
 
 
-def write_calibration(folder: Path, found: Calibration, facts: Mapping[str, Any]) -> Recipe:
+def write_calibration(folder: Path, found: Calibration, facts: Mapping[str, Any]) -> AskingStyle:
     """Into `ipt.json` and `calibration.json` of a checkpoint folder; returns what is now there."""
-    recipe = replace(
-        Recipe.load(folder),
+    style = replace(
+        AskingStyle.load(folder),
         temperature=found.temperatures,
         auto=found.auto,
         auto_by_task=found.auto_by_task,
     )
-    recipe.save(folder)
-    told = recipe.to_dict()
+    style.save(folder)
+    told = style.to_dict()
     data = {
         **facts,
         **{name: told[name] for name in ("temperature", "auto", "auto_by_task")},
         "tables": found.tables,
     }
     (folder / FILE_NAME).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    return recipe
+    return style

@@ -16,7 +16,7 @@ import numpy as np
 from ipt_model.inference.option_scores import normalise
 from ipt_model.question import Answer, Mode, Outcome, Question, Task
 from ipt_model.spatial.maps import MapView, read_map
-from ipt_model.weights.recipe import Recipe
+from ipt_model.weights.asking_style import AskingStyle
 from ipt_training.evaluation.map_completion import completion_scores, inpainted
 from ipt_training.evaluation.metrics import calibration_error, psnr, share_of, ssim
 from ipt_training.evaluation.objects import judge_object, object_pixels
@@ -91,7 +91,7 @@ class Record:
 
 
 def record_of(
-    number: int, example: Example, answers: Mapping[Mode, Answer], recipe: Recipe
+    number: int, example: Example, answers: Mapping[Mode, Answer], style: AskingStyle
 ) -> Record:
     """Score one example's answers; the pictures themselves are let go."""
     question = example.question
@@ -104,7 +104,7 @@ def record_of(
         example.answer_index,
         len(question.options),
         {
-            mode: reply_of(question, answer, recipe.temperature_of(question.task, mode))
+            mode: reply_of(question, answer, style.temperature_of(question.task, mode))
             for mode, answer in answers.items()
         },
         judge_picture(example, imagined[0]) if imagined else None,
@@ -144,7 +144,9 @@ def _map_scores(example: Example, imagined: np.ndarray) -> MapScores | None:
 
 
 # -- tables
-def summary(records: Sequence[Record], modes: Sequence[Mode], recipe: Recipe) -> dict[str, Any]:
+def summary(
+    records: Sequence[Record], modes: Sequence[Mode], style: AskingStyle
+) -> dict[str, Any]:
     """Everything that is reported, by task."""
     out: dict[str, Any] = {}
     for task in dict.fromkeys(r.task for r in records):
@@ -155,7 +157,7 @@ def summary(records: Sequence[Record], modes: Sequence[Mode], recipe: Recipe) ->
             "modes": {},
         }
         for mode in modes:
-            part["modes"][mode.value] = mode_summary(own, mode, recipe.temperature_of(task, mode))
+            part["modes"][mode.value] = mode_summary(own, mode, style.temperature_of(task, mode))
         if any(r.picture is not None for r in own):
             part["imagination"] = imagination_summary(own)
             part["imagination_by_variant"] = _grouped(

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ipt_model.network.vae import LatentCodec
-from ipt_model.weights.recipe import Recipe
+from ipt_model.weights.asking_style import AskingStyle
 from ipt_training.datasets.parquet import Dataset, write_file
 from ipt_training.datasets.schema import decode_image
 
@@ -39,11 +39,11 @@ def codec_digest(codec: LatentCodec) -> str:
 
 
 def encode_pictures(
-    codec: LatentCodec, pictures: Sequence[np.ndarray], recipe: Recipe
+    codec: LatentCodec, pictures: Sequence[np.ndarray], style: AskingStyle
 ) -> list[Tensor]:
     """H x W x 3 uint8 of any sizes -> latents [channels, h, w] float32 on the CPU, in the same
     order."""
-    resized = [recipe.image_sizes.vae_picture(picture) for picture in pictures]
+    resized = [style.image_sizes.vae_picture(picture) for picture in pictures]
     out: list[Tensor | None] = [None] * len(resized)
     by_size: dict[tuple[int, ...], list[int]] = {}
     for k, picture in enumerate(resized):
@@ -68,9 +68,9 @@ class LatentStore:
         return {**self.__dict__, "_chunks": {}}
 
     @staticmethod
-    def key(dataset_digest: str, codec: LatentCodec, recipe: Recipe) -> str:
+    def key(dataset_digest: str, codec: LatentCodec, style: AskingStyle) -> str:
         """The name of the folder that belongs to these three."""
-        sizes = json.dumps(recipe.image_sizes.to_dict()["vae"], sort_keys=True)
+        sizes = json.dumps(style.image_sizes.to_dict()["vae"], sort_keys=True)
         text = f"{dataset_digest}\0{codec_digest(codec)}\0{sizes}"
         return "latents-" + hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -83,7 +83,7 @@ class LatentStore:
         self,
         dataset: Dataset,
         codec: LatentCodec,
-        recipe: Recipe,
+        style: AskingStyle,
         *,
         rank: int = 0,
         world_size: int = 1,
@@ -100,7 +100,7 @@ class LatentStore:
                 block = range(begin, min(begin + AT_ONCE, rows.stop))
                 images = [dataset[row].images for row in block]
                 flat = [decode_image(data) for row in images for data in row]
-                for latents in encode_pictures(codec, flat, recipe):
+                for latents in encode_pictures(codec, flat, style):
                     values.append(latents.half().numpy().ravel())
                     shapes.append(tuple(latents.shape))
                 first += [first[-1] + n for n in np.cumsum([len(row) for row in images]).tolist()]
@@ -139,9 +139,11 @@ def _bytes(arrays: dict[str, np.ndarray]) -> bytes:
     return sink.getvalue()
 
 
-def store_for(dataset: Dataset, codec: LatentCodec, recipe: Recipe, fallback: Path) -> LatentStore:
+def store_for(
+    dataset: Dataset, codec: LatentCodec, style: AskingStyle, fallback: Path
+) -> LatentStore:
     """The store beside the dataset, or below `fallback` where the dataset cannot be written to."""
     home = dataset.path if dataset.path.is_dir() else dataset.path.parent
-    name = LatentStore.key(dataset.digest(), codec, recipe)
+    name = LatentStore.key(dataset.digest(), codec, style)
     writable = os.access(home, os.W_OK) or (home / name).is_dir()
     return LatentStore((home if writable else fallback) / name, len(dataset))

@@ -25,7 +25,7 @@ from ipt_model.network.packing import (
     VitSegment,
 )
 from ipt_model.question import Question, Task
-from ipt_model.weights.recipe import Recipe
+from ipt_model.weights.asking_style import AskingStyle
 from ipt_model.wording.prompts import Picture, answer_text
 from ipt_model.wording.tokenizer import Tokenizer
 from ipt_training.datasets.supervision import Sample
@@ -78,9 +78,9 @@ class SequenceMaker:
     """Turns showings into training sequences for one model."""
 
     def __init__(
-        self, settings: Settings, config: BagelConfig, recipe: Recipe, tokenizer: Tokenizer
+        self, settings: Settings, config: BagelConfig, style: AskingStyle, tokenizer: Tokenizer
     ) -> None:
-        self.settings, self.config, self.recipe = settings, config, recipe
+        self.settings, self.config, self.style = settings, config, style
         self.tokenizer = tokenizer
 
     def sequence(self, showing: Showing) -> TrainingSequence:
@@ -204,7 +204,7 @@ class SequenceMaker:
         return shift * t / (1 + (shift - 1) * t)
 
     def _vit(self, picture: np.ndarray) -> VitSegment:
-        sizes = self.recipe.image_sizes
+        sizes = self.style.image_sizes
         return VitSegment(sizes.vit_picture(sizes.vae_picture(picture)))
 
     def _size(self, segment: Segment) -> tuple[int, int]:

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from ipt_model.network.vae import LatentCodec
 from ipt_model.question import Task
-from ipt_model.weights.recipe import Recipe
-from ipt_model.wording.prompts import PromptRecipe
+from ipt_model.weights.asking_style import AskingStyle
+from ipt_model.wording.prompts import PromptStyle
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.plan import Plan, Slots
 from ipt_training.datasets.schema import Row, decode_image
@@ -47,7 +47,7 @@ class RowSource:
         self,
         dataset: Dataset,
         variant: Variant,
-        recipe: PromptRecipe,
+        style: PromptStyle,
         seed: int,
         latents: LatentStore,
         tasks: tuple[str, ...] = (),
@@ -55,7 +55,7 @@ class RowSource:
         own: OwnViews | None = None,
         own_share: float = 0.5,
     ) -> None:
-        self.dataset, self.variant, self.recipe, self.seed = dataset, variant, recipe, seed
+        self.dataset, self.variant, self.style, self.seed = dataset, variant, style, seed
         self.latents, self.own, self.own_share = latents, own, own_share
         self._memory: dict[int, Row] | None = {} if in_memory else None
         kinds = dataset.column("task")
@@ -100,7 +100,7 @@ class RowSource:
             partner = int(self._partners[row])
             wrong = decode_image(self._row(partner).drawn[0])
         draw = bool((self._coin[row] + epoch) % 2)
-        sample = supervise_row(self._row(row), self.variant, self.recipe, draw=draw, wrong=wrong)
+        sample = supervise_row(self._row(row), self.variant, self.style, draw=draw, wrong=wrong)
         needed = needs_latents(sample)
         if not any(needed):
             return Showing(number, sample, (None,) * len(needed))
@@ -128,11 +128,11 @@ class FreshSource:
     """Examples made for this run alone, each shown once; latents are encoded when asked for."""
 
     def __init__(
-        self, plan: Plan, variant: Variant, recipe: Recipe, codec: Callable[[], LatentCodec]
+        self, plan: Plan, variant: Variant, style: AskingStyle, codec: Callable[[], LatentCodec]
     ) -> None:
         if plan.split != "train":
             raise ValueError(f"fresh: expected split 'train', got {plan.split!r}")
-        self.plan, self.variant, self.recipe, self.codec = plan, variant, recipe, codec
+        self.plan, self.variant, self.style, self.codec = plan, variant, style, codec
         self._slots: Slots | None = None
         self._encoder: LatentCodec | None = None
 
@@ -143,7 +143,7 @@ class FreshSource:
         example = self._example(number)
         wrong = self._another_view(number) if self.variant == "ipt_wrong" else None
         draw = bool(np.random.default_rng([self.plan.seed, number, 0xD]).integers(2))
-        sample = supervise(example, self.variant, self.recipe.prompt, draw=draw, wrong=wrong)
+        sample = supervise(example, self.variant, self.style.prompt, draw=draw, wrong=wrong)
         return Showing(number, sample, self._latents(sample))
 
     def _example(self, number: int) -> Example:
@@ -170,7 +170,7 @@ class FreshSource:
         if self._encoder is None:
             self._encoder = self.codec()
         pictures = [p for p, n in zip(pictures_of(sample), needed, strict=True) if n]
-        found = iter(encode_pictures(self._encoder, pictures, self.recipe))
+        found = iter(encode_pictures(self._encoder, pictures, self.style))
         return tuple(next(found) if n else None for n in needed)
 
 

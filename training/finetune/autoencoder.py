@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from ipt_model.network.config import BagelConfig
 from ipt_model.network.model import BagelModel
 from ipt_model.network.vae import LatentCodec
+from ipt_model.weights.asking_style import AskingStyle
 from ipt_model.weights.checkpoint import save_folder
-from ipt_model.weights.recipe import Recipe
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import decode_image
 from ipt_training.finetune.divergence import DivergenceError, check_tensors, finite, listed
@@ -69,8 +69,10 @@ class PictureSource:
     """Random pictures of a dataset as [n, 3, crop, crop] float32 in [-1, 1]; a few hundred rows
     are kept decoded and replaced one by one."""
 
-    def __init__(self, dataset: Dataset, recipe: Recipe, seed: int, kept_rows: int = 2048) -> None:
-        self.dataset, self.recipe = dataset, recipe
+    def __init__(
+        self, dataset: Dataset, style: AskingStyle, seed: int, kept_rows: int = 2048
+    ) -> None:
+        self.dataset, self.style = dataset, style
         self.chance = np.random.default_rng([seed, 0xAE])
         self.pictures: list[np.ndarray] = []
         self.rows: list[int] = []
@@ -79,7 +81,7 @@ class PictureSource:
         order = self.chance.permutation(len(dataset))[:kept_rows]
         for row in np.sort(order).tolist():
             for data in dataset[row].images:
-                self.pictures.append(recipe.image_sizes.vae_picture(decode_image(data)))
+                self.pictures.append(style.image_sizes.vae_picture(decode_image(data)))
                 self.rows.append(row)
 
     def batch(self, count: int, crop: int) -> Tensor:

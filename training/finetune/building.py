@@ -23,6 +23,7 @@ from torch import Tensor
 from ipt_model.network.config import BagelConfig
 from ipt_model.network.model import BagelModel
 from ipt_model.network.vae import LatentCodec
+from ipt_model.weights.asking_style import FILE_NAME, AskingStyle, InputEncodings
 from ipt_model.weights.checkpoint import (
     is_drawing,
     load_codec,
@@ -33,7 +34,6 @@ from ipt_model.weights.checkpoint import (
 )
 from ipt_model.weights.loading import check, find_folder, sizes_of_tables
 from ipt_model.weights.presets import preset_folder
-from ipt_model.weights.recipe import FILE_NAME, InputEncodings, Recipe
 from ipt_model.wording.tokenizer import Tokenizer
 from ipt_training.finetune.divergence import check_tensors
 from ipt_training.finetune.tower import load_tower
@@ -49,7 +49,7 @@ class Start:
     model: BagelModel
     codec: LatentCodec
     tokenizer: Tokenizer
-    recipe: Recipe
+    style: AskingStyle
 
     @property
     def config(self) -> BagelConfig:
@@ -91,16 +91,16 @@ def build(settings: Settings, device: torch.device | str = "cpu", weights: bool 
         config.vae_config = BagelConfig.from_folder(codec_folder).vae_config
     codec = load_codec(codec_folder, config, device, torch.float32)
     codec.requires_grad_(False)
-    recipe = trained_recipe(settings, folder, config)
+    style = trained_style(settings, folder, config)
     tokenizer = Tokenizer.load(folder)
-    check(config, tokenizer, recipe, "all", str(folder))
+    check(config, tokenizer, style, "all", str(folder))
     if settings.lora.rank:
         add_adapters(model, settings)
     elif settings.variant in ("label", "text_cot"):
         for name, parameter in model.named_parameters():
             if is_drawing(name):
                 parameter.requires_grad_(False)
-    return Start(model.to(home), codec.eval(), tokenizer, recipe)  # type: ignore[arg-type]
+    return Start(model.to(home), codec.eval(), tokenizer, style)  # type: ignore[arg-type]
 
 
 def preset_config(wanted: ModelSettings, folder: Path) -> BagelConfig:
@@ -137,26 +137,26 @@ def _changed_config(config: BagelConfig, wanted: ModelSettings) -> BagelConfig:
     return BagelConfig(**{**others, **changed, **wanted.config})
 
 
-def trained_recipe(settings: Settings, folder: Path, config: BagelConfig) -> Recipe:
+def trained_style(settings: Settings, folder: Path, config: BagelConfig) -> AskingStyle:
     """`ipt.json` of the model to be: that of `init`, the recipe's changes, and what follows from
     the variant: which encodings its inputs have and which prompt it knows."""
-    recipe = Recipe.load(folder)
+    style = AskingStyle.load(folder)
     if not (folder / FILE_NAME).is_file():
-        recipe = dataclasses.replace(recipe, image_sizes=sizes_of_tables(config))
-    if settings.model.recipe:
+        style = dataclasses.replace(style, image_sizes=sizes_of_tables(config))
+    if settings.model.style:
         try:
-            recipe = Recipe.from_dict(_merged(recipe.to_dict(), settings.model.recipe))
+            style = AskingStyle.from_dict(_merged(style.to_dict(), settings.model.style))
         except (AttributeError, TypeError, ValueError) as error:
-            raise SettingsError(f"model.recipe: {error}") from error
-    inputs = recipe.inputs
+            raise SettingsError(f"model.style: {error}") from error
+    inputs = style.inputs
     if settings.variant in ("label", "text_cot"):
         inputs = InputEncodings(answer=("vit",), imagine=("vit",), given=("vit",))
-    prompt, most = recipe.prompt, recipe.max_answer_tokens
+    prompt, most = style.prompt, style.max_answer_tokens
     if settings.variant == "text_cot":  # knows the thinking prompt alone, and thinks as it answers
         prompt = dataclasses.replace(prompt, answer_mode_prompt="think")
-        most += recipe.max_think_tokens
+        most += style.max_think_tokens
     return dataclasses.replace(
-        recipe,
+        style,
         model_id=settings.name.replace("_", "-"),
         inputs=inputs,
         prompt=prompt,
@@ -232,13 +232,13 @@ def export(
     plain.load_state_dict({k: v.detach().to(dtype=dtype) for k, v in weights.items()}, assign=True)
     codec = start.codec if dtype is None else copy.deepcopy(start.codec).to(dtype)
     check_tensors(plain.state_dict(), folder)
-    before = start.recipe.training
+    before = start.style.training
     training = {**facts, "began_from": dict(before)} if before else dict(facts)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     save_folder(temporary, plain, codec, position_tables=False)
     start.tokenizer.save(temporary)
-    dataclasses.replace(start.recipe, training=training).save(temporary)
+    dataclasses.replace(start.style, training=training).save(temporary)
     # what has the name is whole, also after a kill
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(temporary, folder)

@@ -43,7 +43,7 @@ def loaded_model(start: Start) -> LoadedModel:
     """The model being trained, as whoever asks questions takes it."""
     device = next(start.model.parameters()).device
     return LoadedModel(
-        start.model, start.codec, start.tokenizer, start.recipe, "in training", device
+        start.model, start.codec, start.tokenizer, start.style, "in training", device
     )
 
 

@@ -37,7 +37,7 @@ class ModelSettings:
     init: a checkpoint folder, or `preset:NAME` for a fresh model of a preset's architecture. vae:
         the folder whose frozen `ae.safetensors` is used; empty takes `init`'s own. vit: the folder
         whose `vit.safetensors` a fresh model's vision tower begins with; empty begins at random.
-    llm_config, vit_config, vae_config, config: entries that replace the preset's. recipe: entries
+    llm_config, vit_config, vae_config, config: entries that replace the preset's. style: entries
         of `ipt.json` that replace those of `init`. dtype: of the stored weights; training itself
         wants float32 unless the frozen part is large.
     """
@@ -49,7 +49,7 @@ class ModelSettings:
     vit_config: dict[str, Any] = field(default_factory=dict)
     vae_config: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
-    recipe: dict[str, Any] = field(default_factory=dict)
+    style: dict[str, Any] = field(default_factory=dict)
     dtype: Literal["float32", "bfloat16"] = "float32"
 
 

@@ -15,8 +15,8 @@ from importlib.resources import files
 from itertools import product
 
 from ipt_model.question import Question, Task
+from ipt_model.weights.asking_style import AskingStyle
 from ipt_model.weights.presets import preset_folder
-from ipt_model.weights.recipe import Recipe
 from ipt_model.wording import prompts
 from ipt_model.wording.phrasing import templates
 from ipt_model.wording.tokenizer import Tokenizer
@@ -31,12 +31,12 @@ LONGEST_M = 5.0
 OPTIONS = ("\ncloser\nfurther", "\nleft\nright", "\nno\nyes")
 
 
-def corpus(recipe: Recipe) -> Iterator[str]:
+def corpus(style: AskingStyle) -> Iterator[str]:
     """Texts in which every word stands often enough to become a token."""
     for lines in templates().values():
         yield from lines
     for draws in (True, False):
-        yield recipe.prompt.system(draws=draws)
+        yield style.prompt.system(draws=draws)
     for task, side in product(Task, ("left", "right")):
         question = Question(task, (), f"What is on your {side} side?")
         yield prompts.think_text(prompts.think_sentence(question))
@@ -46,7 +46,7 @@ def corpus(recipe: Recipe) -> Iterator[str]:
     yield " ".join(str(n) for n in range(10)) + " 0.5 m. \n(A) \n(B) ? ' \" :"
 
 
-def phrases(recipe: Recipe) -> list[str]:
+def phrases(style: AskingStyle) -> list[str]:
     """Texts that become one token each, sorted: template parts of two words and more, prompts,
     think sentences, numbers of motions, fixed options."""
     found = {*MOTION, *OPTIONS}
@@ -54,7 +54,7 @@ def phrases(recipe: Recipe) -> list[str]:
         for line in lines:
             found.update(part for part in re.split(r"\{\w+\}", line) if len(part.split()) > 1)
     found.update(f" {line}" for line in templates()["anchored"])
-    found.update(recipe.prompt.system(draws=draws) for draws in (True, False))
+    found.update(style.prompt.system(draws=draws) for draws in (True, False))
     for task, side in product(Task, ("left", "right")):
         question = Question(task, (), f"What is on your {side} side?")
         found.add(prompts.think_sentence(question))
@@ -65,8 +65,8 @@ def phrases(recipe: Recipe) -> list[str]:
 
 def make() -> Tokenizer:
     """The tokenizer, trained anew."""
-    recipe = Recipe.load(preset_folder("ipt_tiny"))
-    return Tokenizer.train(list(corpus(recipe)) * 4, VOCABULARY, phrases(recipe))
+    style = AskingStyle.load(preset_folder("ipt_tiny"))
+    return Tokenizer.train(list(corpus(style)) * 4, VOCABULARY, phrases(style))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_models import BOS, EOS, small_recipe, write_model
+from tiny_models import BOS, EOS, small_style, write_model
 
 import ipt_model.asking.turn
 from ipt_model.asking.costs import OLD_S, PATIENCE, WINDOW, StageCosts
@@ -76,10 +76,10 @@ def machine() -> Iterator[Machine]:
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    recipe = small_recipe(max_answer_tokens=8)
-    flow = dataclasses.replace(recipe.flow, points=STEPS + 1, min_steps=LEAST)
+    style = small_style(max_answer_tokens=8)
+    flow = dataclasses.replace(style.flow, points=STEPS + 1, min_steps=LEAST)
     folder = write_model(
-        tmp_path_factory.mktemp("budget"), CHAIN, dataclasses.replace(recipe, flow=flow)
+        tmp_path_factory.mktemp("budget"), CHAIN, dataclasses.replace(style, flow=flow)
     )
     return Imaginer.from_pretrained(folder, device="cpu")._open
 
@@ -160,8 +160,8 @@ def test_a_drawing_that_falls_behind_ends_in_one_stride(
 
 
 def test_endless_writing_ends_with_the_budget(tmp_path: Path, machine: Machine) -> None:
-    recipe = small_recipe(max_answer_tokens=500)
-    folder = write_model(tmp_path, {BOS: "on", "on": "on"}, recipe)
+    style = small_style(max_answer_tokens=500)
+    folder = write_model(tmp_path, {BOS: "on", "on": "on"}, style)
     endless = Imaginer(Imaginer.from_pretrained(folder, device="cpu")._open, machine.now)
     answer = endless.ask(QUESTION, mode=Mode.ANSWER, budget_s=0.5)
     assert answer.outcome is Outcome.OUT_OF_BUDGET

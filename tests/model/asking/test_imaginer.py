@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_models import BOS, EOS, small_recipe, write_model
+from tiny_models import BOS, EOS, small_style, write_model
 
 from ipt_model.asking.imaginer import Imaginer
 from ipt_model.question import (
@@ -21,8 +21,8 @@ from ipt_model.question import (
     QuestionError,
     Task,
 )
-from ipt_model.weights.recipe import InputEncodings
-from ipt_model.wording.prompts import PromptRecipe
+from ipt_model.weights.asking_style import InputEncodings
+from ipt_model.wording.prompts import PromptStyle
 
 RNG = np.random.default_rng(0)
 IMAGES = tuple(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8) for _ in range(2))
@@ -50,7 +50,7 @@ def draws(tmp_path_factory: pytest.TempPathFactory) -> Imaginer:
 
 @pytest.fixture(scope="module")
 def random(tmp_path_factory: pytest.TempPathFactory) -> Imaginer:
-    return load(tmp_path_factory.mktemp("random"), recipe=small_recipe(max_answer_tokens=8))
+    return load(tmp_path_factory.mktemp("random"), style=small_style(max_answer_tokens=8))
 
 
 def left_against_right() -> tuple[float, float]:
@@ -114,13 +114,13 @@ def test_what_is_given_and_what_is_drawn_reach_the_answer(random: Imaginer) -> N
 
 def test_auto_takes_the_checkpoints_first_choice(draws: Imaginer, tmp_path: Path) -> None:
     assert draws.ask(INTRODUCED).provenance.mode is Mode.IMAGINE
-    cautious = load(tmp_path, ANSWERS, small_recipe(auto=(Mode.ANSWER, Mode.IMAGINE)))
+    cautious = load(tmp_path, ANSWERS, small_style(auto=(Mode.ANSWER, Mode.IMAGINE)))
     assert cautious.ask(ASKED).provenance.mode is Mode.ANSWER
 
 
 def test_auto_knows_for_which_tasks_drawing_pays(tmp_path: Path) -> None:
     order = {Task.PERSPECTIVE: (Mode.ANSWER, Mode.IMAGINE)}
-    imaginer = load(tmp_path, ANSWERS_DRAWING, small_recipe(auto_by_task=order))
+    imaginer = load(tmp_path, ANSWERS_DRAWING, small_style(auto_by_task=order))
     for task, mode in ((Task.PERSPECTIVE, Mode.ANSWER), (Task.PATH, Mode.IMAGINE)):
         asked = dataclasses.replace(INTRODUCED, task=task)
         assert imaginer.ask(asked).provenance.mode is mode
@@ -136,8 +136,8 @@ def test_a_question_without_pictures(answers: Imaginer) -> None:
 
 
 def test_only_the_answering_half_is_loaded(tmp_path: Path) -> None:
-    recipe = small_recipe(inputs=InputEncodings(answer=("vit",)))
-    folder = write_model(tmp_path, ANSWERS, recipe)
+    style = small_style(inputs=InputEncodings(answer=("vit",)))
+    folder = write_model(tmp_path, ANSWERS, style)
     half = Imaginer.from_pretrained(folder, device="cpu", parts="answer")
     whole = Imaginer.from_pretrained(folder, device="cpu")
     answer = half.ask(ASKED)
@@ -194,17 +194,15 @@ def test_a_free_question_is_answered_in_the_models_words(answers: Imaginer) -> N
 
 def test_letters_name_the_options_in_the_callers_order(tmp_path: Path) -> None:
     chain = {BOS: "<answer>", "<answer>": {"A": 1.0, "B": 2.0}, "A": "</answer>", "B": "</answer>"}
-    recipe = small_recipe(prompt=PromptRecipe(answer_style="letter"))
-    imaginer = load(tmp_path, {**chain, "</answer>": EOS}, recipe)
+    style = small_style(prompt=PromptStyle(answer_style="letter"))
+    imaginer = load(tmp_path, {**chain, "</answer>": EOS}, style)
     answer = imaginer.ask(ASKED, mode=Mode.ANSWER)
     assert (answer.text, answer.reply) == ("right", "<answer>B</answer>")
     assert answer.option_probabilities[1] == pytest.approx(left_against_right()[0], abs=1e-5)
 
 
 def test_calibration_softens_the_probabilities(tmp_path: Path) -> None:
-    warm = load(
-        tmp_path, ANSWERS, small_recipe(temperature={Task.PERSPECTIVE: {Mode.ANSWER: 2.0}})
-    )
+    warm = load(tmp_path, ANSWERS, small_style(temperature={Task.PERSPECTIVE: {Mode.ANSWER: 2.0}}))
     share = 1 / (1 + math.exp(-0.5))
     assert warm.ask(ASKED, mode=Mode.ANSWER).confidence == pytest.approx(share, abs=1e-5)
     other = dataclasses.replace(ASKED, task=Task.PATH)
@@ -307,8 +305,8 @@ def test_every_report_is_a_chance_to_cancel(
 
 
 def test_long_writing_can_be_cancelled(tmp_path: Path) -> None:
-    recipe = small_recipe(max_answer_tokens=1000)
-    endless = load(tmp_path, {BOS: "on", "on": "on"}, recipe)
+    style = small_style(max_answer_tokens=1000)
+    endless = load(tmp_path, {BOS: "on", "on": "on"}, style)
     words = 0
 
     def on_progress(progress: Progress) -> bool:

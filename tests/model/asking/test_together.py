@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_models import BOS, EOS, small_recipe, write_model
+from tiny_models import BOS, EOS, small_style, write_model
 
 from ipt_model.asking.imaginer import Imaginer
 from ipt_model.question import Mode, Outcome, Question, QuestionError, Task
@@ -56,8 +56,8 @@ def together(
 
 
 def test_a_model_of_random_weights(tmp_path: Path) -> None:
-    recipe = small_recipe(max_answer_tokens=6, max_think_tokens=6)
-    imaginer = Imaginer.from_pretrained(write_model(tmp_path, recipe=recipe), "cpu")
+    style = small_style(max_answer_tokens=6, max_think_tokens=6)
+    imaginer = Imaginer.from_pretrained(write_model(tmp_path, style=style), "cpu")
     together(imaginer, QUESTIONS)
     together(imaginer, [dataclasses.replace(q, options=()) for q in QUESTIONS])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_models import small_recipe, write_model
+from tiny_models import small_style, write_model
 
 from ipt_model.asking.clock import Clock
 from ipt_model.asking.costs import StageCosts
@@ -18,7 +18,7 @@ from ipt_model.inference.flow import FlowSettings, draw
 from ipt_model.question import Question, Task
 from ipt_model.weights.loading import LoadedModel, load
 from ipt_model.wording import prompts
-from ipt_model.wording.prompts import PromptRecipe
+from ipt_model.wording.prompts import PromptStyle
 
 RNG = np.random.default_rng(2)
 IMAGES = (
@@ -40,8 +40,8 @@ def turn_of(loaded: LoadedModel, question: Question = ASKED) -> Turn:
 
 def prompt_text(loaded: LoadedModel, *, draws: bool) -> str:
     """System prompt and question, where the pictures come before both."""
-    recipe = loaded.recipe.prompt
-    return recipe.system(draws=draws) + prompts.question_text(ASKED, recipe.answer_style)
+    style = loaded.style.prompt
+    return style.system(draws=draws) + prompts.question_text(ASKED, style.answer_style)
 
 
 def read(loaded: LoadedModel, *parts: str | np.ndarray, vae: bool = True) -> Context:
@@ -78,9 +78,9 @@ def test_pictures_first(loaded: LoadedModel) -> None:
 
 
 def test_system_prompt_first(loaded: LoadedModel) -> None:
-    recipe = small_recipe(prompt=PromptRecipe(order="system_first"))
-    contexts = turn_of(dataclasses.replace(loaded, recipe=recipe)).read(draws=True)
-    system = recipe.prompt.system(draws=True)
+    style = small_style(prompt=PromptStyle(order="system_first"))
+    contexts = turn_of(dataclasses.replace(loaded, style=style)).read(draws=True)
+    system = style.prompt.system(draws=True)
     text = prompts.question_text(ASKED, "letter")
     assert same(contexts.main, read(loaded, system, *IMAGES, text))
     assert same(contexts.cfg_text, read(loaded, system, *IMAGES))
@@ -92,8 +92,8 @@ def test_without_drawing_nothing_is_read_twice(loaded: LoadedModel) -> None:
     contexts = turn_of(loaded).read(draws=False)
     assert same(contexts.main, read(loaded, *IMAGES, text))
     assert contexts.cfg_img.tokens == 0
-    inputs = dataclasses.replace(loaded.recipe.inputs, answer=("vit",))
-    vit = dataclasses.replace(loaded, recipe=dataclasses.replace(loaded.recipe, inputs=inputs))
+    inputs = dataclasses.replace(loaded.style.inputs, answer=("vit",))
+    vit = dataclasses.replace(loaded, style=dataclasses.replace(loaded.style, inputs=inputs))
     contexts = turn_of(vit).read(draws=False)
     assert same(contexts.main, read(loaded, *IMAGES, text, vae=False))
 
@@ -157,8 +157,8 @@ def test_the_true_view_stands_where_the_drawing_would(loaded: LoadedModel) -> No
 
 def test_writing_from_a_draft_is_writing(loaded: LoadedModel, tmp_path: Path) -> None:
     """However much of a draft the model agrees with, the text is its own greedy one."""
-    recipe = dataclasses.replace(loaded.recipe, max_think_tokens=12)
-    turn = turn_of(dataclasses.replace(loaded, recipe=recipe))
+    style = dataclasses.replace(loaded.style, max_think_tokens=12)
+    turn = turn_of(dataclasses.replace(loaded, style=style))
     main = turn.read(draws=True).main
     own = list(main.write(12).inner[0])
     for draft in ([], own[:5], own, [*own[:3], 7, 8], [9]):

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 from made_up import GOLDEN
-from tiny_models import small_config, small_recipe, write_model
+from tiny_models import small_config, small_style, write_model
 
 from ipt_model.asking.imaginer import Imaginer
 from ipt_model.network.config import BagelConfig
 from ipt_model.network.transforms import ImageSizes
 from ipt_model.question import Mode, Question, Task
 from ipt_model.weights import loading
+from ipt_model.weights.asking_style import AskingStyle, AskingStyleError
 from ipt_model.weights.loading import ModelNotFoundError, hash_folder, pick_dtype, sizes_of_tables
 from ipt_model.weights.presets import make_tokenizer, preset_folder
-from ipt_model.weights.recipe import Recipe, RecipeError
 from ipt_model.wording.phrasing import (
     Motion,
     clearance_question,
@@ -99,7 +99,7 @@ def test_the_preset_fits_its_limits() -> None:
         p for m in (loaded.model, loaded.codec) for p in m.parameters() if p.requires_grad
     ]
     assert 2 * sum(p.numel() for p in trainable) < 20e6, "20 MB in half precision"
-    sizes = imaginer.recipe.image_sizes
+    sizes = imaginer.style.image_sizes
     assert sizes.vae_picture(IMAGE).shape == sizes.vit_picture(IMAGE).shape == (64, 64, 3)
 
 
@@ -145,20 +145,20 @@ def test_a_foreign_tokenizer_is_refused(folder: Path) -> None:
 def test_picture_sizes_beyond_the_tables_are_refused(
     folder: Path, entry: dict[str, dict[str, int]], message: str
 ) -> None:
-    recipe = small_recipe().to_dict()
+    style = small_style().to_dict()
     for name, values in entry.items():
-        recipe["image_sizes"][name].update(values)
-    Recipe.from_dict(recipe).save(folder)
-    with pytest.raises(RecipeError, match=message):
+        style["image_sizes"][name].update(values)
+    AskingStyle.from_dict(style).save(folder)
+    with pytest.raises(AskingStyleError, match=message):
         Imaginer.from_pretrained(folder, "cpu")
 
 
 def test_half_a_model_refuses_what_needs_the_other_half(folder: Path) -> None:
-    with pytest.raises(RecipeError, match="parts='all'"):
+    with pytest.raises(AskingStyleError, match="parts='all'"):
         Imaginer.from_pretrained(folder, "cpu", parts="answer")
 
 
-def test_sizes_without_a_recipe_follow_the_tables(tmp_path: Path) -> None:
+def test_sizes_without_a_style_follow_the_tables(tmp_path: Path) -> None:
     assert sizes_of_tables(BagelConfig()) == ImageSizes()
     sizes = sizes_of_tables(small_config())
     assert (sizes.vae.min_size, sizes.vae.max_size, sizes.vae.stride) == (32, 64, 16)
@@ -166,7 +166,7 @@ def test_sizes_without_a_recipe_follow_the_tables(tmp_path: Path) -> None:
     plain = write_model(tmp_path / "plain")
     (plain / "ipt.json").unlink()
     imaginer = Imaginer.from_pretrained(plain, "cpu")
-    assert imaginer.recipe.image_sizes == sizes and imaginer.model_id == "plain"
+    assert imaginer.style.image_sizes == sizes and imaginer.model_id == "plain"
 
 
 def test_the_golden_folder_can_be_asked(tmp_path: Path) -> None:
@@ -183,13 +183,13 @@ def test_the_golden_folder_can_be_asked(tmp_path: Path) -> None:
         if entry["content"] in moved["model"]["vocab"]:
             moved["model"]["vocab"][entry["content"]] = entry["id"]
     (folder / "tokenizer.json").write_text(json.dumps(moved))
-    Recipe(max_answer_tokens=4, max_think_tokens=4).save(folder)
-    with pytest.raises(RecipeError, match="image_sizes"):
+    AskingStyle(max_answer_tokens=4, max_think_tokens=4).save(folder)
+    with pytest.raises(AskingStyleError, match="image_sizes"):
         Imaginer.from_pretrained(folder, "cpu")
     (folder / "ipt.json").unlink()
     imaginer = Imaginer.from_pretrained(folder, "cpu")
-    short = dataclasses.replace(imaginer._open.recipe, max_answer_tokens=4, max_think_tokens=4)
-    imaginer = Imaginer(dataclasses.replace(imaginer._open, recipe=short))
+    short = dataclasses.replace(imaginer._open.style, max_answer_tokens=4, max_think_tokens=4)
+    imaginer = Imaginer(dataclasses.replace(imaginer._open, style=short))
     view = imaginer.ask(QUESTION, Mode.IMAGINE, flow_steps=2).imagined[0]
     assert view.shape == (64, 64, 3) and view.std() > 0
 

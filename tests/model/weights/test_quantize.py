@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_models import small_recipe, write_model
+from tiny_models import small_style, write_model
 
 from ipt_model.asking.imaginer import Imaginer
 from ipt_model.question import Mode, Question, Task
@@ -18,8 +18,8 @@ QUESTION = Question(Task.FREE, (IMAGE,), "Which way?", ("left", "right"), think=
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    recipe = small_recipe(max_answer_tokens=4)
-    return write_model(tmp_path_factory.mktemp("model"), recipe=recipe)
+    style = small_style(max_answer_tokens=4)
+    return write_model(tmp_path_factory.mktemp("model"), style=style)
 
 
 @pytest.mark.parametrize(("scheme", "bits", "tolerance"), [("int8", 8, 0.02), ("int4", 4, 0.35)])

@@ -22,7 +22,7 @@ from ipt_model.wording.extraction import read_answer
 from ipt_model.wording.phrasing import counting_question
 from ipt_model.wording.prompts import (
     TAGS,
-    PromptRecipe,
+    PromptStyle,
     answer_text,
     option_names,
     prompt_parts,
@@ -98,12 +98,12 @@ def test_no_text_of_an_asker_has_power(
     except QuestionError as error:
         assert len(str(error)) < 600
         return
-    for style, draws in product(("letter", "word"), (False, True)):
-        recipe = PromptRecipe(answer_style=style)  # type: ignore[arg-type]
-        (prompt,) = (p for p in prompt_parts(question, recipe, draws=draws) if isinstance(p, str))
+    for answer_style, draws in product(("letter", "word"), (False, True)):
+        style = PromptStyle(answer_style=answer_style)  # type: ignore[arg-type]
+        (prompt,) = (p for p in prompt_parts(question, style, draws=draws) if isinstance(p, str))
         assert not controls(layout) & set(tokenizer(layout).encode(prompt))
-        assert tags_of(layout, prompt) == tags_of(layout, recipe.system(draws=draws))
-        names = option_names(question, style)  # type: ignore[arg-type]
+        assert tags_of(layout, prompt) == tags_of(layout, style.system(draws=draws))
+        names = option_names(question, answer_style)  # type: ignore[arg-type]
         for i, name in enumerate(names):
             reply = answer_text(name, drawn=draws)
             ids = tokenizer(layout).encode(reply)

@@ -9,7 +9,7 @@ from ipt_model.question import Question, Task
 from ipt_model.wording import prompts
 from ipt_model.wording.prompts import (
     Picture,
-    PromptRecipe,
+    PromptStyle,
     prompt_parts,
     question_text,
     think_sentence,
@@ -24,7 +24,7 @@ def ask(task: Task = Task.PERSPECTIVE, text: str = "Where?", *options: str) -> Q
 
 def test_training_order_is_pictures_then_one_text() -> None:
     question = ask(Task.PERSPECTIVE, "Will it be closer?", "closer", "further")
-    parts = prompt_parts(question, PromptRecipe(), draws=True)
+    parts = prompt_parts(question, PromptStyle(), draws=True)
     assert parts[:2] == (Picture(0), Picture(1)) and len(parts) == 3
     text = parts[2]
     assert isinstance(text, str) and text.startswith("\n")
@@ -34,24 +34,24 @@ def test_training_order_is_pictures_then_one_text() -> None:
 
 
 def test_the_answer_only_prompt_asks_for_no_drawing() -> None:
-    text = prompt_parts(ask(), PromptRecipe(), draws=False)[-1]
+    text = prompt_parts(ask(), PromptStyle(), draws=False)[-1]
     assert isinstance(text, str) and "<answer>" in text and "<image_start>" not in text
-    label_only = PromptRecipe(answer_mode_prompt="think")
+    label_only = PromptStyle(answer_mode_prompt="think")
     assert "<image_start>" in str(prompt_parts(ask(), label_only, draws=False)[-1])
 
 
 def test_evaluation_order_keeps_the_system_prompt_in_front() -> None:
-    parts = prompt_parts(ask(), PromptRecipe(order="system_first"), draws=True)
+    parts = prompt_parts(ask(), PromptStyle(order="system_first"), draws=True)
     assert [type(p) for p in parts] == [str, Picture, Picture, str]
-    bare = PromptRecipe(order="system_first", system_think="")
+    bare = PromptStyle(order="system_first", system_think="")
     assert prompt_parts(ask(), bare, draws=True) == (Picture(0), Picture(1), "Where?")
 
 
 def test_a_checkpoint_can_bring_its_own_words() -> None:
-    recipe = PromptRecipe(system_think="Draw {x}.", image_end_in_prompt="<image_end>")
-    assert recipe.system(draws=True) == "Draw {x}."
-    assert "<image_end>" in PromptRecipe(image_end_in_prompt="<image_end>").system(draws=True)
-    assert PromptRecipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+    style = PromptStyle(system_think="Draw {x}.", image_end_in_prompt="<image_end>")
+    assert style.system(draws=True) == "Draw {x}."
+    assert "<image_end>" in PromptStyle(image_end_in_prompt="<image_end>").system(draws=True)
+    assert PromptStyle.from_dict(json.loads(json.dumps(style.to_dict()))) == style
 
 
 def test_words_are_listed_in_an_order_of_their_own() -> None:
@@ -64,7 +64,7 @@ def test_words_are_listed_in_an_order_of_their_own() -> None:
     assert prompts.option_names(one, "word") == one.options
 
 
-def test_targets_are_those_of_the_recipe() -> None:
+def test_targets_are_those_of_the_style() -> None:
     assert prompts.think_text("x.") == "<think>x.</think><image_start>"
     assert prompts.answer_text("A", drawn=True) == "<image_end><answer>A</answer>"
     assert prompts.answer_text("A", drawn=False) == "<answer>A</answer>"
@@ -85,4 +85,4 @@ def test_think_sentences() -> None:
 )
 def test_wrong_entries_are_named(entry: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        PromptRecipe.from_dict(entry)
+        PromptStyle.from_dict(entry)

@@ -15,7 +15,7 @@ class Imaginer:
     model_id, device = "tiny", "cpu"
 
     def __init__(self, max_size=64):
-        self.recipe = SimpleNamespace(
+        self.style = SimpleNamespace(
             image_sizes=SimpleNamespace(vae=SimpleNamespace(max_size=max_size))
         )
         self.closed = False

@@ -13,7 +13,7 @@ import pytest
 
 from ipt_model.question import Answer, Mode, Outcome, Provenance, StageTimes
 from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
-from ipt_model.wording.prompts import PromptRecipe
+from ipt_model.wording.prompts import PromptStyle
 from ipt_ros.answering.questions import recalled_view
 from ipt_ros.conversions import Intrinsics
 from ipt_ros.self_scoring.compare import (
@@ -262,7 +262,7 @@ def test_logged_rows_are_training_rows(tmp_path, places):
     assert np.array_equal(picture, place.true)
     for variant in ("ipt", "label", "mixed", "given"):
         for row in dataset:
-            assert supervise_row(row, variant, PromptRecipe()).inputs[0].shape == (48, 64, 3)
+            assert supervise_row(row, variant, PromptStyle()).inputs[0].shape == (48, 64, 3)
 
 
 def test_a_free_question_is_logged_with_its_words(tmp_path, places):
@@ -272,7 +272,7 @@ def test_a_free_question_is_logged_with_its_words(tmp_path, places):
     PairLog(tmp_path, 1 << 24).append(
         row_of(places[0], text="What stands there?", target="", label="a ball")
     )
-    sample = supervise_row(datasets.Dataset(tmp_path)[0], "ipt", PromptRecipe())
+    sample = supervise_row(datasets.Dataset(tmp_path)[0], "ipt", PromptStyle())
     assert sample.target[-1].endswith("<answer>a ball</answer>")
     assert sample.flow_loss
 

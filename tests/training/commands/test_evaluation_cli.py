@@ -14,7 +14,7 @@ from small_runs import small_settings
 from ipt_model.asking.imaginer import Imaginer
 from ipt_model.inference.option_scores import normalise
 from ipt_model.question import Answer, Mode, Outcome, Provenance, Question, StageTimes, Task
-from ipt_model.weights.recipe import Recipe
+from ipt_model.weights.asking_style import AskingStyle
 from ipt_training.commands.evaluate import chosen_rows, main
 from ipt_training.commands.release import main as release
 from ipt_training.commands.train import train
@@ -72,14 +72,14 @@ def test_the_page_shows_examples_with_their_drawings(report) -> None:
 
 
 def test_calibration_is_written_where_the_robot_reads_it(report, model) -> None:
-    recipe = Recipe.load(model)
+    style = AskingStyle.load(model)
     stored = json.loads((model / "calibration.json").read_text())
-    assert set(recipe.temperature) == set(Task) - {Task.FREE}
-    assert recipe.to_dict()["temperature"] == stored["temperature"]
-    assert all(set(modes) == {*recipe.auto, Mode.GIVEN} for modes in recipe.temperature.values())
-    assert [m.value for m in recipe.auto] == stored["auto"] and len(stored["auto"]) == 2
-    assert recipe.to_dict()["auto_by_task"] == stored["auto_by_task"]
-    assert set(recipe.auto_by_task) == set(recipe.temperature)
+    assert set(style.temperature) == set(Task) - {Task.FREE}
+    assert style.to_dict()["temperature"] == stored["temperature"]
+    assert all(set(modes) == {*style.auto, Mode.GIVEN} for modes in style.temperature.values())
+    assert [m.value for m in style.auto] == stored["auto"] and len(stored["auto"]) == 2
+    assert style.to_dict()["auto_by_task"] == stored["auto_by_task"]
+    assert set(style.auto_by_task) == set(style.temperature)
     table = stored["tables"]["path"]["answer"]
     assert {"ece_before", "ece_after", "reliability_after"} <= set(table)
 
@@ -95,11 +95,11 @@ def test_a_release_is_small_and_answers_alike(report, model, data, tmp_path) -> 
     accuracy = json.loads((report / "evaluation.json").read_text())["tasks"]["path"]["modes"]
     assert f"{100 * accuracy['answer']['accuracy']['share']:.1f} %" in card
     assert "Not for" in card and "inpainting" in card
-    measured = Recipe.load(out).training["measured"]["path"]
+    measured = AskingStyle.load(out).training["measured"]["path"]
     assert measured["chance"] == 0.25
     assert measured["answer"]["share"] == accuracy["answer"]["accuracy"]["share"]
     small, big = Imaginer.from_pretrained(out, "cpu"), Imaginer.from_pretrained(model, "cpu")
-    assert small.model_id == "tried" and small.recipe.temperature == big.recipe.temperature
+    assert small.model_id == "tried" and small.style.temperature == big.style.temperature
     for row in (0, 1, 2, 3):
         question = example_from_row(Dataset(data)[row]).question
         a, b = small.ask(question, Mode.ANSWER), big.ask(question, Mode.ANSWER)
@@ -130,13 +130,13 @@ def record(number: int, kind: str, right: bool | None, logs=(2.0, 0.0)) -> Recor
 
 def test_balanced_accuracy_weighs_sub_categories_alike() -> None:
     records = [record(i, "closer", True) for i in range(9)] + [record(9, "further", False)]
-    found = summary(records, [Mode.ANSWER], Recipe())["perspective"]["modes"]["answer"]
+    found = summary(records, [Mode.ANSWER], AskingStyle())["perspective"]["modes"]["answer"]
     assert found["accuracy"]["share"] == 0.9 and found["balanced"] == 0.5
 
 
 def test_unparsable_replies_are_wrong_and_counted() -> None:
     records = [record(0, "closer", True), record(1, "closer", None), record(2, "closer", None)]
-    found = summary(records, [Mode.ANSWER], Recipe())["perspective"]["modes"]["answer"]
+    found = summary(records, [Mode.ANSWER], AskingStyle())["perspective"]["modes"]["answer"]
     assert found["accuracy"]["k"] == 1 and found["unparsable"]["share"] == 0.6667
     confidence = 1 / (1 + np.exp(-2))
     assert found["mean_confidence"] == pytest.approx(confidence, abs=1e-4)  # of what was read

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ipt_model.question import Question, Task
-from ipt_model.wording.prompts import SYSTEM_ANSWER, SYSTEM_THINK, Picture, PromptRecipe
+from ipt_model.wording.prompts import SYSTEM_ANSWER, SYSTEM_THINK, Picture, PromptStyle
 from ipt_training.datasets.parquet import CorruptShardError, Dataset, encode_shard, write_file
 from ipt_training.datasets.schema import (
     PUBLISHED_COLUMNS,
@@ -162,18 +162,18 @@ def test_columns_without_pictures(dataset: Dataset) -> None:
 def test_public_rows_train_every_variant_that_they_can(tmp_path: Path) -> None:
     stored = Dataset(public_file(tmp_path / "public.parquet"))[0]
     assert stored.own == {}
-    recipe = PromptRecipe()
-    ipt = supervise_row(stored, "ipt", recipe)
+    style = PromptStyle()
+    ipt = supervise_row(stored, "ipt", style)
     assert ipt.prompt[0] == Picture(0)
     assert (ipt.inputs[0] == picture(1)).all()
     assert ipt.target[0] == "<think>I look.</think><image_start>"
     assert isinstance(ipt.target[1], np.ndarray) and ipt.flow_loss and ipt.vae_inputs
-    label = supervise_row(stored, "label", recipe)
+    label = supervise_row(stored, "label", style)
     assert label.target == ("<answer>B</answer>",)
     assert label.prompt[1] == SYSTEM_ANSWER + "Will the sofa be closer?\n(A) Closer\n(B) Further"
     assert not label.flow_loss and not label.vae_inputs and label.example is None
     with pytest.raises(SchemaError, match="no reasoning in words"):
-        supervise_row(stored, "text_cot", recipe)
+        supervise_row(stored, "text_cot", style)
     with pytest.raises(SchemaError, match="only its texts and pictures"):
         example_from_row(stored)
 
@@ -185,11 +185,11 @@ def test_public_text_rows_without_a_drawing(tmp_path: Path) -> None:
         output_text_list=[["<think>Near.</think><answer>A</answer>"]],
     )
     stored = Dataset(path)[0]
-    found = supervise_row(stored, "text_cot", PromptRecipe())
+    found = supervise_row(stored, "text_cot", PromptStyle())
     assert found.target == ("<think>Near.</think><answer>A</answer>",)
-    assert supervise_row(stored, "label", PromptRecipe()).target == ("<answer>A</answer>",)
+    assert supervise_row(stored, "label", PromptStyle()).target == ("<answer>A</answer>",)
     with pytest.raises(SchemaError, match="one drawn picture"):
-        supervise_row(stored, "ipt", PromptRecipe())
+        supervise_row(stored, "ipt", PromptStyle())
 
 
 def test_large_lists_of_other_writers_are_read(tmp_path: Path) -> None:
@@ -261,13 +261,13 @@ def test_damaged_files_say_what_to_do(dataset: Dataset, tmp_path: Path) -> None:
         list(Dataset(tmp_path))
 
 
-@pytest.mark.parametrize("style", ["letter", "word"])
+@pytest.mark.parametrize("answer_style", ["letter", "word"])
 @pytest.mark.parametrize("variant", list(VARIANTS))
-def test_every_variant_from_the_same_row(variant: str, style: str) -> None:
+def test_every_variant_from_the_same_row(variant: str, answer_style: str) -> None:
     made = example(2)
-    recipe = PromptRecipe(answer_style=style)  # type: ignore[arg-type]
-    sample = supervise(made, variant, recipe, wrong=picture(9))  # type: ignore[arg-type]
-    name = "C" if style == "letter" else "blue"
+    style = PromptStyle(answer_style=answer_style)  # type: ignore[arg-type]
+    sample = supervise(made, variant, style, wrong=picture(9))  # type: ignore[arg-type]
+    name = "C" if answer_style == "letter" else "blue"
     texts = [t for t in sample.target if isinstance(t, str)]
     drawn = [t for t in sample.target if not isinstance(t, str)]
     assert texts[-1].endswith(f"<answer>{name}</answer>")
@@ -293,9 +293,9 @@ def test_rows_without_a_right_option_are_named(options: tuple[str, ...], answer:
 
 def test_requests_no_variant_can_serve(dataset: Dataset) -> None:
     with pytest.raises(ValueError, match="'labels' is not one of label, text_cot"):
-        supervise_row(dataset[0], "labels", PromptRecipe())  # type: ignore[arg-type]
+        supervise_row(dataset[0], "labels", PromptStyle())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="needs `wrong`"):
-        supervise(example(0), "ipt_wrong", PromptRecipe())
+        supervise(example(0), "ipt_wrong", PromptStyle())
 
 
 def test_facts_are_plain_json(dataset: Dataset) -> None:

@@ -11,8 +11,8 @@ import torch
 
 from ipt_model.asking.imaginer import Imaginer
 from ipt_model.question import Mode, Outcome
+from ipt_model.weights.asking_style import AskingStyle
 from ipt_model.weights.loading import LoadedModel, load
-from ipt_model.weights.recipe import Recipe
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
 from ipt_training.evaluation.asking import MODES, BatchAsker
@@ -53,22 +53,22 @@ def test_batches_answer_as_single_questions_do(trained, data) -> None:
 
 def test_guided_drawing_and_split_encodings_agree_too(trained, data) -> None:
     loaded = load(trained, "cpu")
-    recipe = loaded.recipe
-    flow = replace(recipe.flow, text_scale=2.0, image_scale=1.5, renorm="text_channel")
-    inputs = replace(recipe.inputs, answer=("vit",))
-    prompt = replace(recipe.prompt, order="system_first")
-    guided = replace(loaded, recipe=replace(recipe, flow=flow, inputs=inputs, prompt=prompt))
+    style = loaded.style
+    flow = replace(style.flow, text_scale=2.0, image_scale=1.5, renorm="text_channel")
+    inputs = replace(style.inputs, answer=("vit",))
+    prompt = replace(style.prompt, order="system_first")
+    guided = replace(loaded, style=replace(style, flow=flow, inputs=inputs, prompt=prompt))
     compare(guided, data, modes=(Mode.ANSWER, Mode.IMAGINE), flow_steps=2)
 
 
 def test_letters_and_temperatures_agree_too(trained, data) -> None:
     loaded = load(trained, "cpu")
-    recipe: Recipe = loaded.recipe
+    style: AskingStyle = loaded.style
     temperature = {example_from_row(Dataset(data)[0]).question.task: {Mode.ANSWER: 2.5}}
     letters = replace(
-        recipe, prompt=replace(recipe.prompt, answer_style="letter"), temperature=temperature
+        style, prompt=replace(style.prompt, answer_style="letter"), temperature=temperature
     )
-    compare(replace(loaded, recipe=letters), data, modes=(Mode.ANSWER,))
+    compare(replace(loaded, style=letters), data, modes=(Mode.ANSWER,))
 
 
 def test_a_model_that_says_nothing_useful_is_unparsable_both_ways(trained, data) -> None:
@@ -76,6 +76,6 @@ def test_a_model_that_says_nothing_useful_is_unparsable_both_ways(trained, data)
     torch.manual_seed(0)
     with torch.no_grad():
         loaded.model.get_output_embeddings().weight.normal_()
-    short = replace(loaded.recipe, max_answer_tokens=6, max_think_tokens=6)
-    replies = compare(replace(loaded, recipe=short), data, modes=(Mode.ANSWER, Mode.IMAGINE))
+    short = replace(loaded.style, max_answer_tokens=6, max_think_tokens=6)
+    replies = compare(replace(loaded, style=short), data, modes=(Mode.ANSWER, Mode.IMAGINE))
     assert all(r.outcome is Outcome.UNPARSABLE for own in replies for r in own.values())

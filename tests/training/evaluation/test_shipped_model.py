@@ -32,11 +32,11 @@ def test_it_fits_the_package_and_tells_how_it_was_made(imaginer) -> None:
     names = {p.name for p in FOLDER.iterdir()}
     assert {"README.md", "calibration.json", "recipe.yaml", "ipt.json"} <= names
     assert imaginer.model_id == "ipt-tiny"
-    assert set(imaginer.recipe.temperature) == set(Task) - {Task.FREE}
+    assert set(imaginer.style.temperature) == set(Task) - {Task.FREE}
 
 
 def test_its_card_has_every_task_in_every_mode(imaginer) -> None:
-    measured = imaginer.recipe.training["measured"]
+    measured = imaginer.style.training["measured"]
     card = (FOLDER / "README.md").read_text()
     assert set(measured) == {"perspective", "path", "counting", "clearance"}
     for task, found in measured.items():
@@ -44,7 +44,7 @@ def test_its_card_has_every_task_in_every_mode(imaginer) -> None:
             assert found[mode]["n"] >= 300
             assert f"| {task} | {mode} | {100 * found[mode]['share']:.1f} % |" in card
     stored = json.loads((FOLDER / "calibration.json").read_text())
-    assert imaginer.recipe.to_dict()["temperature"] == stored["temperature"]
+    assert imaginer.style.to_dict()["temperature"] == stored["temperature"]
 
 
 def test_it_answers_questions_about_new_rooms_as_often_as_its_card_says(imaginer) -> None:
@@ -54,6 +54,6 @@ def test_it_answers_questions_about_new_rooms_as_often_as_its_card_says(imaginer
     examples = [make_example(plan, slots, k, Rejections()) for k in range(plan.count)]
     found = dict(BatchAsker(imaginer._open).ask(examples, [Mode.ANSWER]))
     right = np.mean([found[k][Mode.ANSWER].text == e.answer for k, e in enumerate(examples)])
-    told = imaginer.recipe.training["measured"]["perspective"]["answer"]
+    told = imaginer.style.training["measured"]["perspective"]["answer"]
     assert told["low"] > 0.5
     assert abs(right - told["share"]) < 3 * np.sqrt(0.25 / plan.count)

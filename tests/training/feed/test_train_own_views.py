@@ -51,7 +51,7 @@ def test_parts_join_and_latents_are_those_of_the_pictures(drawn, data, run) -> N
     assert 0 < len(own.rows) <= ROWS < len(Dataset(data)) and own.get(-1) is None
     picture, latents = own.get(own.rows[0]).picture, own.get(own.rows[0]).latents
     assert picture.shape == (64, 64, 3) and picture.dtype == np.uint8
-    again = encode_pictures(start.codec, [picture], start.recipe)[0]
+    again = encode_pictures(start.codec, [picture], start.style)[0]
     assert torch.allclose(latents, again, atol=4e-3)
 
 
@@ -59,10 +59,10 @@ def test_answers_are_learned_from_them_and_drawing_from_the_truth(drawn, data, r
     settings, start = run
     own = views_of(drawn, data, start)
     dataset = Dataset(data)
-    store = store_for(dataset, start.codec, start.recipe, drawn)
-    store.make(dataset, start.codec, start.recipe)
-    source = RowSource(dataset, "ipt", start.recipe.prompt, 0, store, own=own, own_share=1.0)
-    maker = SequenceMaker(settings, start.config, start.recipe, start.tokenizer)
+    store = store_for(dataset, start.codec, start.style, drawn)
+    store.make(dataset, start.codec, start.style)
+    source = RowSource(dataset, "ipt", start.style.prompt, 0, store, own=own, own_share=1.0)
+    maker = SequenceMaker(settings, start.config, start.style, start.tokenizer)
     order = [int(row) for row in dataset.shuffled(0) if int(row) in own.rows]
     assert source.rows_per_epoch == len(order)
     for number, row in enumerate(order):
@@ -84,8 +84,8 @@ def test_a_share_of_the_showings_has_them(drawn, data, run) -> None:
     _, start = run
     own = views_of(drawn, data, start)
     dataset = Dataset(data)
-    store = store_for(dataset, start.codec, start.recipe, drawn)
-    source = RowSource(dataset, "mixed", start.recipe.prompt, 0, store, own=own, own_share=0.5)
+    store = store_for(dataset, start.codec, start.style, drawn)
+    source = RowSource(dataset, "mixed", start.style.prompt, 0, store, own=own, own_share=0.5)
     found = {True: 0, False: 0}
     for number in range(40 * source.rows_per_epoch):
         showing = source.show(number)

@@ -36,7 +36,7 @@ def maker_and_showing(data: Path, vae: Path, variant: str, number: int = 0, **ch
     settings = small_settings(data, vae, variant=variant, **changes)
     start = build(settings)
     source = rows_of(settings, start, vae)
-    maker = SequenceMaker(settings, start.config, start.recipe, start.tokenizer)
+    maker = SequenceMaker(settings, start.config, start.style, start.tokenizer)
     return maker, source.show(number), start
 
 
@@ -73,7 +73,7 @@ def test_mixed_draws_every_other_epoch(data, vae) -> None:
     settings = small_settings(data, vae, dropout=NO_DROPOUT)
     start = build(settings)
     source = rows_of(settings, start, vae)
-    maker = SequenceMaker(settings, start.config, start.recipe, start.tokenizer)
+    maker = SequenceMaker(settings, start.config, start.style, start.tokenizer)
     n = source.rows_per_epoch
     drew = [{}, {}]
     for number in range(2 * n):
@@ -176,7 +176,7 @@ def test_the_head_is_told_of_positions_and_counts(data, vae) -> None:
     settings = small_settings(data, vae)
     start = build(settings)
     source = rows_of(settings, start, vae)
-    maker = SequenceMaker(settings, start.config, start.recipe, start.tokenizer)
+    maker = SequenceMaker(settings, start.config, start.style, start.tokenizer)
     for number in range(source.rows_per_epoch):
         showing = source.show(number)
         example = showing.sample.example
@@ -221,8 +221,8 @@ def test_thoughts_in_words_fit_into_what_the_small_model_may_write(data, vae) ->
     lengths = [
         len(start.tokenizer.encode(example_from_row(row).reasoning)) for row in Dataset(data)
     ]
-    assert 20 < max(lengths) <= start.recipe.max_think_tokens - 20
+    assert 20 < max(lengths) <= start.style.max_think_tokens - 20
     words = build(small_settings(data, vae, variant="text_cot"))
     # asked for an answer, it thinks first, in the same reply
-    assert max(lengths) + 20 <= words.recipe.max_answer_tokens
-    assert start.recipe.max_answer_tokens < 40
+    assert max(lengths) + 20 <= words.style.max_answer_tokens
+    assert start.style.max_answer_tokens < 40

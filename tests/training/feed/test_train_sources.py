@@ -39,16 +39,16 @@ def test_every_row_comes_once_an_epoch_in_a_new_order(data, vae) -> None:
 def test_tasks_may_be_left_out(data, vae) -> None:
     settings = small_settings(data, vae, variant="label")
     start = build(settings)
-    store = store_for(Dataset(data), start.codec, start.recipe, vae)
+    store = store_for(Dataset(data), start.codec, start.style, vae)
     source = RowSource(
-        Dataset(data), "label", start.recipe.prompt, 0, store, tasks=("path", "counting")
+        Dataset(data), "label", start.style.prompt, 0, store, tasks=("path", "counting")
     )
     shown = [
         source.show(n).sample.example.question.task.value for n in range(source.rows_per_epoch)
     ]
     assert Counter(shown) == {"path": 6, "counting": 6}
     with pytest.raises(ValueError, match="no row of the tasks"):
-        RowSource(Dataset(data), "label", start.recipe.prompt, 0, store, tasks=("cooking",))
+        RowSource(Dataset(data), "label", start.style.prompt, 0, store, tasks=("cooking",))
 
 
 def test_wrong_views_are_other_examples_of_the_task(data, vae) -> None:
@@ -74,7 +74,7 @@ def test_latents_on_disk_are_those_of_the_vae(data, vae) -> None:
     source = rows_of(settings, start, vae)
     showing = source.show(5)
     pictures = [*showing.sample.inputs, showing.sample.target[1]]
-    expected = encode_pictures(start.codec, pictures, start.recipe)
+    expected = encode_pictures(start.codec, pictures, start.style)
     assert len(showing.latents) == len(expected)
     for got, true in zip(showing.latents, expected, strict=True):
         assert got.shape == (16, 8, 8) and torch.allclose(got, true, atol=4e-3)
@@ -88,20 +88,20 @@ def test_stores_are_shared_resumed_and_never_mixed_up(data, vae, tmp_path, monke
     dataset = Dataset(data)
     store = LatentStore(tmp_path / "a", len(dataset))
     assert store.missing() == [0, 1, 2]
-    store.make(dataset, start.codec, start.recipe, rank=1, world_size=2)
+    store.make(dataset, start.codec, start.style, rank=1, world_size=2)
     assert store.missing() == [0, 2]
-    store.make(dataset, start.codec, start.recipe)
+    store.make(dataset, start.codec, start.style)
     whole = LatentStore(tmp_path / "b", len(dataset))
-    whole.make(dataset, start.codec, start.recipe)
+    whole.make(dataset, start.codec, start.style)
     for row in (0, 9, 10, len(dataset) - 1):
         for a, b in zip(store[row], whole[row], strict=True):
             assert torch.equal(a, b)
     with pytest.raises(IndexError):
         store[len(dataset)]
-    key = LatentStore.key(dataset.digest(), start.codec, start.recipe)
+    key = LatentStore.key(dataset.digest(), start.codec, start.style)
     with torch.no_grad():
         next(start.codec.parameters()).add_(1e-3)
-    assert key != LatentStore.key(dataset.digest(), start.codec, start.recipe)
+    assert key != LatentStore.key(dataset.digest(), start.codec, start.style)
 
 
 def test_a_source_moves_to_another_process_without_its_files(data, vae) -> None:
@@ -118,11 +118,11 @@ def test_fresh_examples_come_from_training_houses_and_repeat_by_number(vae) -> N
     start = build(settings)
     plan = Plan(16, size_px=64)
     make = partial(load_codec, vae, start.config, "cpu", torch.float32)
-    source = FreshSource(plan, "ipt", start.recipe, make)
-    one, again = source.show(3), FreshSource(plan, "ipt", start.recipe, make).show(3)
+    source = FreshSource(plan, "ipt", start.style, make)
+    one, again = source.show(3), FreshSource(plan, "ipt", start.style, make).show(3)
     assert one.sample.example.scene_seed < 800_000
     assert np.array_equal(one.sample.target[1], again.sample.target[1])
-    expected = encode_pictures(start.codec, [one.sample.target[1]], start.recipe)[0]
+    expected = encode_pictures(start.codec, [one.sample.target[1]], start.style)[0]
     assert torch.allclose(one.latents[-1], expected, atol=1e-5)
     with pytest.raises(ValueError, match="split 'train'"):
-        FreshSource(Plan(16, size_px=64, split="test"), "ipt", start.recipe, make)
+        FreshSource(Plan(16, size_px=64, split="test"), "ipt", start.style, make)

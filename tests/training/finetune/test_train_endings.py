@@ -242,7 +242,7 @@ NONSENSE = [
     (["--override", "model.vae=/nowhere"], "/nowhere"),
     (["--override", "model.llm_config={hidden_size: wide}"], "model: no architecture"),
     (["--override", "model.llm_config={num_attention_heads: 0}"], "model: no architecture"),
-    (["--override", "model.recipe={flow: {points: many}}"], "model.recipe: "),
+    (["--override", "model.style={flow: {points: many}}"], "model.style: "),
     (
         ["--override", "data.train=''", "--override", "data.fresh={colour: 1}"],
         "data.fresh: ",

@@ -138,7 +138,7 @@ def test_the_folder_at_the_end_answers_and_says_how_it_was_made(data, vae, tmp_p
     example = example_from_row(Dataset(data)[0])
     answer = imaginer.ask(example.question, Mode.IMAGINE, flow_steps=2)
     assert answer.imagined[0].shape == (64, 64, 3) and imaginer.model_id == "tried"
-    facts = imaginer.recipe.training
+    facts = imaginer.style.training
     assert facts["dataset"] == Dataset(data).digest() and facts["examples"] == 24
     assert facts["recipe"]["variant"] == "mixed"
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
@@ -295,7 +295,7 @@ def test_adapters_alone_are_trained_and_merge_into_the_weights(
             "init": str(base / "final"),
             "vae": "",
             "dtype": "bfloat16" if narrow else "float32",
-            **{key: {} for key in ("llm_config", "vit_config", "config", "recipe")},
+            **{key: {} for key in ("llm_config", "vit_config", "config", "style")},
         },
         lora={"rank": 2, "alpha": 4},
         run={"precision": "bfloat16" if narrow else "float32"},

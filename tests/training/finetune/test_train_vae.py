@@ -39,8 +39,8 @@ def test_its_latents_have_mean_zero_and_deviation_one(trained, data) -> None:
     codec = load_codec(trained, config)
     start = build(small_settings(data, trained))
     assert start.config.vae == config.vae  # training takes its scale and shift from the VAE
-    pictures = PictureSource(Dataset(data), start.recipe, 1).pictures[:48]
-    latents = torch.stack(encode_pictures(codec, pictures, start.recipe))
+    pictures = PictureSource(Dataset(data), start.style, 1).pictures[:48]
+    latents = torch.stack(encode_pictures(codec, pictures, start.style))
     assert abs(latents.mean()) < 0.1 and latents.std() == pytest.approx(1, abs=0.1)
 
 
@@ -63,7 +63,7 @@ def test_losses_see_edges_and_offsets() -> None:
 
 
 def test_cut_outs_must_fit(data, vae) -> None:
-    source = PictureSource(Dataset(data), build(small_settings(data, vae)).recipe, 0)
+    source = PictureSource(Dataset(data), build(small_settings(data, vae)).style, 0)
     batch = source.batch(3, 32)
     assert batch.shape == (3, 3, 32, 32) and -1 <= batch.min() < batch.max() <= 1
     with pytest.raises(ValueError, match="no cut-out of 65"):

@@ -16,12 +16,12 @@ from typing import Any
 from ..inference.flow import FlowSettings
 from ..network.transforms import ImageSizes
 from ..question import Mode, Task
-from ..wording.prompts import PromptRecipe
+from ..wording.prompts import PromptStyle
 
 FILE_NAME = "ipt.json"
 
 
-class RecipeError(ValueError):
+class AskingStyleError(ValueError):
     """An `ipt.json` that cannot be used; the message names the entry and what was expected."""
 
 
@@ -43,14 +43,14 @@ class InputEncodings:
             value = tuple(getattr(self, name))
             object.__setattr__(self, name, value)
             if value not in (("vit",), ("vae",), ("vae", "vit")):
-                raise RecipeError(
+                raise AskingStyleError(
                     f"inputs.{name}: expected ['vit'], ['vae'] or ['vae', 'vit'], "
                     f"got {list(value)}"
                 )
 
 
 @dataclass(frozen=True)
-class Recipe:
+class AskingStyle:
     """Everything but the weights. The defaults suit BAGEL-7B-MoT as released.
 
     auto: the modes that AUTO tries, best first, as validation ranked them; auto_by_task: the same
@@ -62,7 +62,7 @@ class Recipe:
     """
 
     model_id: str = ""
-    prompt: PromptRecipe = field(default_factory=PromptRecipe)
+    prompt: PromptStyle = field(default_factory=PromptStyle)
     image_sizes: ImageSizes = field(default_factory=ImageSizes)
     inputs: InputEncodings = field(default_factory=InputEncodings)
     flow: FlowSettings = field(default_factory=FlowSettings)
@@ -75,19 +75,21 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if not 1 <= self.flow.min_steps <= self.flow.steps:
-            raise RecipeError(
+            raise AskingStyleError(
                 "flow: expected 1 <= min_steps <= points - 1, "
                 f"got {self.flow.min_steps} and {self.flow.points}"
             )
         by_task = {f"auto_by_task.{t.value}": modes for t, modes in self.auto_by_task.items()}
         for name, modes in {"auto": self.auto, **by_task}.items():
             if not modes or not set(modes) <= {Mode.IMAGINE, Mode.ANSWER}:
-                raise RecipeError(f"{name}: expected imagine and/or answer, got {list(modes)}")
+                raise AskingStyleError(
+                    f"{name}: expected imagine and/or answer, got {list(modes)}"
+                )
         for task, of_task in self.temperature.items():
             for mode, value in of_task.items():
                 if not value > 0:
                     name = f"temperature.{task.value}.{mode.value}"
-                    raise RecipeError(f"{name}: expected > 0, got {value}")
+                    raise AskingStyleError(f"{name}: expected > 0, got {value}")
 
     def preferred(self, task: Task) -> tuple[Mode, ...]:
         """The modes that AUTO tries for such a question, best first."""
@@ -98,24 +100,24 @@ class Recipe:
         return self.temperature.get(task, {}).get(mode, 1.0)
 
     @staticmethod
-    def load(folder: str | Path) -> Recipe:
+    def load(folder: str | Path) -> AskingStyle:
         """From a checkpoint folder; the defaults, named after the folder, when it has no
         `ipt.json`.
         """
         path = Path(folder) / FILE_NAME
         if not path.is_file():
-            return Recipe(model_id=Path(folder).resolve().name)
+            return AskingStyle(model_id=Path(folder).resolve().name)
         try:
-            return Recipe.from_dict(json.loads(path.read_text(encoding="utf-8")))
+            return AskingStyle.from_dict(json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
-            raise RecipeError(f"{path}: {error}") from error
+            raise AskingStyleError(f"{path}: {error}") from error
 
     @staticmethod
-    def from_dict(data: Mapping[str, Any]) -> Recipe:
+    def from_dict(data: Mapping[str, Any]) -> AskingStyle:
         """Read what `to_dict` wrote; unknown names are an error, missing ones keep the default."""
-        known = {f.name for f in fields(Recipe)}
+        known = {f.name for f in fields(AskingStyle)}
         if unknown := sorted(set(data) - known):
-            raise RecipeError(f"unknown entries {unknown}, expected some of {sorted(known)}")
+            raise AskingStyleError(f"unknown entries {unknown}, expected some of {sorted(known)}")
         given = dict(data)
         if "flow" in given:
             flow = dict(given["flow"])
@@ -124,9 +126,9 @@ class Recipe:
             try:
                 given["flow"] = FlowSettings(**flow)
             except ValueError as error:
-                raise RecipeError(f"flow.{error}") from error
+                raise AskingStyleError(f"flow.{error}") from error
         if "prompt" in given:
-            given["prompt"] = PromptRecipe.from_dict(given["prompt"])
+            given["prompt"] = PromptStyle.from_dict(given["prompt"])
         if "image_sizes" in given:
             given["image_sizes"] = ImageSizes.from_dict(given["image_sizes"])
         if "inputs" in given:
@@ -143,7 +145,7 @@ class Recipe:
                 Task(task): {Mode(mode): float(v) for mode, v in modes.items()}
                 for task, modes in given["temperature"].items()
             }
-        return replace(Recipe(), **given)
+        return replace(AskingStyle(), **given)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

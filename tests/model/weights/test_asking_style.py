@@ -8,12 +8,12 @@ import pytest
 from ipt_model.inference.flow import FlowSettings
 from ipt_model.network.transforms import ImageSizes, SizeRule
 from ipt_model.question import Mode, Task
-from ipt_model.weights.recipe import InputEncodings, Recipe, RecipeError
-from ipt_model.wording.prompts import PromptRecipe
+from ipt_model.weights.asking_style import AskingStyle, AskingStyleError, InputEncodings
+from ipt_model.wording.prompts import PromptStyle
 
-SMALL = Recipe(
+SMALL = AskingStyle(
     model_id="small",
-    prompt=PromptRecipe(answer_style="word", system_think="Draw.", system_answer=""),
+    prompt=PromptStyle(answer_style="word", system_think="Draw.", system_answer=""),
     image_sizes=ImageSizes(SizeRule(64, 16, 16), SizeRule(64, 8, 8)),
     inputs=InputEncodings(answer=("vae", "vit")),
     flow=FlowSettings(points=11, interval=(0.4, 1.0), renorm="global", min_steps=2),
@@ -26,15 +26,15 @@ SMALL = Recipe(
 
 def test_round_trip(tmp_path: Path) -> None:
     SMALL.save(tmp_path)
-    assert Recipe.load(tmp_path) == SMALL
+    assert AskingStyle.load(tmp_path) == SMALL
 
 
 def test_a_plain_bagel_folder_needs_no_file(tmp_path: Path) -> None:
     folder = tmp_path / "BAGEL-7B-MoT"
     folder.mkdir()
-    recipe = Recipe.load(folder)
-    assert recipe == Recipe(model_id="BAGEL-7B-MoT")
-    assert (recipe.flow.points, recipe.flow.shift, recipe.flow.text_scale) == (50, 3.0, 4.0)
+    style = AskingStyle.load(folder)
+    assert style == AskingStyle(model_id="BAGEL-7B-MoT")
+    assert (style.flow.points, style.flow.shift, style.flow.text_scale) == (50, 3.0, 4.0)
 
 
 @pytest.mark.parametrize(
@@ -56,12 +56,12 @@ def test_a_plain_bagel_folder_needs_no_file(tmp_path: Path) -> None:
 )
 def test_wrong_entries_are_named(tmp_path: Path, data: dict[str, object], message: str) -> None:
     (tmp_path / "ipt.json").write_text(json.dumps(data))
-    with pytest.raises(RecipeError, match=message) as caught:
-        Recipe.load(tmp_path)
+    with pytest.raises(AskingStyleError, match=message) as caught:
+        AskingStyle.load(tmp_path)
     assert "ipt.json" in str(caught.value)
 
 
 def test_a_broken_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "ipt.json").write_text("{")
-    with pytest.raises(RecipeError, match=r"ipt\.json"):
-        Recipe.load(tmp_path)
+    with pytest.raises(AskingStyleError, match=r"ipt\.json"):
+        AskingStyle.load(tmp_path)
