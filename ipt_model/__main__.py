@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
             tuple(read_picture(path) for path in options.image),
             options.question,
             tuple(options.options),
-            given_view=read_picture(options.given) if options.given else None,
+            true_view=read_picture(options.given) if options.given else None,
             view_size=tuple(options.size) if options.size else None,
             think=options.think,
         )
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (QuestionError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    files = [write_picture(options.out, view, i) for i, view in enumerate(answer.imagined)]
+    files = [write_picture(options.out, view, i) for i, view in enumerate(answer.imagined_views)]
     report = json_report(question, answer, files if options.out else [])
     print(json.dumps(report, indent=1) if options.json else text_report(report))
     return 0 if answer.outcome is Outcome.ANSWERED else 1
@@ -136,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--steps", type=int, help="flow steps (default: the model's own)")
     add("--budget", type=float, help="seconds; the model is warmed up first")
     add("--seed", type=int, default=0)
-    add("-k", type=int, default=1, help="imaginations")
+    add("-k", type=int, default=1, help="imagined views")
     add("--out", type=Path, help="file for the imagined view")
     add("--json", action="store_true", help="print JSON")
     add("--device", default="auto")

@@ -84,7 +84,7 @@ class Question:
 
     images: H x W x 3 uint8 RGB, in the order the text speaks of them.
     options: the possible answers in words, 2 to 26 of them, a line each; empty for a free answer.
-    given_view: the true unseen view, H x W x 3 uint8 RGB; needed by, and only read in, mode GIVEN.
+    true_view: the true unseen view, H x W x 3 uint8 RGB; needed by, and only read in, mode GIVEN.
     view_size: height, width in pixels of the view to draw; None draws at the size of the last
         image. The model draws at the nearest size that it can.
     think: the sentence that introduces the drawing; None lets the model write it itself.
@@ -94,15 +94,15 @@ class Question:
     images: tuple[np.ndarray, ...]
     text: str
     options: tuple[str, ...] = ()
-    given_view: np.ndarray | None = None
+    true_view: np.ndarray | None = None
     view_size: tuple[int, int] | None = None
     think: str | None = None
 
     def __post_init__(self) -> None:
         for i, image in enumerate(self.images):
             check_image(image, f"images[{i}]")
-        if self.given_view is not None:
-            check_image(self.given_view, "given_view")
+        if self.true_view is not None:
+            check_image(self.true_view, "true_view")
         if not self.text.strip():
             raise QuestionError("text: the question is empty")
         if len(self.options) == 1 or len(self.options) > 26:
@@ -162,11 +162,10 @@ class Answer:
 
     text: the chosen option, or the free answer; empty unless `outcome` is ANSWERED.
     option_probabilities: one per option, summing to 1, read from the logits of the answer token
-        (the mean over imaginations when there are several); empty for a free question.
-    imagined: the drawn views, H x W x 3 uint8 RGB, one per imagination; empty when nothing was
-        drawn.
-    per_imagination: the option probabilities of each imagination, for the spread between them;
-        empty for one whose reply could not be read.
+        (the mean over imagined views when there are several); empty for a free question.
+    imagined_views: what was drawn, H x W x 3 uint8 RGB each; empty when nothing was drawn.
+    probabilities_by_view: the option probabilities from each imagined view, for the spread between
+        them; empty for one whose reply could not be read.
     option_mass: probability of a well-formed reply naming any option, before
         `option_probabilities` were normalised; near 0 the model wanted to say something else. None
         for a free question.
@@ -176,10 +175,10 @@ class Answer:
     outcome: Outcome
     text: str
     option_probabilities: tuple[float, ...]
-    imagined: tuple[np.ndarray, ...]
+    imagined_views: tuple[np.ndarray, ...]
     times: StageTimes
     provenance: Provenance
-    per_imagination: tuple[tuple[float, ...], ...] = ()
+    probabilities_by_view: tuple[tuple[float, ...], ...] = ()
     think: str = ""
     reply: str = ""
     option_mass: float | None = None

@@ -20,9 +20,10 @@ class ExampleError(ValueError):
 class Example:
     """A question with everything that is known about it.
 
-    question: images, text and options, exactly as the model will be asked (no `given_view`).
+    question: images, text and options, exactly as the model will be asked (no `true_view`).
     answer_index: the right one of `question.options`.
-    imagination: the true unseen view, H x W x 3 uint8 RGB: what the model should draw.
+    true_view: what a camera at the asked place sees, H x W x 3 uint8 RGB: what the model should
+        draw.
     think: the sentence that introduces the drawing. reasoning: text chain-of-thought from the
         geometry.
     variant: how the task was posed (`marker`, `pose`, `pose+anchored`, ...). subcategory: what
@@ -33,7 +34,7 @@ class Example:
 
     question: Question
     answer_index: int
-    imagination: np.ndarray
+    true_view: np.ndarray
     think: str
     reasoning: str
     variant: str

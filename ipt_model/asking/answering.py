@@ -20,7 +20,7 @@ from .turn import Reply, Thought, Turn
 class Answering:
     """Questions of one layout, answered in step: the robot's single one, or many of an evaluation.
 
-    seeds: of the noise, one for each question, or one for each imagination of a single question.
+    seeds: of the noise, one for each question, or one for each imagined view of a single question.
     flow_steps: wanted steps, None is the checkpoint's own number. Run in several modes, it reads
     only once what these share.
     """
@@ -172,7 +172,7 @@ class Answering:
             outcome=outcome,
             text=text,
             option_probabilities=probabilities,
-            imagined=drawn.arrays[first : first + len(replies)] if drawn else (),
+            imagined_views=drawn.arrays[first : first + len(replies)] if drawn else (),
             times=StageTimes(
                 preprocess_s=seconds.get("preprocess", 0.0),
                 context_s=seconds.get("context", 0.0),
@@ -188,7 +188,7 @@ class Answering:
                 mode=mode,
                 flow_steps_done=drawn.steps_done if drawn else 0,
             ),
-            per_imagination=tuple(r.probabilities for r in replies) if drawn else (),
+            probabilities_by_view=tuple(r.probabilities for r in replies) if drawn else (),
             think=thought.text if thought else "",
             reply=(thought.written if thought else "") + (spoken.text if spoken else ""),
             option_mass=sum(masses) / len(masses) if masses else None,
@@ -200,6 +200,6 @@ def _context_cost(draws: bool) -> str:
 
 
 def _outcome(replies: Sequence[Reply]) -> Outcome:
-    """ANSWERED if any reply could be read; the others show in `per_imagination`."""
+    """ANSWERED if any reply could be read; the others show in `probabilities_by_view`."""
     read = any(r.reading.outcome is Outcome.ANSWERED for r in replies)
     return Outcome.ANSWERED if read else Outcome.UNPARSABLE

@@ -129,14 +129,15 @@ class Imaginer:
     ) -> Answer:
         """Answer one question.
 
-        mode: IMAGINE always draws, ANSWER never, GIVEN is shown `question.given_view`; AUTO takes
+        mode: IMAGINE always draws, ANSWER never, GIVEN is shown `question.true_view`; AUTO takes
             the first of the checkpoint's own preference that fits the budget.
         budget_s: seconds from this call, waiting included. Fewer flow steps are taken to fit it,
             then (AUTO only) nothing is drawn, then the outcome is OUT_OF_BUDGET. None: as long as
             it takes.
-        seed: imagination i starts from the noise of seed + i; same seed, same bytes on one device.
+        seed: imagined view i starts from the noise of seed + i; same seed, same bytes on one
+            device.
         on_progress: hears of every stage and flow step; returning False raises `Cancelled`.
-        k: imaginations drawn at once; their option probabilities are averaged.
+        k: imagined views drawn at once; their option probabilities are averaged.
         flow_steps: None is the checkpoint's own number.
         """
         started = self._now()
@@ -198,8 +199,8 @@ class Imaginer:
         flow_steps: int | None,
     ) -> None:
         mode = Mode(mode)
-        if mode is Mode.GIVEN and question.given_view is None:
-            raise QuestionError("given_view: mode 'given' shows the true view, got none")
+        if mode is Mode.GIVEN and question.true_view is None:
+            raise QuestionError("true_view: mode 'given' shows the true view, got none")
         if mode is Mode.IMAGINE and self._open.codec is None:
             raise QuestionError(
                 "mode: 'imagine' needs the drawing half of the model, "
@@ -208,7 +209,7 @@ class Imaginer:
         if budget_s is not None and not budget_s > 0:
             raise QuestionError(f"budget_s: expected a positive number of seconds, got {budget_s}")
         if k < 1:
-            raise QuestionError(f"k: expected at least 1 imagination, got {k}")
+            raise QuestionError(f"k: expected at least 1 imagined view, got {k}")
         if flow_steps is not None and flow_steps < 1:
             raise QuestionError(f"flow_steps: expected at least 1, got {flow_steps}")
 

@@ -122,7 +122,7 @@ class Prepared:
         ]
         sizes = [self._sizes(image) for image in self.question.images]
         view = self.view_size if Mode.IMAGINE in modes else None
-        given = self.question.given_view if Mode.GIVEN in modes else None
+        given = self.question.true_view if Mode.GIVEN in modes else None
         shown = None if given is None else self._sizes(given)
         think = None if modes == {Mode.ANSWER} else self.think
         return str((texts, sizes, view, shown, think, len(self.question.options)))

@@ -43,7 +43,7 @@ class Thought:
 
 @dataclass(frozen=True)
 class Reply:
-    """What one imagination led to: the text as written, what it says, the probabilities."""
+    """What one imagined view led to: the text as written, what it says, the probabilities."""
 
     text: str
     reading: Reading
@@ -118,7 +118,7 @@ class Turn:
     def show_given(self, contexts: GuidedContexts) -> list[Thought]:
         """The true views, introduced by the think sentence, as if they had been drawn."""
         contexts.main.add_text(self.asked[0].draft)
-        views = [one.question.given_view for one in self.asked]
+        views = [one.question.true_view for one in self.asked]
         seen = [one.resized(v) for one, v in zip(self.asked, views, strict=True) if v is not None]
         self._show(contexts, seen, self.asked[0].given_encodings)
         return [Thought(one.think) for one in self.asked]

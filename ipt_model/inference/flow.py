@@ -1,6 +1,6 @@
 """Drawing: from noise to latents along the learnt flow, guided by up to three contexts.
 
-All guidance branches and all imaginations of a step go through the decoder as one batch. Times,
+All guidance branches and all imagined views of a step go through the decoder as one batch. Times,
 the guidance schedule and every embedding that does not depend on the picture are made before the
 first step, so the loop itself never waits for the device. Works in token layout; decoding to
 pixels is the VAE's business.

@@ -1,5 +1,4 @@
-"""From a name or folder to everything an answer needs: model, VAE, tokenizer, asking style, and
-hash.
+"""From a name or folder to everything an answer needs: model, VAE, tokenizer, asking style, hash.
 
 Names are the models that come with the package; anything else is a folder in the released layout.
 What does not fit together (a tokenizer of another vocabulary, picture sizes beyond the position

@@ -293,12 +293,12 @@ class GoalServer:
 def judge(asked: Asked, answer: Answer, values: Any) -> tuple[Scores, str]:
     """How far the answer can be believed, and why it is withheld, if it is."""
     overlap = consistency = math.nan
-    if answer.imagined and asked.check is not None:
-        overlap, consistency = asked.check(answer.imagined[0])
+    if answer.imagined_views and asked.check is not None:
+        overlap, consistency = asked.check(answer.imagined_views[0])
     spread = 0.0
     if answer.option_probabilities:
         chosen = int(np.argmax(answer.option_probabilities))
-        spread = option_spread(answer.per_imagination, chosen)
+        spread = option_spread(answer.probabilities_by_view, chosen)
     scores = Scores(overlap, consistency, spread)
     # a map that says nothing scores 0.5, a view that shows nothing scores 0
     is_map = asked.map_view is not None

@@ -75,8 +75,8 @@ def trace_path_server(node: Node, desk: Desk) -> GoalServer:
 
         def finish(result: Any, answer: Answer) -> None:
             drawn = None
-            if answer.imagined and asked.map_view is not None:
-                drawn = maps.read_map(answer.imagined[0], asked.map_view, located.grid)
+            if answer.imagined_views and asked.map_view is not None:
+                drawn = maps.read_map(answer.imagined_views[0], asked.map_view, located.grid)
             risk = swept.risk(drawn)
             result.verdict.header = header_of(asked, frame_id)
             result.verdict.risk = risk.poses.tolist()

@@ -35,7 +35,7 @@ class Thresholds:
 class Scores:
     """overlap: share of the picture that was seen before. consistency: agreement there; NaN where
     too little was seen. spread: largest difference of the chosen option's probability between
-    imaginations.
+    imagined views.
     """
 
     overlap: float = float("nan")
@@ -86,11 +86,11 @@ def map_consistency(cells: np.ndarray, drawn: np.ndarray) -> float:
     return float(np.mean(scores)) if scores else float("nan")
 
 
-def option_spread(per_imagination: Sequence[Sequence[float]], chosen: int) -> float:
-    """Largest difference of one option's probability between imaginations; 0 for a single one."""
-    if len(per_imagination) < 2:
+def option_spread(probabilities_by_view: Sequence[Sequence[float]], chosen: int) -> float:
+    """Largest difference of one option's probability between imagined views; 0 for a single."""
+    if len(probabilities_by_view) < 2:
         return 0.0
-    values = [probabilities[chosen] for probabilities in per_imagination]
+    values = [probabilities[chosen] for probabilities in probabilities_by_view]
     return float(max(values) - min(values))
 
 
@@ -107,5 +107,5 @@ def why_withheld(answer: Answer, scores: Scores, limits: Thresholds) -> str:
             f"{limits.consistency:.2f}"
         )
     if scores.spread > limits.spread:
-        return f"imaginations disagree: spread {scores.spread:.2f} is above {limits.spread:.2f}"
+        return f"imagined views disagree: spread {scores.spread:.2f} is above {limits.spread:.2f}"
     return ""

@@ -84,9 +84,9 @@ def imagined_message(asked: Asked, answer: Answer, scores: Scores, fixed_frame: 
 
     message = ImaginedView()
     message.overlap, message.consistency = scores.overlap, scores.consistency
-    if not answer.imagined:
+    if not answer.imagined_views:
         return message
-    picture = answer.imagined[0]
+    picture = answer.imagined_views[0]
     message.header = header_of(asked, "imagined_optical_frame")
     message.image = rgb_to_image(picture, message.header)
     message.provenance = provenance_message(asked, answer)

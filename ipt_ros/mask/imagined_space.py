@@ -77,7 +77,7 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Drawing:
-    """Imaginations of one map: probabilities of occupied per cell of `geometry`, NaN where not
+    """Completed maps of one place: probabilities of occupied per cell of `geometry`, NaN where not
     drawn.
     """
 
@@ -144,7 +144,7 @@ class ImaginedSpace:
         return self._publish(np.where(released, UNTOUCHED, self._standing.cells))
 
     def imagine(self, drawing: Drawing, now_s: float) -> OccupancyGrid | None:
-        """Fresh imaginations. What was drawn for a map that has moved since is moved; what fits
+        """Fresh drawings. What was drawn for a map that has moved since is moved; what fits
         the newest map no more is dropped.
         """
         here = self._on_the_map(drawing)

@@ -230,7 +230,9 @@ class MaskOutput:
                 flow_steps=values.flow_steps or None,
             )
             assert asked.map_view is not None
-            read = [maps.read_map(picture, asked.map_view, grid) for picture in answer.imagined]
+            read = [
+                maps.read_map(picture, asked.map_view, grid) for picture in answer.imagined_views
+            ]
             if answer.outcome is Outcome.OUT_OF_BUDGET:
                 read = []
         except Cancelled:

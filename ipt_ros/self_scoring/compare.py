@@ -34,7 +34,7 @@ _DEPTHS_M = (1.0, 2.0, 4.0)
 
 
 @dataclass(frozen=True)
-class Imagination:
+class ImaginedView:
     """A drawing, how it came about and what was said from it.
 
     view: what it was imagined from, reduced to what the model takes in. target, text, options: as
@@ -78,24 +78,24 @@ class Score:
     psnr_db: float
 
 
-class Imaginations:
+class ImaginedViews:
     """The drawings that wait to be compared; the oldest goes first when there are too many."""
 
     def __init__(self, number: int = WAITING, age_s: float = WAITING_S) -> None:
-        self._waiting: deque[Imagination] = deque(maxlen=number)
+        self._waiting: deque[ImaginedView] = deque(maxlen=number)
         self._age_ns = int(age_s * 1e9)
         self._lock = threading.Lock()  # kept on the model's thread, looked through on another
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def keep(self, imagination: Imagination) -> None:
+    def keep(self, imagined: ImaginedView) -> None:
         with self._lock:
-            self._waiting.append(imagination)
+            self._waiting.append(imagined)
 
     def seen_from(
         self, stamp_ns: int, world_from_camera: np.ndarray, reach: Reach
-    ) -> list[Imagination]:
+    ) -> list[ImaginedView]:
         """Those that a camera at this pose sees for itself; they go on waiting until `drop`.
 
         Forgets what is too old, and what lies in the future: stamps went backwards, poses of
@@ -109,25 +109,25 @@ class Imaginations:
             i for i in kept if stamp_ns > i.view.stamp_ns and in_reach(i, world_from_camera, reach)
         ]
 
-    def drop(self, imagination: Imagination) -> None:
+    def drop(self, imagined: ImaginedView) -> None:
         with self._lock:
-            kept = [i for i in self._waiting if i is not imagination]
+            kept = [i for i in self._waiting if i is not imagined]
             self._waiting.clear()
             self._waiting.extend(kept)
 
 
-def in_reach(imagination: Imagination, world_from_camera: np.ndarray, reach: Reach) -> bool:
-    imagined = imagination.world_from_camera
-    if np.linalg.norm(imagined[:3, 3] - world_from_camera[:3, 3]) > reach.distance_m:
+def in_reach(imagined: ImaginedView, world_from_camera: np.ndarray, reach: Reach) -> bool:
+    there = imagined.world_from_camera
+    if np.linalg.norm(there[:3, 3] - world_from_camera[:3, 3]) > reach.distance_m:
         return False
-    turn = imagined[:3, :3].T @ world_from_camera[:3, :3]
+    turn = there[:3, :3].T @ world_from_camera[:3, :3]
     angle = math.acos(float(np.clip(0.5 * (np.trace(turn) - 1.0), -1.0, 1.0)))
     if angle > reach.angle_rad:
         return False
-    return frustum_overlap(imagination.camera, imagined, world_from_camera) >= reach.overlap
+    return frustum_overlap(imagined.camera, there, world_from_camera) >= reach.overlap
 
 
-def frustum_overlap(camera: Intrinsics, imagined: np.ndarray, real: np.ndarray) -> float:
+def frustum_overlap(camera: Intrinsics, there: np.ndarray, real: np.ndarray) -> float:
     """Share of what a camera at pose `imagined` looks at that the same camera sees from `real`,
     estimated over a grid of pixels at a few depths.
     """
@@ -139,7 +139,7 @@ def frustum_overlap(camera: Intrinsics, imagined: np.ndarray, real: np.ndarray) 
     points = np.stack(
         [(u - camera.cx) / camera.fx * z, (v - camera.cy) / camera.fy * z, z], axis=-1
     ).reshape(-1, 3)
-    motion = inverse(real) @ imagined
+    motion = inverse(real) @ there
     x, y, depth = (points @ motion[:3, :3].T + motion[:3, 3]).T
     front = depth > 0.05
     depth = np.where(front, depth, 1.0)
@@ -164,12 +164,12 @@ def reduced(view: Observation, longer_px: int) -> Observation:
     )
 
 
-def compare(imagination: Imagination, truth: Observation) -> Score:
+def compare(imagined: ImaginedView, truth: Observation) -> Score:
     """Score a drawing against a later view, moved to the imagined camera where depth allows."""
-    shrink = min(1.0, COMPARED_PX / max(imagination.picture.shape[:2]))
-    height, width = (max(1, round(n * shrink)) for n in imagination.picture.shape[:2])
-    drawn = cv2.resize(imagination.picture, (width, height), interpolation=cv2.INTER_AREA)
-    there = imagination.world_from_camera
+    shrink = min(1.0, COMPARED_PX / max(imagined.picture.shape[:2]))
+    height, width = (max(1, round(n * shrink)) for n in imagined.picture.shape[:2])
+    drawn = cv2.resize(imagined.picture, (width, height), interpolation=cv2.INTER_AREA)
+    there = imagined.world_from_camera
     if truth.depth_m is None:
         seen = cv2.resize(truth.rgb, (width, height), interpolation=cv2.INTER_AREA)
         known = np.ones((height, width), bool)
@@ -182,21 +182,21 @@ def compare(imagination: Imagination, truth: Observation) -> Score:
             near.intrinsics,
             near.world_from_camera,
             there,
-            scaled(imagination.camera, width, height),
+            scaled(imagined.camera, width, height),
             (height, width),
         )
         seen, known = moved.rgb, moved.seen
     return Score(
         consistency=view_consistency(drawn, seen, known)[1],
-        unseen=view_consistency(drawn, seen, known & ~_seen_before(imagination, known.shape))[1],
+        unseen=view_consistency(drawn, seen, known & ~_seen_before(imagined, known.shape))[1],
         ssim=structural_similarity(drawn, seen, known),
         psnr_db=peak_signal_to_noise(drawn, seen, known),
     )
 
 
-def _seen_before(imagination: Imagination, size: tuple[int, ...]) -> np.ndarray:
+def _seen_before(imagined: ImaginedView, size: tuple[int, ...]) -> np.ndarray:
     """Which pixels of the drawing could be copied from what was seen; none without depth."""
-    anchor = recalled_view(imagination.view, imagination.world_from_camera, COMPARED_PX)
+    anchor = recalled_view(imagined.view, imagined.world_from_camera, COMPARED_PX)
     if anchor is None:
         return np.zeros(size, bool)
     known = cv2.resize(
@@ -205,13 +205,13 @@ def _seen_before(imagination: Imagination, size: tuple[int, ...]) -> np.ndarray:
     return known > 0
 
 
-def asked_anew(imagination: Imagination, truth: Observation, picture_px: int) -> Asked:
+def asked_anew(imagined: ImaginedView, truth: Observation, picture_px: int) -> Asked:
     """The same question for the pose that the camera really reached, in the same words: with the
     later view it is a sample whose picture and motion are both true.
     """
     body = truth.world_from_camera @ inverse(BODY_FROM_OPTICAL)
-    target, text, options = imagination.target, imagination.text, imagination.options
-    return ask_viewpoint(imagination.view, body, target, text, options, picture_px)
+    target, text, options = imagined.target, imagined.text, imagined.options
+    return ask_viewpoint(imagined.view, body, target, text, options, picture_px)
 
 
 def is_same_place(asked: Asked, truth_picture: np.ndarray, least: float) -> bool:

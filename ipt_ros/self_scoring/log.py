@@ -1,5 +1,5 @@
-"""Keeps (views, question, imagination, truth) as training rows on disk, within a stated number of
-bytes.
+"""Keeps (views, question, imagined view, true view) as training rows on disk, within a
+stated number of bytes.
 
 Each pair is on disk at once: the newest shard is written anew, whole or not at all, until it is
 full. The oldest shard goes first; files of other names are never touched. The rows are those of
@@ -19,7 +19,7 @@ import numpy as np
 
 from ipt_model.question import Answer, Question
 from ipt_model.wording.prompts import think_sentence
-from ipt_ros.self_scoring.compare import Imagination, Score
+from ipt_ros.self_scoring.compare import ImaginedView, Score
 
 if TYPE_CHECKING:
     from ipt_model.wording.rows import Row
@@ -112,7 +112,7 @@ class PairLog:
 
 
 def training_row(
-    imagination: Imagination,
+    imagined: ImaginedView,
     question: Question,
     truth: np.ndarray,
     world_from_truth: np.ndarray,
@@ -133,14 +133,14 @@ def training_row(
         "source": "robot",
         "label_source": "the model, shown the true view",
         "label_confidence": label.confidence,
-        "stated_answer": imagination.stated,
-        "stated_confidence": imagination.confidence,
-        "imagined_png": base64.b64encode(encode_image(imagination.picture)).decode(),
-        "pose_before": imagination.view.world_from_camera.tolist(),
-        "pose_imagined": imagination.world_from_camera.tolist(),
+        "stated_answer": imagined.stated,
+        "stated_confidence": imagined.confidence,
+        "imagined_png": base64.b64encode(encode_image(imagined.picture)).decode(),
+        "pose_before": imagined.view.world_from_camera.tolist(),
+        "pose_imagined": imagined.world_from_camera.tolist(),
         "pose_after": world_from_truth.tolist(),
-        "model_hash": imagination.model_hash,
-        "seed": imagination.seed,
+        "model_hash": imagined.model_hash,
+        "seed": imagined.seed,
         **{f"score_{name}": value for name, value in asdict(score).items()},
     }
     # JSON knows no NaN

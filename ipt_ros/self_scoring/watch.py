@@ -22,8 +22,8 @@ from ipt_ros.errors import GoalError
 from ipt_ros.parameters.table import LiveParameters
 from ipt_ros.reports import Reports
 from ipt_ros.self_scoring.compare import (
-    Imagination,
-    Imaginations,
+    ImaginedView,
+    ImaginedViews,
     Reach,
     RunningScore,
     Score,
@@ -49,7 +49,7 @@ ENOUGH, TOO_SURE = 10, 0.2
 class Pair:
     """A drawing and the truth, compared and waiting for the model to name the right answer."""
 
-    imagination: Imagination
+    imagined: ImaginedView
     question: Question
     truth: np.ndarray
     world_from_truth: np.ndarray
@@ -76,7 +76,7 @@ class SelfScoreOutput:
             values.self_scoring_angle_rad,
             values.self_scoring_overlap,
         )
-        self._waiting = Imaginations()
+        self._waiting = ImaginedViews()
         self._unlabelled: deque[Pair] = deque(maxlen=16)
         self._running = RunningScore()
         self._foreign = self._unreadable = 0
@@ -107,13 +107,13 @@ class SelfScoreOutput:
         there; goal: the request of an ImagineView.
         """
         active = self._model.active
-        if asked.question.task is not Task.PERSPECTIVE or not answer.imagined or not active:
+        if asked.question.task is not Task.PERSPECTIVE or not answer.imagined_views or not active:
             return
         assert asked.camera is not None and asked.world_from_camera is not None
-        picture = answer.imagined[0]
+        picture = answer.imagined_views[0]
         chosen = answer.outcome is Outcome.ANSWERED and bool(answer.option_probabilities)
         self._waiting.keep(
-            Imagination(
+            ImaginedView(
                 view=reduced(asked.sources[0], active.most_px),
                 target=goal.object,
                 text=goal.question,
@@ -150,33 +150,33 @@ class SelfScoreOutput:
             self._reports.report(error, "self score")
         self._tell()
 
-    def _compare(self, imagination: Imagination, view: Observation) -> None:
-        self._waiting.drop(imagination)
-        height, width = imagination.picture.shape[:2]
+    def _compare(self, imagined: ImaginedView, view: Observation) -> None:
+        self._waiting.drop(imagined)
+        height, width = imagined.picture.shape[:2]
         truth = cv2.resize(view.rgb, (width, height), interpolation=cv2.INTER_AREA)
-        asked = asked_anew(imagination, view, self._model.picture_px)
+        asked = asked_anew(imagined, view, self._model.picture_px)
         if not is_same_place(asked, truth, self._live.values.min_consistency):
             self._foreign += 1
             return
-        score = compare(imagination, view)
+        score = compare(imagined, view)
         if np.isnan(score.consistency):
             return  # too little of it was seen in depth to say anything
         self._running.add(score)
         self._unlabelled.append(
-            Pair(imagination, asked.question, truth, view.world_from_camera, score)
+            Pair(imagined, asked.question, truth, view.world_from_camera, score)
         )
 
     def _label(self, pair: Pair, active: ActiveModel) -> None:
         """Ask again with the truth shown, judge what was stated, and log the pair."""
         label = active.imaginer.ask(
-            replace(pair.question, given_view=pair.truth),
+            replace(pair.question, true_view=pair.truth),
             mode=Mode.GIVEN,
             on_progress=lambda _: active.is_free,
         )
         if label.outcome is not Outcome.ANSWERED or not label.text:
             self._unreadable += 1
             return
-        stated = pair.imagination
+        stated = pair.imagined
         if not np.isnan(stated.confidence):
             self._running.judge(stated.confidence, stated.stated == label.text)
         row = training_row(

@@ -2,7 +2,7 @@
 
 In: `Item`s, which hold what a blind or short-sighted predictor may look at. Out: for every item
 whether the guess was right, always predicted by a model fitted on the other folds. None of them
-sees the imagination.
+sees the true view.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One example as a picture for documents:
 `python -m ipt_training.audits.card dataset_out --row 12 --out card.png`.
 
-In: a row of a dataset of ours. Out: a PNG with the inputs and the imagination side by side, each
+In: a row of a dataset of ours. Out: a PNG with the inputs and the true view side by side, each
 named, and the question with its options below; the right one is framed. Pixels are enlarged
 without smoothing.
 """
@@ -29,7 +29,7 @@ IMAGINED, RIGHT = (68, 88, 200), (29, 122, 61)
 
 def card(example: Example) -> Image.Image:
     """The example as an RGB picture."""
-    pictures = [*example.question.images, example.imagination]
+    pictures = [*example.question.images, example.true_view]
     width = 2 * EDGE + len(pictures) * (SHOWN_PX + GAP) - GAP
     font = ImageFont.load_default(FONT_PX)
     lines = _wrapped(example.question.text, font, width - 2 * EDGE)
@@ -61,7 +61,7 @@ def card(example: Example) -> Image.Image:
 
 
 def names_of(example: Example) -> list[str]:
-    """What each picture is, the imagination last."""
+    """What each picture is, the true view last."""
     inputs = len(example.question.images)
     task = example.question.task
     if task is Task.PERSPECTIVE:
@@ -73,7 +73,7 @@ def names_of(example: Example) -> list[str]:
     else:
         cameras = ["camera"] if inputs == 2 else [f"camera {k}" for k in range(1, inputs)]
         names = [*cameras, "map of what was seen"]
-    return [*names, "imagination"]
+    return [*names, "true view"]
 
 
 def _enlarged(picture: np.ndarray) -> Image.Image:

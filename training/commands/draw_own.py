@@ -58,7 +58,7 @@ def _draw(given: argparse.Namespace, part: int, parts: int) -> int:
             block = rows[first : first + BLOCK]
             examples = [example_from_row(dataset[row]) for row in block]
             for place, answers in asker.ask(examples, [Mode.IMAGINE], first=block[0]):
-                kept[block[place]] = answers[Mode.IMAGINE].imagined[0]
+                kept[block[place]] = answers[Mode.IMAGINE].imagined_views[0]
             watch.tell(first + len(block))
     if not kept:
         raise ValueError(f"{given.model} drew nothing for {len(rows)} rows")

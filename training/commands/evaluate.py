@@ -139,7 +139,7 @@ def ask_rows(
             record = record_of(first + place, example, answers, asker.loaded.style)
             if place < SHOWN * 4 and kept.get(record.task, 0) < per_task:
                 kept[record.task] = kept.get(record.task, 0) + 1
-                drawn = answers[Mode.IMAGINE].imagined if Mode.IMAGINE in answers else ()
+                drawn = answers[Mode.IMAGINE].imagined_views if Mode.IMAGINE in answers else ()
                 shown.append(Shown(example, record, drawn[0] if drawn else None))
             done.append((place, record))
             watch.tell(first + len(done))
@@ -159,7 +159,7 @@ def latency(
     for mode in modes:
         times = []
         for example in examples[:: max(1, len(examples) // LATENCY_EXAMPLES)]:
-            question = replace(example.question, given_view=example.imagination)
+            question = replace(example.question, true_view=example.true_view)
             times.append(imaginer.ask(question, mode).times.total_s)
         out[mode.value] = {
             "median": round(statistics.median(times), 4),

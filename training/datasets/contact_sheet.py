@@ -1,6 +1,6 @@
 """A dataset to look at: one HTML page with random examples of each task, self-contained.
 
-In: a folder of ours. Out: a page with inputs, question, options, imagination, answer and
+In: a folder of ours. Out: a page with inputs, question, options, true view, answer and
 reasoning; pictures are inline, so the page can be sent around.
 """
 
@@ -39,8 +39,8 @@ article { background: var(--card); border: 1px solid var(--line); border-radius:
 figure { margin: 0; }
 img { display: block; border-radius: 6px; image-rendering: pixelated; }
 figcaption { font-size: 12px; color: var(--dim); }
-figure.imagined img { outline: 3px solid var(--accent); outline-offset: -3px; }
-figure.imagined figcaption { color: var(--accent); }
+figure.true-view img { outline: 3px solid var(--accent); outline-offset: -3px; }
+figure.true-view figcaption { color: var(--accent); }
 .question { margin: .75rem 0 .5rem; font-weight: 600; }
 .options span { display: inline-block; padding: .05rem .6rem; margin-right: .4rem;
   border: 1px solid var(--line); border-radius: 99px; }
@@ -72,8 +72,8 @@ def write_contact_sheet(folder: Path, *, per_task: int = PER_TASK, seed: int = 0
     page = (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
-        f"<title>{len(dataset)} imaginations</title><style>{_STYLE}</style>"
-        f"<header><h1>{len(dataset)} questions with their imaginations</h1>"
+        f"<title>{len(dataset)} questions</title><style>{_STYLE}</style>"
+        f"<header><h1>{len(dataset)} questions with their true views</h1>"
         f"<p>{html.escape(about)}</p><nav>{links}</nav></header>" + "\n".join(sections)
     )
     path = folder / SHEET_FILE
@@ -85,7 +85,7 @@ def _card(row: Row, index: int) -> str:
     example = example_from_row(row)
     question = example.question
     pictures = [_figure(image, f"input {k}") for k, image in enumerate(question.images, 1)]
-    pictures.append(_figure(example.imagination, "imagination", imagined=True))
+    pictures.append(_figure(example.true_view, "true view", true_view=True))
     options = "".join(
         f'<span class="{"right" if k == example.answer_index else ""}">{html.escape(o)}</span>'
         for k, o in enumerate(question.options)
@@ -99,9 +99,9 @@ def _card(row: Row, index: int) -> str:
     )
 
 
-def _figure(image: np.ndarray, caption: str, *, imagined: bool = False) -> str:
+def _figure(image: np.ndarray, caption: str, *, true_view: bool = False) -> str:
     data = base64.b64encode(encode_image(image)).decode()
-    kind = ' class="imagined"' if imagined else ""
+    kind = ' class="true-view"' if true_view else ""
     return (
         f'<figure{kind}><img src="data:image/png;base64,{data}" width="{SHOWN_PX}" '
         f'height="{round(SHOWN_PX * image.shape[0] / image.shape[1])}" alt="{caption}">'

@@ -135,7 +135,7 @@ def example_from_row(row: Row) -> Example:
             options=tuple(own["options"]),
         ),
         answer_index=int(own["answer_index"]),
-        imagination=decode_image(row.drawn[0]),
+        true_view=decode_image(row.drawn[0]),
         think=own["think"],
         reasoning=own["reasoning"],
         variant=own["variant"],

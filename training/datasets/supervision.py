@@ -75,7 +75,7 @@ def row_from_example(
     """The row to store, in the ipt layout of the published schema."""
     return stored_row(
         example.question,
-        example.imagination,
+        example.true_view,
         example.think,
         example.answer_index,
         own_columns(example, index=index, split=split, level=level),
@@ -103,7 +103,7 @@ def supervise(
     """
     check_variant(variant)
     question = example.question
-    view = example.imagination
+    view = example.true_view
     if variant == "ipt_wrong":
         if wrong is None:
             raise ValueError("ipt_wrong: needs `wrong`, the view of another example")

@@ -38,7 +38,7 @@ class BatchAsker:
         modes = tuple(modes)
         groups: dict[Hashable, list[tuple[int, Prepared]]] = {}
         for place, example in enumerate(examples):
-            shown = replace(example.question, given_view=example.imagination)
+            shown = replace(example.question, true_view=example.true_view)
             asked = self.imaginer.prepare(shown)
             groups.setdefault(asked.layout(modes), []).append((place, asked))
         for members in groups.values():

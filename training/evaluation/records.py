@@ -63,7 +63,7 @@ class MapScores:
 
 @dataclass(frozen=True)
 class PictureScores:
-    """How good one imagination is. present, side: of the things the answer is about, those that
+    """How good one imagined view is. present, side: of the things the answer is about, those that
     can be judged."""
 
     psnr: float
@@ -95,7 +95,7 @@ def record_of(
 ) -> Record:
     """Score one example's answers; the pictures themselves are let go."""
     question = example.question
-    imagined = answers[Mode.IMAGINE].imagined if Mode.IMAGINE in answers else ()
+    imagined = answers[Mode.IMAGINE].imagined_views if Mode.IMAGINE in answers else ()
     return Record(
         number,
         question.task,
@@ -112,10 +112,10 @@ def record_of(
 
 
 def judge_picture(example: Example, imagined: np.ndarray) -> PictureScores:
-    """Score an imagination against the true view. It is brought to the true view's size first."""
+    """Score an imagined view against the true view, at the true view's size."""
     from ipt_model.network.transforms import resize
 
-    truth = example.imagination
+    truth = example.true_view
     drawn = resize(imagined, truth.shape[1], truth.shape[0])
     found = [judge_object(truth, drawn, pixel) for pixel in object_pixels(example)]
     judged = [one for one in found if one is not None]

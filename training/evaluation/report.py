@@ -59,7 +59,7 @@ def page(
         f"{result['data']['examples']} examples &middot; seed {result['seed']}</p>",
         "<h2>Accuracy</h2>",
         _accuracy_table(result["tasks"]),
-        "<h2>Imagination</h2>",
+        "<h2>Imagined views</h2>",
         _imagination_table(result["tasks"]),
         "<h2>Calibration</h2>",
         _curves(result, records),
@@ -141,7 +141,7 @@ def _card(shown: Shown) -> str:
     figures = [_figure(image, f"input {i + 1}") for i, image in enumerate(example.question.images)]
     if shown.imagined is not None:
         figures.append(_figure(shown.imagined, "imagined"))
-    figures.append(_figure(example.imagination, "true view"))
+    figures.append(_figure(example.true_view, "true view"))
     said = []
     for mode, reply in record.replies.items():
         text = "unparsable" if reply.index is None else example.question.options[reply.index]

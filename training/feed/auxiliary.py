@@ -85,13 +85,13 @@ def look(example: Example | None, chance: np.random.Generator) -> Look | None:
         after = bool(chance.integers(2))
         place = facts["object_after_m" if after else "object_before_m"]
         targets[PERSPECTIVE][:2] = np.array((place[0], place[2]), np.float32) / SCALE_M
-        picture = example.imagination if after else images[0]
+        picture = example.true_view if after else images[0]
         return Look(picture, f"Where is the {facts['object']}?", targets)
     if task is Task.COUNTING and len(facts.get("per_frame", ())) == 4:
         k = int(chance.integers(5))
         number = facts["count"] if k == 4 else facts["per_frame"][k]
         targets[COUNTING][4 if k == 4 else 0] = number / SCALE_COUNT
-        picture = example.imagination if k == 4 else images[k]
+        picture = example.true_view if k == 4 else images[k]
         return Look(picture, f"How many {facts['category']}?", targets)
     if task is Task.PATH and len(facts.get("option_body_m", ())) == 4:
         name = example.question.options[int(chance.integers(4))]

@@ -161,7 +161,7 @@ class FreshSource:
         other = number + 1
         while self._slots[other % self.plan.count][0] is not task:
             other += 1
-        return self._example(other).imagination
+        return self._example(other).true_view
 
     def _latents(self, sample: Sample) -> tuple[Tensor | None, ...]:
         needed = needs_latents(sample)

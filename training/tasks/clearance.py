@@ -1,7 +1,7 @@
 """Clearance: is a path free that runs through floor which the camera has not seen?
 
 In: a scene. Out: an `Example` with one or two views and the partial map that their depth gives,
-with the path drawn in; its imagination is the completed map. No path meets anything that is
+with the path drawn in; its true view is the completed map. No path meets anything that is
 already on the partial map, and whatever blocks one was seen from some side, so the answer is a
 matter of inference, neither of reading nor of luck.
 """
@@ -343,7 +343,7 @@ def realise(
     return Example(
         question=question,
         answer_index=wanted.answer_position,
-        imagination=complete,
+        true_view=complete,
         think=think_sentence(question),
         reasoning=clearance_reasoning(
             clear=wanted.subcategory == "clear",

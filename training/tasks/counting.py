@@ -1,7 +1,7 @@
 """Multi-view counting: how many of a category are there in an area that four frames show in
 pieces?
 
-In: a scene. Out: an `Example` whose imagination is the top-down map of the area. Category, options
+In: a scene. Out: an `Example` whose true view is the top-down map of the area. Category, options
 and count are drawn before any scene is seen; the room is then cast to fit, so no count is likelier
 than another.
 """
@@ -284,7 +284,7 @@ def realise(
     return Example(
         question=question,
         answer_index=wanted.answer_position,
-        imagination=top.rgb,
+        true_view=top.rgb,
         think=think_sentence(question),
         reasoning=counting_reasoning(ask.category, frames, ask.count),
         variant=wanted.variant,

@@ -1,6 +1,6 @@
 """Path tracing: what can be seen on one side at the midpoint of a path drawn on a top-down map?
 
-In: a scene. Out: an `Example` whose imagination is the side view at M1. The four options are
+In: a scene. Out: an `Example` whose true view is the side view at M1. The four options are
 chosen first, and only sets of which every member could have been the answer are asked about, so no
 name gives itself away.
 """
@@ -228,7 +228,7 @@ def realise(
     return Example(
         question=question,
         answer_index=wanted.answer_position,
-        imagination=side_view.rgb,
+        true_view=side_view.rgb,
         think=think_sentence(question),
         reasoning=_reasoning(proposal, scene, renderer, height),
         variant=wanted.variant,

@@ -1,7 +1,7 @@
 """Perspective taking: where will a named object be after moving to the red X, or by a motion in
 words?
 
-In: a scene. Out: an `Example` whose imagination is the render from the new pose. `viewpoints`
+In: a scene. Out: an `Example` whose true view is the render from the new pose. `viewpoints`
 proposes many motions per scene from geometry alone; here they are looked at and put into words.
 """
 
@@ -169,7 +169,7 @@ def realise(
     return Example(
         question=question,
         answer_index=options.index(right),
-        imagination=second.rgb,
+        true_view=second.rgb,
         think=think_sentence(question),
         reasoning=perspective_reasoning(
             asked=proposal.asked,

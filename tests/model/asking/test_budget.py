@@ -114,7 +114,7 @@ def test_a_tighter_one_draws_nothing_or_admits_defeat(
 ) -> None:
     machine.steps = 0
     answer = imaginer.ask(QUESTION, budget_s=0.6)
-    assert answer.provenance.mode is Mode.ANSWER and answer.imagined == ()
+    assert answer.provenance.mode is Mode.ANSWER and answer.imagined_views == ()
     assert answer.times.total_s < 0.6
     refused = imaginer.ask(QUESTION, mode=Mode.IMAGINE, budget_s=0.6)
     assert refused.outcome is Outcome.OUT_OF_BUDGET, "IMAGINE never turns into ANSWER"
@@ -124,7 +124,7 @@ def test_a_tighter_one_draws_nothing_or_admits_defeat(
 def test_no_time_at_all(imaginer: Imaginer) -> None:
     answer = imaginer.ask(QUESTION, budget_s=1e-6)
     assert (answer.outcome, answer.text) == (Outcome.OUT_OF_BUDGET, "")
-    assert answer.option_probabilities == answer.imagined == ()
+    assert answer.option_probabilities == answer.imagined_views == ()
     assert answer.times.total_s == 0
 
 
@@ -138,7 +138,7 @@ def test_an_unmeasured_drawing_is_planned_anew(loaded: LoadedModel, machine: Mac
     assert answer.provenance.flow_steps_done == planned == 30, "what 0.2 and 3 x 0.1 s leave"
     assert answer.times.total_s <= 3.55
     again = naive.ask(QUESTION, Mode.IMAGINE, seed=4, flow_steps=planned)
-    np.testing.assert_array_equal(answer.imagined[0], again.imagined[0])
+    np.testing.assert_array_equal(answer.imagined_views[0], again.imagined_views[0])
 
 
 def test_a_drawing_that_falls_behind_ends_in_one_stride(
@@ -155,7 +155,7 @@ def test_a_drawing_that_falls_behind_ends_in_one_stride(
     monkeypatch.setattr(_Flow, "velocity", slower)
     answer = imaginer.ask(QUESTION, mode=Mode.IMAGINE, budget_s=5.2, flow_steps=40)
     assert 20 < answer.provenance.flow_steps_done < answer.provenance.flow_steps == 40
-    assert answer.imagined[0].std() > 0
+    assert answer.imagined_views[0].std() > 0
     assert answer.times.total_s <= 5.2
 
 

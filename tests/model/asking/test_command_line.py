@@ -85,7 +85,7 @@ def test_unanswered_and_impossible_have_their_own_codes(
     assert main([*arguments, "--options", "up", "down"]) == 1  # this model says `left`
     assert "unparsable" in capsys.readouterr().out
     assert main([*arguments, "--mode", "given"]) == 2
-    assert "given_view" in capsys.readouterr().err
+    assert "true_view" in capsys.readouterr().err
     assert main(["--model", "nowhere", "--question", "?"]) == 2
     assert "ipt-tiny-untrained" in capsys.readouterr().err
     assert main([*arguments, "--image", "missing.png"]) == 2

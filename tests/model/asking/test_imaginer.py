@@ -69,7 +69,7 @@ def test_answer_mode_reads_its_probabilities_from_the_logits(answers: Imaginer) 
     assert answer.reply == "<answer>left</answer>" and answer.think == ""
     assert answer.option_probabilities == pytest.approx((probability, 1 - probability), abs=1e-5)
     assert answer.option_mass == pytest.approx(mass, rel=1e-4)
-    assert answer.imagined == answer.per_imagination == ()
+    assert answer.imagined_views == answer.probabilities_by_view == ()
     assert answer.provenance.flow_steps == 0 and answer.provenance.mode is Mode.ANSWER
 
 
@@ -77,11 +77,11 @@ def test_imagine_mode_draws_looks_and_answers(draws: Imaginer) -> None:
     answer = draws.ask(INTRODUCED, mode=Mode.IMAGINE, seed=3)
     assert (answer.outcome, answer.text, answer.think) == (Outcome.ANSWERED, "left", "Looking.")
     assert answer.reply == "<image_end><answer>left</answer>"
-    (view,) = answer.imagined
+    (view,) = answer.imagined_views
     assert view.shape == (64, 64, 3) and view.dtype == np.uint8 and view.std() > 0
     assert answer.provenance.flow_steps == answer.provenance.flow_steps_done == 6
     assert answer.provenance.seed == 3 and answer.provenance.model_id == "test"
-    assert answer.per_imagination == (answer.option_probabilities,)
+    assert answer.probabilities_by_view == (answer.option_probabilities,)
 
 
 def test_times_add_up(draws: Imaginer) -> None:
@@ -95,17 +95,17 @@ def test_times_add_up(draws: Imaginer) -> None:
 
 
 def test_given_mode_needs_and_reads_the_true_view(draws: Imaginer) -> None:
-    with pytest.raises(QuestionError, match="given_view"):
+    with pytest.raises(QuestionError, match="true_view"):
         draws.ask(ASKED, mode=Mode.GIVEN)
-    answer = draws.ask(dataclasses.replace(ASKED, given_view=IMAGES[1]), mode=Mode.GIVEN)
-    assert answer.text == "left" and answer.imagined == ()
+    answer = draws.ask(dataclasses.replace(ASKED, true_view=IMAGES[1]), mode=Mode.GIVEN)
+    assert answer.text == "left" and answer.imagined_views == ()
     assert answer.think == "Visualizing the scene from the new perspective."
 
 
 def test_what_is_given_and_what_is_drawn_reach_the_answer(random: Imaginer) -> None:
     masses = []
     for view in IMAGES:
-        given = dataclasses.replace(ASKED, given_view=view)
+        given = dataclasses.replace(ASKED, true_view=view)
         masses.append(random.ask(given, mode=Mode.GIVEN).option_mass)
     for seed in (0, 1):
         masses.append(random.ask(INTRODUCED, mode=Mode.IMAGINE, seed=seed).option_mass)
@@ -132,7 +132,7 @@ def test_a_question_without_pictures(answers: Imaginer) -> None:
     with pytest.raises(QuestionError, match="view_size"):
         answers.ask(bare, mode=Mode.IMAGINE)
     sized = dataclasses.replace(bare, view_size=(30, 64), think="Looking.")
-    assert answers.ask(sized, mode=Mode.IMAGINE).imagined[0].shape == (32, 64, 3)
+    assert answers.ask(sized, mode=Mode.IMAGINE).imagined_views[0].shape == (32, 64, 3)
 
 
 def test_only_the_answering_half_is_loaded(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_only_the_answering_half_is_loaded(tmp_path: Path) -> None:
     assert answer.provenance.mode is Mode.ANSWER
     expected = whole.ask(ASKED, mode=Mode.ANSWER)
     assert answer.option_probabilities == expected.option_probabilities
-    given = dataclasses.replace(ASKED, given_view=IMAGES[1])
+    given = dataclasses.replace(ASKED, true_view=IMAGES[1])
     assert half.ask(given, mode=Mode.GIVEN).outcome is Outcome.ANSWERED
     with pytest.raises(QuestionError, match="parts='answer'"):
         half.ask(ASKED, mode=Mode.IMAGINE)
@@ -157,7 +157,7 @@ def test_the_models_own_thinking_is_kept_when_it_opens_a_picture(tmp_path: Path)
     chain = {BOS: "<think>", "<think>": "Use", "Use": "</think>", "</think>": "<image_start>"}
     imaginer = load(tmp_path, {**chain, "<image_start>": EOS})
     answer = imaginer.ask(ASKED, mode=Mode.IMAGINE)
-    assert answer.think == "Use" and len(answer.imagined) == 1
+    assert answer.think == "Use" and len(answer.imagined_views) == 1
     assert answer.reply.startswith("<think>Use</think><image_start>")
 
 
@@ -219,23 +219,23 @@ def test_the_order_of_options_does_not_matter_for_words(answers: Imaginer) -> No
     assert sum(one.option_probabilities) == pytest.approx(1)
 
 
-# -- several imaginations, and the same again
+# -- several imagined views, and the same again
 
 
-def test_k_imaginations_are_those_of_k_questions(draws: Imaginer, random: Imaginer) -> None:
+def test_k_imagined_views_are_those_of_k_questions(draws: Imaginer, random: Imaginer) -> None:
     for imaginer in (draws, random):
         together = imaginer.ask(INTRODUCED, mode=Mode.IMAGINE, seed=5, k=3)
         apart = [imaginer.ask(INTRODUCED, mode=Mode.IMAGINE, seed=5 + i) for i in range(3)]
-        assert len(together.imagined) == len(together.per_imagination) == 3
-        for one, three in zip(apart, together.imagined, strict=True):
+        assert len(together.imagined_views) == len(together.probabilities_by_view) == 3
+        for one, three in zip(apart, together.imagined_views, strict=True):
             # The batch sums in another order; a value at an integer's edge may fall to either
             # side.
-            assert np.abs(one.imagined[0].astype(int) - three).max() <= 1
-        assert len({view.tobytes() for view in together.imagined}) == 3
+            assert np.abs(one.imagined_views[0].astype(int) - three).max() <= 1
+        assert len({view.tobytes() for view in together.imagined_views}) == 3
         mean = np.mean([a.option_mass for a in apart])
         assert together.option_mass == pytest.approx(mean, rel=1e-3)
     drawn = draws.ask(INTRODUCED, mode=Mode.IMAGINE, k=3)
-    mean = np.mean(drawn.per_imagination, axis=0)
+    mean = np.mean(drawn.probabilities_by_view, axis=0)
     assert drawn.option_probabilities == pytest.approx(tuple(mean), abs=1e-12)
 
 
@@ -244,9 +244,9 @@ def test_same_seed_same_bytes(random: Imaginer) -> None:
         return random.ask(INTRODUCED, mode=Mode.IMAGINE, seed=seed)
 
     one, again, other = ask(7), ask(7), ask(8)
-    np.testing.assert_array_equal(one.imagined[0], again.imagined[0])
+    np.testing.assert_array_equal(one.imagined_views[0], again.imagined_views[0])
     assert (one.option_mass, one.reply) == (again.option_mass, again.reply)
-    assert (one.imagined[0] != other.imagined[0]).any()
+    assert (one.imagined_views[0] != other.imagined_views[0]).any()
 
 
 # -- progress, cancelling, waiting
@@ -355,7 +355,7 @@ def test_one_question_at_a_time(draws: Imaginer) -> None:
         thread.join(20)
     assert results[0].times.queue_s < results[1].times.queue_s
     assert results[1].times.queue_s >= held_s
-    np.testing.assert_array_equal(results[0].imagined[0], results[1].imagined[0])
+    np.testing.assert_array_equal(results[0].imagined_views[0], results[1].imagined_views[0])
 
 
 def test_a_closed_imaginer_says_so(tmp_path: Path) -> None:
@@ -376,7 +376,7 @@ def test_odd_picture_sizes_are_answered_and_drawn(
 ) -> None:
     question = dataclasses.replace(INTRODUCED, images=(np.full(shape, 9, np.uint8),))
     answer = draws.ask(question, mode=Mode.IMAGINE)
-    height, width, _ = answer.imagined[0].shape
+    height, width, _ = answer.imagined_views[0].shape
     assert height % 16 == width % 16 == 0 and max(height, width) <= 64
     assert answer.text == "left"
 

@@ -23,7 +23,7 @@ QUESTIONS = [
         (RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8),),
         f"Is it to the {side} of {colour} box?",
         options,
-        given_view=RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8),
+        true_view=RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8),
     )
     for side, colour, options in (
         ("left", "red", ("left", "right")),
@@ -47,7 +47,7 @@ def together(
             assert (answer.outcome, answer.text) == (alone.outcome, alone.text)
             assert (answer.think, answer.reply) == (alone.think, alone.reply)
             assert answer.provenance == alone.provenance
-            pairs = zip(answer.imagined, alone.imagined, strict=True)
+            pairs = zip(answer.imagined_views, alone.imagined_views, strict=True)
             # The batch sums in another order; a value at an integer's edge may fall either way.
             assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in pairs)
             for name in ("option_probabilities", "option_mass"):
@@ -93,6 +93,6 @@ def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
     longer = imaginer.prepare(dataclasses.replace(QUESTIONS[0], text="Where is it now, and why?"))
     with pytest.raises(QuestionError, match="one layout"):
         imaginer.ask_together([some[0], longer], [Mode.ANSWER], [1, 2])
-    blind = imaginer.prepare(dataclasses.replace(QUESTIONS[0], given_view=None))
-    with pytest.raises(QuestionError, match="given_view"):
+    blind = imaginer.prepare(dataclasses.replace(QUESTIONS[0], true_view=None))
+    with pytest.raises(QuestionError, match="true_view"):
         imaginer.ask_together([blind], [Mode.GIVEN], [1])

@@ -147,7 +147,7 @@ def test_the_drawing_is_the_flows(loaded: LoadedModel) -> None:
 
 
 def test_the_true_view_stands_where_the_drawing_would(loaded: LoadedModel) -> None:
-    turn = turn_of(loaded, dataclasses.replace(ASKED, given_view=IMAGES[0]))
+    turn = turn_of(loaded, dataclasses.replace(ASKED, true_view=IMAGES[0]))
     contexts = turn.read(draws=True)
     turn.show_given(contexts)
     text = prompt_text(loaded, draws=True)

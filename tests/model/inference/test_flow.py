@@ -89,7 +89,7 @@ def test_same_seed_same_bytes(guided):
     assert not torch.allclose(drawn(guided), other)
 
 
-def test_several_imaginations_at_once(guided):
+def test_several_views_at_once(guided):
     """Each is what it would be alone, and the first is the one drawn alone from the same seed."""
     many = drawn(guided, count=3)
     assert many.shape[0] == 3
@@ -102,7 +102,7 @@ def test_several_imaginations_at_once(guided):
 
 
 @pytest.mark.parametrize("renorm", ["global", "channel", "text_channel"])
-def test_shrinking_does_not_mix_imaginations(guided, renorm):
+def test_shrinking_does_not_mix_views(guided, renorm):
     settings = replace(SETTINGS, renorm=renorm, image_scale=1.5)
     generator = torch.Generator().manual_seed(5)
     noise = torch.stack([torch.randn(12, 64, generator=generator) * s for s in (1.0, 3.0)])

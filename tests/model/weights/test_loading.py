@@ -80,7 +80,7 @@ def test_the_untrained_model_is_honest_and_the_same_everywhere() -> None:
     answer = one.ask(QUESTION, Mode.IMAGINE, flow_steps=2)
     assert answer.provenance.model_id == "ipt-tiny-untrained"
     again = two.ask(QUESTION, Mode.IMAGINE, flow_steps=2)
-    np.testing.assert_array_equal(answer.imagined[0], again.imagined[0])
+    np.testing.assert_array_equal(answer.imagined_views[0], again.imagined_views[0])
 
 
 def test_loading_leaves_the_random_state_alone() -> None:
@@ -190,7 +190,7 @@ def test_the_golden_folder_can_be_asked(tmp_path: Path) -> None:
     imaginer = Imaginer.from_pretrained(folder, "cpu")
     short = dataclasses.replace(imaginer._open.style, max_answer_tokens=4, max_think_tokens=4)
     imaginer = Imaginer(dataclasses.replace(imaginer._open, style=short))
-    view = imaginer.ask(QUESTION, Mode.IMAGINE, flow_steps=2).imagined[0]
+    view = imaginer.ask(QUESTION, Mode.IMAGINE, flow_steps=2).imagined_views[0]
     assert view.shape == (64, 64, 3) and view.std() > 0
 
 
@@ -216,5 +216,5 @@ def test_number_formats() -> None:
 def test_bfloat16_runs_on_the_cpu(folder: Path) -> None:
     full = Imaginer.from_pretrained(folder, "cpu").ask(QUESTION, Mode.IMAGINE)
     half = Imaginer.from_pretrained(folder, "cpu", dtype="bfloat16").ask(QUESTION, Mode.IMAGINE)
-    difference = np.abs(full.imagined[0].astype(float) - half.imagined[0])
+    difference = np.abs(full.imagined_views[0].astype(float) - half.imagined_views[0])
     assert 0 < difference.mean() < 10

@@ -38,7 +38,7 @@ def test_smaller_and_close(folder: Path, scheme: str, bits: int, tolerance: floa
     ids = [small._open.tokenizer.encode("turn left 60 degrees")]
     rows = [_logits(imaginer, ids) for imaginer in (full, small)]
     assert (rows[0] - rows[1]).norm() / rows[0].norm() < tolerance
-    views = [i.ask(QUESTION, Mode.IMAGINE).imagined[0].astype(float) for i in (full, small)]
+    views = [i.ask(QUESTION, Mode.IMAGINE).imagined_views[0].astype(float) for i in (full, small)]
     assert 0 < np.abs(views[0] - views[1]).mean() < 12
 
 

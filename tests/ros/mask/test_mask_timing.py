@@ -117,7 +117,7 @@ class Robot:
         if self.worker.goals:
             raise Cancelled
         drawn = np.full((32, 32, 3), 100 + 10 * len(self.durations_s), np.uint8)
-        return SimpleNamespace(imagined=[drawn], outcome=Outcome.ANSWERED)
+        return SimpleNamespace(imagined_views=[drawn], outcome=Outcome.ANSWERED)
 
     # -- time --------------------------------------------------------------------------------
 

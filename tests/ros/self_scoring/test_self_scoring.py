@@ -17,8 +17,8 @@ from ipt_model.wording.prompts import PromptStyle
 from ipt_ros.answering.questions import recalled_view
 from ipt_ros.conversions import Intrinsics
 from ipt_ros.self_scoring.compare import (
-    Imagination,
-    Imaginations,
+    ImaginedView,
+    ImaginedViews,
     Reach,
     RunningScore,
     Score,
@@ -46,7 +46,7 @@ def observation(rgb, depth_m, at, stamp_ns):
 
 
 def drawn(picture, there, source, **more):
-    return Imagination(
+    return ImaginedView(
         source, "green ball", "", (), picture, PINHOLE, there, confidence=0.9, **more
     )
 
@@ -125,8 +125,8 @@ def test_the_unseen_part_is_scored_apart(places):
 
 def test_a_foreign_view_under_a_near_pose_is_not_taken_for_the_truth(places):
     def verdict(place, later):
-        imagination = drawn(place.true, place.there, place.source)
-        return is_same_place(asked_anew(imagination, later, 128), later.rgb, 0.25)
+        imagined = drawn(place.true, place.there, place.source)
+        return is_same_place(asked_anew(imagined, later, 128), later.rgb, 0.25)
 
     assert sum(verdict(p, p.later) for p in places) == len(places)
     assert sum(verdict(p, p.foreign) for p in places) <= 1
@@ -162,10 +162,10 @@ def test_similarities_are_nan_where_nothing_is_known():
 
 def waiting(*there):
     blank = np.zeros((48, 64, 3), np.uint8)
-    imaginations = Imaginations(number=4, age_s=60)
+    waiting = ImaginedViews(number=4, age_s=60)
     for at in there:
-        imaginations.keep(drawn(blank, at, observation(blank, None, pose(), 1_000)))
-    return imaginations
+        waiting.keep(drawn(blank, at, observation(blank, None, pose(), 1_000)))
+    return waiting
 
 
 def test_only_a_camera_in_reach_sees_what_was_imagined():
@@ -228,14 +228,12 @@ def answer(text="left"):
 
 
 def row_of(place, index=0, text="", target="green ball", label="left"):
-    imagination = drawn(place.true, place.there, place.source, stated="right")
-    imagination = replace(imagination, target=target, text=text)
-    asked = asked_anew(imagination, place.later, 128)
+    imagined = drawn(place.true, place.there, place.source, stated="right")
+    imagined = replace(imagined, target=target, text=text)
+    asked = asked_anew(imagined, place.later, 128)
     at = place.later.world_from_camera
-    score = compare(imagination, place.later)
-    return training_row(
-        imagination, asked.question, place.later.rgb, at, answer(label), score, index
-    )
+    score = compare(imagined, place.later)
+    return training_row(imagined, asked.question, place.later.rgb, at, answer(label), score, index)
 
 
 def test_logged_rows_are_training_rows(tmp_path, places):
@@ -250,7 +248,7 @@ def test_logged_rows_are_training_rows(tmp_path, places):
     assert len(dataset) == len(places)
     example = example_from_row(dataset[3])
     place = places[3]
-    assert np.array_equal(example.imagination, place.later.rgb)
+    assert np.array_equal(example.true_view, place.later.rgb)
     assert np.array_equal(example.question.images[0], place.source.rgb)
     assert (example.question.options, example.answer) == (("left", "right"), "left")
     assert example.variant == "pose+anchored" and len(example.question.images) == 2

@@ -144,7 +144,7 @@ def test_a_place_seen_later_is_compared_told_and_logged(tester, world, health, f
     from ipt_training.datasets.schema import example_from_row
 
     example = example_from_row(row)
-    assert example.answer == "left" and np.ptp(example.imagination) <= 1
+    assert example.answer == "left" and np.ptp(example.true_view) <= 1
     assert example.facts["stated_confidence"] == pytest.approx(0.731, abs=0.01)
     assert "1.0 m forward" in example.question.text or "1.1 m forward" in example.question.text
 

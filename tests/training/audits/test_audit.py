@@ -204,9 +204,9 @@ def test_any_row_can_be_a_picture_in_a_document(small: Path, tmp_path: Path) -> 
         cards.main([str(small), "--row", str(index), "--out", str(drawn)])
         example = example_from_row(Dataset(small)[index])
         shown = np.asarray(Image.open(drawn))
-        pictures = [*example.question.images, example.imagination]
+        pictures = [*example.question.images, example.true_view]
         names = cards.names_of(example)
-        assert len(names) == len(set(names)) == len(pictures) and names[-1] == "imagination"
+        assert len(names) == len(set(names)) == len(pictures) and names[-1] == "true view"
         for k, picture in enumerate(pictures):
             left = cards.EDGE + k * (cards.SHOWN_PX + cards.GAP)
             middle = left + cards.SHOWN_PX // 2

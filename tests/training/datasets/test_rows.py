@@ -50,7 +50,7 @@ def example(seed: int, task: Task = Task.PATH) -> Example:
             ("red", "green", "blue", "pink"),
         ),
         answer_index=seed % 4,
-        imagination=picture(seed + 2000),
+        true_view=picture(seed + 2000),
         think="Here's what's on my left.",
         reasoning="It is there, so it is it.",
         variant="map",
@@ -122,7 +122,7 @@ def test_an_example_survives_storage(dataset: Dataset) -> None:
         assert found.facts == made.facts
         for a, b in zip(found.question.images, made.question.images, strict=True):
             assert (a == b).all()
-        assert (found.imagination == made.imagination).all()
+        assert (found.true_view == made.true_view).all()
     with pytest.raises(IndexError, match="row 200 of a dataset of 200"):
         dataset[200]
 
@@ -276,7 +276,7 @@ def test_every_variant_from_the_same_row(variant: str, answer_style: str) -> Non
     assert sample.flow_loss == (draws and variant != "given")
     assert sample.vae_inputs == (variant not in ("label", "text_cot"))
     if drawn:
-        assert (drawn[0] == (picture(9) if variant == "ipt_wrong" else made.imagination)).all()
+        assert (drawn[0] == (picture(9) if variant == "ipt_wrong" else made.true_view)).all()
     system = THINK if draws or variant == "text_cot" else SYSTEM_ANSWER
     assert isinstance(sample.prompt[-1], str) and sample.prompt[-1].startswith(system)
     if variant == "text_cot":

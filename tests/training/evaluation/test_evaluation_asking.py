@@ -27,7 +27,7 @@ def compare(loaded: LoadedModel, data: Path, modes=MODES, flow_steps: int = 3) -
     found = dict(asker.ask(examples, modes))
     imaginer = Imaginer(loaded)
     for number, example in enumerate(examples):
-        question = replace(example.question, given_view=example.imagination)
+        question = replace(example.question, true_view=example.true_view)
         for mode in modes:
             alone = imaginer.ask(question, mode, seed=11 + number, flow_steps=flow_steps)
             answer = found[number][mode]
@@ -38,7 +38,7 @@ def compare(loaded: LoadedModel, data: Path, modes=MODES, flow_steps: int = 3) -
             )
             assert answer.option_mass == pytest.approx(alone.option_mass, abs=2e-4)
             assert answer.provenance == alone.provenance
-            for one, two in zip(answer.imagined, alone.imagined, strict=True):
+            for one, two in zip(answer.imagined_views, alone.imagined_views, strict=True):
                 off = one.astype(int) - two.astype(int)
                 assert np.abs(off).max() <= 1 and (off != 0).mean() < 0.01
     return [found[number] for number in range(len(examples))]

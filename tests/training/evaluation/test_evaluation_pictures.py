@@ -69,13 +69,13 @@ def test_true_views_of_a_dataset_have_their_objects(data) -> None:
     examples = [example_from_row(row) for row in Dataset(data)]
     asked = [e for e in examples if e.question.task in (Task.PERSPECTIVE, Task.COUNTING)]
     assert all(object_pixels(e) for e in asked)
-    own = [flag for e in asked for flag in judge_picture(e, e.imagination).present]
+    own = [flag for e in asked for flag in judge_picture(e, e.true_view).present]
     assert len(own) >= len(asked) and all(own)
     wrong = []
     for task in (Task.PERSPECTIVE, Task.COUNTING):
         some = [e for e in asked if e.question.task is task]
         for example, other in zip(some, some[1:] + some[:1], strict=True):
-            wrong += judge_picture(example, other.imagination).present
+            wrong += judge_picture(example, other.true_view).present
     assert np.mean(wrong) < 0.5
 
 
@@ -83,7 +83,7 @@ def test_maps_are_scored_where_nothing_was_seen(data) -> None:
     examples = [example_from_row(row) for row in Dataset(data)]
     example = next(e for e in examples if e.question.task is Task.CLEARANCE)
     truth, seen = grids_of(example.facts)
-    perfect = judge_picture(example, example.imagination).map
+    perfect = judge_picture(example, example.true_view).map
     partial = judge_picture(example, example.question.images[-1]).map
     assert perfect.drawn[0] > 0.75 and perfect.drawn[1] < 0.05
     assert partial.drawn[0] < 0.5 * perfect.drawn[0]

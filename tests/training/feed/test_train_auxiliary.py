@@ -144,7 +144,7 @@ def test_a_look_at_a_view_says_where_the_named_thing_is(
         facts = example.facts
         shown = set()
         for one in looks_at(example):
-            after = one.picture is example.imagination
+            after = one.picture is example.true_view
             shown.add(after)
             x, z = one.targets[PERSPECTIVE][:2] * SCALE_M
             width = one.picture.shape[1]
@@ -159,7 +159,7 @@ def test_a_look_at_a_view_says_where_the_named_thing_is(
 def test_a_look_counts_what_one_picture_shows(examples: dict[Task, list[Example]]) -> None:
     for example in examples[Task.COUNTING]:
         for one in looks_at(example):
-            column = COUNTING.stop - 1 if one.picture is example.imagination else COUNTING.start
+            column = COUNTING.stop - 1 if one.picture is example.true_view else COUNTING.start
             number = one.targets[column] * SCALE_COUNT
             if column == COUNTING.start:
                 (frame,) = (k for k, p in enumerate(example.question.images) if p is one.picture)

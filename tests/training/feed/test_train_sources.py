@@ -61,7 +61,7 @@ def test_wrong_views_are_other_examples_of_the_task(data, vae) -> None:
         showing = source.show(number)
         example = showing.sample.example
         wrong = showing.sample.target[1]
-        assert not np.array_equal(wrong, example.imagination)
+        assert not np.array_equal(wrong, example.true_view)
         of_task = views[example.question.task.value]
         assert any(np.array_equal(wrong, view) for view in of_task)
         again = source.show(number).sample.target[1]

@@ -137,7 +137,7 @@ def test_the_folder_at_the_end_answers_and_says_how_it_was_made(data, vae, tmp_p
     imaginer = Imaginer.from_pretrained(out / "final", device="cpu")
     example = example_from_row(Dataset(data)[0])
     answer = imaginer.ask(example.question, Mode.IMAGINE, flow_steps=2)
-    assert answer.imagined[0].shape == (64, 64, 3) and imaginer.model_id == "tried"
+    assert answer.imagined_views[0].shape == (64, 64, 3) and imaginer.model_id == "tried"
     facts = imaginer.style.training
     assert facts["dataset"] == Dataset(data).digest() and facts["examples"] == 24
     assert facts["recipe"]["variant"] == "mixed"

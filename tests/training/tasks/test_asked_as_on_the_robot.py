@@ -58,7 +58,7 @@ def test_a_path_is_asked_on_the_map_of_the_data(clearance: list[Example]) -> Non
         assert picture.shape == shown.shape
         # facts are rounded to a millimetre, which may move a border across a pixel's middle
         assert (picture != shown).any(axis=2).mean() < 0.005
-        assert asked.question.view_size == example.imagination.shape[:2]
+        assert asked.question.view_size == example.true_view.shape[:2]
 
 
 def test_a_path_of_the_data_is_shown_as_a_whole(clearance: list[Example]) -> None:
@@ -94,6 +94,6 @@ def test_a_count_is_asked_over_the_frames_of_the_data_in_their_order() -> None:
         assert [int(option) for option in asked.question.options] == numbers
         words = [w.format(category=plural(category)) for w in templates()["counting"]]
         assert asked.question.text == words[0] and example.question.text in words
-        assert asked.question.view_size == example.imagination.shape[:2]
+        assert asked.question.view_size == example.true_view.shape[:2]
         shown = zip(asked.question.images, example.question.images, strict=True)
         assert all(np.array_equal(a, b) for a, b in shown)

@@ -65,7 +65,7 @@ def test_options_hold_the_answer_once_and_everything_is_balanced(
         assert options.count(example.answer) == 1
         assert example.variant in module.VARIANTS
         assert example.subcategory in module.SUBCATEGORIES
-        for image in (*example.question.images, example.imagination):
+        for image in (*example.question.images, example.true_view):
             assert image.shape == (SIZE_PX, SIZE_PX, 3)
             assert image.dtype == np.uint8
         assert "{" not in example.question.text + example.reasoning
@@ -126,7 +126,7 @@ def _drawn_again(made: list[Example]) -> Iterator[Again]:
         yield Again(example, scene, camera, poses, (before, after), centre)
 
 
-def test_side_agrees_with_where_the_object_is_in_the_imagination(
+def test_side_agrees_with_where_the_object_is_in_the_true_view(
     drawn_again: list[Again],
 ) -> None:
     asked = [a for a in drawn_again if "-" in a.example.subcategory]
@@ -175,9 +175,9 @@ def test_the_imagination_is_rendered_where_the_motion_leads(drawn_again: list[Ag
             (pixel,), _ = project(np.array([[*after[:2, 3], 0.0]]), again.camera, before)
             red = np.argwhere(clearly_red(example.question.images[0]))[:, ::-1] + 0.5
             assert np.hypot(*(red.mean(axis=0) - pixel)) < 2.5
-        # what the renderer shows from there is the imagination
+        # what the renderer shows from there is the true view
         view = again.views[1]
-        difference = np.abs(view.rgb.astype(int) - example.imagination)
+        difference = np.abs(view.rgb.astype(int) - example.true_view)
         assert np.median(difference) <= 2
         shares = image_shares(view.instance, len(again.scene.objects))
         assert shares[again.index] == pytest.approx(facts["object_share_after"], abs=0.01)
@@ -189,7 +189,7 @@ def test_red_is_the_mark_and_nothing_else(examples: Examples) -> None:
     for name in NAMES:
         for example in examples(name):
             marked = name == "perspective" and example.variant.startswith("marker")
-            for k, image in enumerate((*example.question.images, example.imagination)):
+            for k, image in enumerate((*example.question.images, example.true_view)):
                 if marked and k == 0:
                     assert mark_share(image) > 0
                 elif name != "clearance":  # its maps use colour for marks, none of them red
@@ -210,7 +210,7 @@ def test_anchored_questions_show_what_was_seen_and_mark_what_was_not(examples: E
         hole = (warped == (255, 0, 255)).all(axis=2)
         assert "already known" in example.question.text
         if (~hole).sum() > 100:
-            error = np.abs(warped - example.imagination)[~hole].mean()
+            error = np.abs(warped - example.true_view)[~hole].mean()
             agreement.append(error)
     # seen surfaces lie where the true view has them; light changes with distance and edges blur
     assert np.median(agreement) < 14
@@ -234,7 +234,7 @@ def test_the_answer_of_a_path_is_in_the_side_view_and_no_other_option_is(
         scene = scene_of(example)
         camera = Camera.from_fov(SIZE_PX, SIZE_PX, facts["fov_rad"])
         view = Renderer(scene).render(pose, camera)
-        assert np.median(np.abs(view.rgb.astype(int) - example.imagination)) <= 2
+        assert np.median(np.abs(view.rgb.astype(int) - example.true_view)) <= 2
         shares = image_shares(view.instance, len(scene.objects))
         for option, index in facts["option_objects"].items():
             assert scene.objects[index].name == option
@@ -286,7 +286,7 @@ def test_counts_agree_with_instances_in_frames_and_on_the_map(examples: Examples
         x0, _, x1, _ = square = facts["map_square_m"]
         top = renderer.top_down(tuple(square), (x1 - x0) / SIZE_PX)
         assert counted <= set(np.unique(top.instance).tolist())
-        assert np.median(np.abs(top.rgb.astype(int) - example.imagination)) <= 2
+        assert np.median(np.abs(top.rgb.astype(int) - example.true_view)) <= 2
     assert sum(e.facts["needs_matching"] for e in made) >= 0.5 * len(made)
     # rank of the truth among sorted options: uniform (chi-square, 3 degrees of freedom, p = 0.001)
     expected = len(made) / 4
@@ -319,10 +319,10 @@ def test_maps_of_clearance_are_pictures_of_their_grids(examples: Examples) -> No
     for example in examples("clearance")[:60]:
         truth, seen = grids_of(example.facts)
         view = MapView(*example.facts["map_view"], size_px=SIZE_PX)
-        for grid, picture in ((truth, example.imagination), (seen, example.question.images[-1])):
+        for grid, picture in ((truth, example.true_view), (seen, example.question.images[-1])):
             drawn = draw_map(grid, view)
             assert (drawn[..., 1] == picture[..., 1]).mean() > 0.995
-        probability = read_map(example.imagination, view, truth)
+        probability = read_map(example.true_view, view, truth)
         known = (truth.cells != UNKNOWN) & ~np.isnan(probability)
         right = (probability > 0.5) == (truth.cells == OCCUPIED)
         assert right[known].mean() > 0.9  # 48 pixels for 64 cells
