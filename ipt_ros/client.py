@@ -34,7 +34,7 @@ class AskRefused(RuntimeError):
 
 
 @dataclass
-class Asked:
+class RunningGoal:
     """A goal under way. feedback: the stages heard so far, previews included."""
 
     handle: Any
@@ -124,7 +124,7 @@ class Asker:
         goal: Any,
         timeout_s: float = 10.0,
         on_feedback: Callable[[Any], None] | None = None,
-    ) -> Asked:
+    ) -> RunningGoal:
         """Send a goal and return once it was accepted."""
         client, topic = self.reach(action, timeout_s), self._topic(action)
         heard: list[Any] = []
@@ -140,14 +140,14 @@ class Asker:
         handle = self.wait(sent, timeout_s, topic)
         if not handle.accepted:
             raise AskRefused(f"{topic} did not accept the goal")
-        return Asked(handle, self._there(handle.get_result_async, timeout_s, topic), heard)
+        return RunningGoal(handle, self._there(handle.get_result_async, timeout_s, topic), heard)
 
-    def finish(self, asked: Asked, timeout_s: float = 60.0) -> Any:
+    def finish(self, goal: RunningGoal, timeout_s: float = 60.0) -> Any:
         """The result message of a goal; its end state is in `.status`, the fields in `.result`."""
-        return self.wait(asked.result, timeout_s, "goal")
+        return self.wait(goal.result, timeout_s, "goal")
 
-    def cancel(self, asked: Asked, timeout_s: float = 10.0) -> None:
-        sent = self._there(asked.handle.cancel_goal_async, timeout_s, "cancel")
+    def cancel(self, goal: RunningGoal, timeout_s: float = 10.0) -> None:
+        sent = self._there(goal.handle.cancel_goal_async, timeout_s, "cancel")
         self.wait(sent, timeout_s, "cancel")
 
     def ask(self, action: Any, goal: Any, timeout_s: float = 60.0) -> Any:

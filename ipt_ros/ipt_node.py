@@ -23,7 +23,7 @@ from ipt_ros.actions.desk import Desk
 from ipt_ros.actions.imagine_view import imagine_view_server
 from ipt_ros.actions.trace_path import trace_path_server
 from ipt_ros.answering.model_life import ModelLife
-from ipt_ros.answering.questions import Asked
+from ipt_ros.answering.questions import GroundedQuestion
 from ipt_ros.answering.transitions import wait_in_transitions
 from ipt_ros.answering.view_topics import ImaginedOutput
 from ipt_ros.errors import ErrorCode, GoalError
@@ -174,14 +174,16 @@ class IptNode(LifecycleNode):
             self._mask.take_back(text)
         self._reports.alarm("time", diagnostics.WARN, text)
 
-    def _answered(self, request: Any, asked: Asked, answer: Answer, result: Any) -> None:
+    def _answered(
+        self, request: Any, grounded: GroundedQuestion, answer: Answer, result: Any
+    ) -> None:
         """A goal was answered; called on the model's thread."""
         if result.imagined_view.image.height:
             self._imagined.show(result.imagined_view)
         self._reports.answered(result.answer.times)
         if self._self_score is not None:
             # may be compared with the place itself later
-            self._self_score.keep(request, asked, answer)
+            self._self_score.keep(request, grounded, answer)
 
     def _refresh(self) -> None:
         """What is so now, for the diagnostics."""

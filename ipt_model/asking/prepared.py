@@ -18,7 +18,7 @@ from ..wording import prompts
 
 
 @dataclass(frozen=True)
-class Seen:
+class SizedPicture:
     """One picture at the two sizes, H x W x 3 uint8."""
 
     vae: np.ndarray
@@ -66,11 +66,11 @@ class Prepared:
     def given_encodings(self) -> tuple[str, ...]:
         return self._available(self.loaded.style.inputs.given)
 
-    def resized(self, image: np.ndarray) -> Seen:
+    def resized(self, image: np.ndarray) -> SizedPicture:
         """A picture at the sizes at which the model looks."""
         sizes = self.loaded.style.image_sizes
         vae = sizes.vae_picture(image)
-        return Seen(vae, sizes.vit_picture(vae))
+        return SizedPicture(vae, sizes.vit_picture(vae))
 
     # -- sizes
     def tokens(self, draws: bool) -> int:

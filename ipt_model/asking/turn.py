@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 
 from ..inference.context import Context, GuidedContexts
-from ..inference.option_scores import normalise, score_options
+from ..inference.option_log_probabilities import normalise, score_options
 from ..question import Mode, Outcome
 from ..weights.loading import LoadedModel
 from ..wording import prompts
 from ..wording.extraction import Reading, read_answer
 from .clock import Clock
 from .drawing import Drawing, Drawn
-from .prepared import Prepared, Seen
+from .prepared import Prepared, SizedPicture
 
 _THOUGHT = re.compile(
     f"{prompts.THINK_OPEN}(?P<think>.*){prompts.THINK_CLOSE}{prompts.IMAGE_START}", re.DOTALL
@@ -57,7 +57,7 @@ class Turn:
     def __init__(self, loaded: LoadedModel, asked: Sequence[Prepared], clock: Clock) -> None:
         self.loaded, self.asked, self.clock = loaded, list(asked), clock
         self.style, self.tokenizer = loaded.style, loaded.tokenizer
-        self._pictures: list[list[Seen]] = []
+        self._pictures: list[list[SizedPicture]] = []
         self._shown: dict[tuple[str, ...], GuidedContexts] = {}
         self._read: tuple[bool, GuidedContexts] | None = None
 
@@ -67,7 +67,7 @@ class Turn:
         """Whether no picture and no text was read yet."""
         return not self._shown
 
-    def resize(self) -> list[list[Seen]]:
+    def resize(self) -> list[list[SizedPicture]]:
         """The pictures of every question at the model's sizes, made once."""
         if not self._pictures:
             self._pictures = [[one.resized(p) for p in one.question.images] for one in self.asked]
@@ -124,7 +124,7 @@ class Turn:
         return [Thought(one.think) for one in self.asked]
 
     def _show(
-        self, contexts: GuidedContexts, pictures: Sequence[Seen], encodings: Sequence[str]
+        self, contexts: GuidedContexts, pictures: Sequence[SizedPicture], encodings: Sequence[str]
     ) -> None:
         latents = None
         if "vae" in encodings:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipt_ros.actions.desk import Desk
 from ipt_ros.actions.server import GoalServer
-from ipt_ros.answering.questions import Asked, ask_spatial
+from ipt_ros.answering.questions import GroundedQuestion, ask_spatial
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def ask_spatial_server(node: Node, desk: Desk) -> GoalServer:
     from imaginative_perception.action import AskSpatial
 
-    def prepare(goal: Any) -> tuple[Asked, None]:
+    def prepare(goal: Any) -> tuple[GroundedQuestion, None]:
         return ask_spatial(desk.senses().newest_view(), goal.question, goal.options), None
 
     return GoalServer(node, desk, AskSpatial, "~/ask_spatial", prepare)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ipt_model.question import Answer
 from ipt_ros.actions.desk import Desk
 from ipt_ros.actions.server import Finish, GoalServer
-from ipt_ros.answering.questions import Asked, ask_count, count_views
+from ipt_ros.answering.questions import GroundedQuestion, ask_count, count_views
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def count_objects_server(node: Node, desk: Desk) -> GoalServer:
     from imaginative_perception.action import CountObjects
 
-    def prepare(goal: Any) -> tuple[Asked, Finish]:
+    def prepare(goal: Any) -> tuple[GroundedQuestion, Finish]:
         senses = desk.senses()
         views = count_views(senses.remembered_views(), senses.newest_view())
         return ask_count(views, goal.category, goal.max_count, desk.model.picture_px), finish

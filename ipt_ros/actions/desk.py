@@ -8,13 +8,13 @@ from typing import Any
 
 from ipt_model.question import Answer
 from ipt_ros.answering.model_life import ModelLife
-from ipt_ros.answering.questions import Asked
+from ipt_ros.answering.questions import GroundedQuestion
 from ipt_ros.parameters.table import LiveParameters
 from ipt_ros.reports import Reports
 from ipt_ros.senses.senses import Senses
 
-#: answered(request, asked, answer, result): a goal was; called on the model's thread.
-Answered = Callable[[Any, Asked, Answer, Any], None]
+#: answered(request, grounded, answer, result): a goal was; called on the model's thread.
+Answered = Callable[[Any, GroundedQuestion, Answer, Any], None]
 
 
 @dataclass(frozen=True)

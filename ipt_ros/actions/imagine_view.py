@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipt_ros.actions.desk import Desk
 from ipt_ros.actions.server import GoalServer
-from ipt_ros.answering.questions import Asked, ask_viewpoint
+from ipt_ros.answering.questions import GroundedQuestion, ask_viewpoint
 from ipt_ros.conversions import pose_to_matrix
 
 if TYPE_CHECKING:
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 def imagine_view_server(node: Node, desk: Desk) -> GoalServer:
     from imaginative_perception.action import ImagineView
 
-    def prepare(goal: Any) -> tuple[Asked, None]:
+    def prepare(goal: Any) -> tuple[GroundedQuestion, None]:
         senses = desk.senses()
         view = senses.newest_view()
         viewpoint = pose_to_matrix(goal.viewpoint.pose, what="viewpoint")
         to_fixed = senses.poses.frame(goal.viewpoint.header.frame_id, view.stamp_ns)
-        asked = ask_viewpoint(
+        grounded = ask_viewpoint(
             view,
             to_fixed @ viewpoint,
             goal.object,
@@ -29,6 +29,6 @@ def imagine_view_server(node: Node, desk: Desk) -> GoalServer:
             goal.options,
             desk.model.picture_px,
         )
-        return asked, None
+        return grounded, None
 
     return GoalServer(node, desk, ImagineView, "~/imagine_view", prepare)

@@ -27,10 +27,10 @@ from std_msgs.msg import Header
 
 from ipt_model.question import Answer, Cancelled, Mode, Outcome, Progress, QuestionError
 from ipt_ros.actions.desk import Desk
-from ipt_ros.answering.guard import Scores, Thresholds, option_spread, why_withheld
+from ipt_ros.answering.guard import GuardScores, Thresholds, option_spread, why_withheld
 from ipt_ros.answering.messages import ABSTAIN_TEXT, answer_message, imagined_message
 from ipt_ros.answering.model_life import ActiveModel
-from ipt_ros.answering.questions import Asked
+from ipt_ros.answering.questions import GroundedQuestion
 from ipt_ros.errors import ErrorCode, GoalError, is_out_of_memory
 from ipt_ros.senses.images import rgb_to_image
 from ipt_ros.spinning import bridged
@@ -111,7 +111,7 @@ class GoalServer:
         desk: Desk,
         action_type: Any,
         name: str,
-        prepare: Callable[[Any], tuple[Asked, Finish | None]],
+        prepare: Callable[[Any], tuple[GroundedQuestion, Finish | None]],
     ) -> None:
         self._node, self._desk = node, desk
         self._type = action_type
@@ -251,11 +251,11 @@ class GoalServer:
 
         if not on_progress(Progress("preprocess", 0.0)):
             raise Cancelled
-        asked, finish = self._prepare(goal.request)
+        grounded, finish = self._prepare(goal.request)
         prepared = time.monotonic()
         try:
             answer = active.imaginer.ask(
-                asked.question,
+                grounded.question,
                 mode=wish.mode,
                 budget_s=wish.left_s(),
                 seed=wish.seed,
@@ -279,29 +279,29 @@ class GoalServer:
             preprocess_s=answer.times.preprocess_s + prepared - started,
         )
         answer = replace(answer, times=times)
-        scores, withheld = judge(asked, answer, values)
+        scores, withheld = judge(grounded, answer, values)
         fixed_frame = self._desk.senses().poses.fixed_frame
-        result.imagined_view = imagined_message(asked, answer, scores, fixed_frame)
-        result.answer = answer_message(asked, answer, withheld)
+        result.imagined_view = imagined_message(grounded, answer, scores, fixed_frame)
+        result.answer = answer_message(grounded, answer, withheld)
         if finish is not None:
             finish(result, answer)
         # last, so that it covers everything but the way back
         result.answer.times.total_s = time.monotonic() - wish.accepted
-        self._desk.answered(goal.request, asked, answer, result)
+        self._desk.answered(goal.request, grounded, answer, result)
 
 
-def judge(asked: Asked, answer: Answer, values: Any) -> tuple[Scores, str]:
+def judge(grounded: GroundedQuestion, answer: Answer, values: Any) -> tuple[GuardScores, str]:
     """How far the answer can be believed, and why it is withheld, if it is."""
     overlap = consistency = math.nan
-    if answer.imagined_views and asked.check is not None:
-        overlap, consistency = asked.check(answer.imagined_views[0])
+    if answer.imagined_views and grounded.check is not None:
+        overlap, consistency = grounded.check(answer.imagined_views[0])
     spread = 0.0
     if answer.option_probabilities:
         chosen = int(np.argmax(answer.option_probabilities))
         spread = option_spread(answer.probabilities_by_view, chosen)
-    scores = Scores(overlap, consistency, spread)
+    scores = GuardScores(overlap, consistency, spread)
     # a map that says nothing scores 0.5, a view that shows nothing scores 0
-    is_map = asked.map_view is not None
+    is_map = grounded.map_view is not None
     agreement = values.min_map_agreement if is_map else values.min_consistency
     limits = Thresholds(values.min_confidence, agreement, values.max_spread)
     return scores, why_withheld(answer, scores, limits)

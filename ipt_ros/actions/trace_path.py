@@ -19,7 +19,7 @@ from ipt_ros.actions.desk import Desk
 from ipt_ros.actions.server import Finish, GoalServer
 from ipt_ros.answering.messages import header_of
 from ipt_ros.answering.path_risk import PathRisk, Sweep, check_number, check_radius, sweep
-from ipt_ros.answering.questions import Asked, ask_path, robot_of
+from ipt_ros.answering.questions import GroundedQuestion, ask_path, robot_of
 from ipt_ros.conversions import FARTHEST_M
 from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.senses.map_frame import locate_map
@@ -58,7 +58,7 @@ def path_points(path: Any) -> np.ndarray:
 def trace_path_server(node: Node, desk: Desk) -> GoalServer:
     from imaginative_perception.action import TracePath
 
-    def prepare(goal: Any) -> tuple[Asked, Finish]:
+    def prepare(goal: Any) -> tuple[GroundedQuestion, Finish]:
         senses = desk.senses()
         frame_id = goal.path.header.frame_id
         points = path_points(goal.path)
@@ -71,24 +71,24 @@ def trace_path_server(node: Node, desk: Desk) -> GoalServer:
         swept = sweep(located.grid, located.points(fixed[:, :2]), radius)
         shown = maps.MapView.ahead(robot_of(view), desk.model.picture_px).shows(swept.points)
         stretch = swept.stretch(shown)
-        asked = ask_path(view, located.grid, swept.line(stretch), desk.model.picture_px)
+        grounded = ask_path(view, located.grid, swept.line(stretch), desk.model.picture_px)
 
         def finish(result: Any, answer: Answer) -> None:
             drawn = None
-            if answer.imagined_views and asked.map_view is not None:
-                drawn = maps.read_map(answer.imagined_views[0], asked.map_view, located.grid)
+            if answer.imagined_views and grounded.map_view is not None:
+                drawn = maps.read_map(answer.imagined_views[0], grounded.map_view, located.grid)
             risk = swept.risk(drawn)
-            result.verdict.header = header_of(asked, frame_id)
+            result.verdict.header = header_of(grounded, frame_id)
             result.verdict.risk = risk.poses.tolist()
             blocked = math.nan
             if not result.answer.abstained:
-                blocked = answer.option_probabilities[asked.question.options.index("no")]
+                blocked = answer.option_probabilities[grounded.question.options.index("no")]
             why = decide(result.verdict, swept, risk, stretch, blocked)
             if why and not result.answer.abstained:
                 result.answer.abstained, result.answer.answer = True, ""
                 result.answer.abstain_reason = why
 
-        return asked, finish
+        return grounded, finish
 
     return GoalServer(node, desk, TracePath, "~/trace_path", prepare)
 

@@ -32,7 +32,7 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
-class Scores:
+class GuardScores:
     """overlap: share of the picture that was seen before. consistency: agreement there; NaN where
     too little was seen. spread: largest difference of the chosen option's probability between
     imagined views.
@@ -94,7 +94,7 @@ def option_spread(probabilities_by_view: Sequence[Sequence[float]], chosen: int)
     return float(max(values) - min(values))
 
 
-def why_withheld(answer: Answer, scores: Scores, limits: Thresholds) -> str:
+def why_withheld(answer: Answer, scores: GuardScores, limits: Thresholds) -> str:
     """The reason to withhold an answer, or an empty string."""
     if answer.outcome is not Outcome.ANSWERED:
         return ""  # withheld already, with a reason of its own

@@ -7,8 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 from ipt_model.question import Answer, Outcome, Task
-from ipt_ros.answering.guard import Scores
-from ipt_ros.answering.questions import Asked, scaled
+from ipt_ros.answering.guard import GuardScores
+from ipt_ros.answering.questions import GroundedQuestion, scaled
 from ipt_ros.conversions import intrinsics_to_camera_info, matrix_to_pose, ns_to_stamp
 from ipt_ros.senses.images import rgb_to_image
 from ipt_ros.texts import cut
@@ -26,15 +26,15 @@ ABSTAIN_TEXT = {
 }
 
 
-def header_of(asked: Asked, frame_id: str) -> Any:
+def header_of(grounded: GroundedQuestion, frame_id: str) -> Any:
     """Stamped with the newest observation used."""
     from std_msgs.msg import Header
 
-    newest = max(source.stamp_ns for source in asked.sources)
+    newest = max(source.stamp_ns for source in grounded.sources)
     return Header(stamp=ns_to_stamp(newest), frame_id=frame_id)
 
 
-def provenance_message(asked: Asked, answer: Answer) -> Any:
+def provenance_message(grounded: GroundedQuestion, answer: Answer) -> Any:
     from imaginative_perception.msg import Provenance
 
     of = answer.provenance
@@ -44,20 +44,20 @@ def provenance_message(asked: Asked, answer: Answer) -> Any:
         seed=of.seed,
         flow_steps=of.flow_steps,
         mode=of.mode.value,
-        source_stamps=[ns_to_stamp(t) for t in sorted(s.stamp_ns for s in asked.sources)],
+        source_stamps=[ns_to_stamp(t) for t in sorted(s.stamp_ns for s in grounded.sources)],
     )
 
 
-def answer_message(asked: Asked, answer: Answer, withheld: str) -> Any:
+def answer_message(grounded: GroundedQuestion, answer: Answer, withheld: str) -> Any:
     """withheld: why the answer must not be acted on, or an empty string."""
     from imaginative_perception.msg import SpatialAnswer, StageTimes
 
     message = SpatialAnswer()
-    newest = max(asked.sources, key=lambda source: source.stamp_ns)
-    message.header = header_of(asked, newest.frame_id)
-    message.task = TASK_CODES[asked.question.task]
-    message.question = cut(asked.question.text)
-    message.options = [cut(option) for option in asked.question.options]
+    newest = max(grounded.sources, key=lambda source: source.stamp_ns)
+    message.header = header_of(grounded, newest.frame_id)
+    message.task = TASK_CODES[grounded.question.task]
+    message.question = cut(grounded.question.text)
+    message.options = [cut(option) for option in grounded.question.options]
     message.option_probabilities = list(answer.option_probabilities)
     message.answer = "" if withheld else cut(answer.text)
     message.confidence = answer.confidence
@@ -72,11 +72,13 @@ def answer_message(asked: Asked, answer: Answer, withheld: str) -> Any:
         answer_s=times.answer_s,
         total_s=times.total_s,
     )
-    message.provenance = provenance_message(asked, answer)
+    message.provenance = provenance_message(grounded, answer)
     return message
 
 
-def imagined_message(asked: Asked, answer: Answer, scores: Scores, fixed_frame: str) -> Any:
+def imagined_message(
+    grounded: GroundedQuestion, answer: Answer, scores: GuardScores, fixed_frame: str
+) -> Any:
     """The first drawing, with the camera that would have taken it; height 0 when nothing was
     drawn.
     """
@@ -87,12 +89,12 @@ def imagined_message(asked: Asked, answer: Answer, scores: Scores, fixed_frame: 
     if not answer.imagined_views:
         return message
     picture = answer.imagined_views[0]
-    message.header = header_of(asked, "imagined_optical_frame")
+    message.header = header_of(grounded, "imagined_optical_frame")
     message.image = rgb_to_image(picture, message.header)
-    message.provenance = provenance_message(asked, answer)
-    if asked.camera is not None and asked.world_from_camera is not None:
-        camera = scaled(asked.camera, picture.shape[1], picture.shape[0])
+    message.provenance = provenance_message(grounded, answer)
+    if grounded.camera is not None and grounded.world_from_camera is not None:
+        camera = scaled(grounded.camera, picture.shape[1], picture.shape[0])
         message.camera_info = intrinsics_to_camera_info(camera, message.header)
-        message.pose.header = header_of(asked, fixed_frame)
-        message.pose.pose = matrix_to_pose(asked.world_from_camera)
+        message.pose.header = header_of(grounded, fixed_frame)
+        message.pose.pose = matrix_to_pose(grounded.world_from_camera)
     return message

@@ -27,7 +27,7 @@ from ipt_ros.senses.poses import inverse, yaw_of
 
 
 @dataclass(frozen=True)
-class Asked:
+class GroundedQuestion:
     """A question, the observations it was made from, and where the imagined picture would be
     taken.
 
@@ -56,9 +56,9 @@ def make_question(
         raise GoalError(ErrorCode.BAD_GOAL, str(error)) from error
 
 
-def ask_spatial(view: Observation, text: str, options: Sequence[str]) -> Asked:
+def ask_spatial(view: Observation, text: str, options: Sequence[str]) -> GroundedQuestion:
     """Any question about the present view."""
-    return Asked(
+    return GroundedQuestion(
         make_question(Task.FREE, [view.rgb], text, options),
         (view,),
         view.intrinsics,
@@ -73,7 +73,7 @@ def ask_viewpoint(
     text: str,
     options: Sequence[str],
     picture_px: int = 128,
-) -> Asked:
+) -> GroundedQuestion:
     """What is seen from a viewpoint (body axes: x forward, z up), told to the model as a motion
     from here.
 
@@ -117,7 +117,7 @@ def ask_viewpoint(
         def check(picture: np.ndarray) -> tuple[float, float]:
             return view_consistency(picture, seen.rgb, seen.seen)
 
-    return Asked(question, (view,), view.intrinsics, there, check=check)
+    return GroundedQuestion(question, (view,), view.intrinsics, there, check=check)
 
 
 def recalled_view(view: Observation, there: np.ndarray, picture_px: int) -> RecalledView | None:
@@ -169,7 +169,7 @@ def moved(world_from_camera: np.ndarray, motion: phrasing.Motion) -> np.ndarray:
 
 def ask_path(
     view: Observation, grid: maps.OccupancyGrid, line: np.ndarray, picture_px: int = 128
-) -> Asked:
+) -> GroundedQuestion:
     """Whether a path (N x 2, m) is clear, from partial map and present view; both along the axes
     of the grid's cells. The map shows the square ahead of the robot, as in training; an empty line
     draws no path. picture_px: the side of the map's picture.
@@ -193,7 +193,7 @@ def ask_path(
         seen = float((grid.cells[inside] != maps.UNKNOWN).mean()) if inside.any() else 0.0
         return seen, map_consistency(grid.cells, values)
 
-    return Asked(question, (view,), map_view=map_view, check=check)
+    return GroundedQuestion(question, (view,), map_view=map_view, check=check)
 
 
 def robot_of(view: Observation) -> tuple[float, float, float]:
@@ -202,7 +202,9 @@ def robot_of(view: Observation) -> tuple[float, float, float]:
     return float(body[0, 3]), float(body[1, 3]), yaw_of(body)
 
 
-def ask_map(view: Observation, grid: maps.OccupancyGrid, picture_px: int = 128) -> Asked:
+def ask_map(
+    view: Observation, grid: maps.OccupancyGrid, picture_px: int = 128
+) -> GroundedQuestion:
     """The completed map around the robot, asked for with a path straight ahead."""
     x, y, heading = robot_of(view)
     steps = np.linspace(0.0, 2.0, 21)[:, None]
@@ -212,7 +214,7 @@ def ask_map(view: Observation, grid: maps.OccupancyGrid, picture_px: int = 128) 
 
 def ask_count(
     views: Sequence[Observation], category: str, most: int = 0, picture_px: int = 128
-) -> Asked:
+) -> GroundedQuestion:
     """How many things of a category stand around, over as many views as in training.
 
     most: the largest of the counts in a row to choose from; 0 takes the smallest that was trained.
@@ -239,7 +241,7 @@ def ask_count(
     numbers = range(most - as_trained.COUNT_OPTIONS + 1, most + 1)
     phrase = phrasing.counting_question(category.strip(), numbers)
     question = make_question(Task.COUNTING, [v.rgb for v in views], phrase.text, phrase.options)
-    return Asked(replace(question, view_size=(picture_px, picture_px)), tuple(views))
+    return GroundedQuestion(replace(question, view_size=(picture_px, picture_px)), tuple(views))
 
 
 def count_views(

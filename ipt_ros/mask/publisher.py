@@ -220,18 +220,19 @@ class MaskOutput:
             view = self._senses.newest_view(frame_id)
             located = locate_map(message, self._senses.poses, view.stamp_ns)
             grid = located.grid
-            asked = ask_map(located.view(view), grid, self._model.picture_px)
+            grounded = ask_map(located.view(view), grid, self._model.picture_px)
             values = self._live.values
             answer = active.imaginer.ask(
-                asked.question,
+                grounded.question,
                 mode=Mode.IMAGINE,
                 k=values.imagined_space_imaginations,
                 on_progress=lambda _: active.is_free,
                 flow_steps=values.flow_steps or None,
             )
-            assert asked.map_view is not None
+            assert grounded.map_view is not None
             read = [
-                maps.read_map(picture, asked.map_view, grid) for picture in answer.imagined_views
+                maps.read_map(picture, grounded.map_view, grid)
+                for picture in answer.imagined_views
             ]
             if answer.outcome is Outcome.OUT_OF_BUDGET:
                 read = []

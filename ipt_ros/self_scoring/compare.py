@@ -19,7 +19,7 @@ import numpy as np
 
 from ipt_model.spatial.geometry import BODY_FROM_OPTICAL, warp_rgbd
 from ipt_ros.answering.guard import view_consistency
-from ipt_ros.answering.questions import Asked, ask_viewpoint, recalled_view, scaled
+from ipt_ros.answering.questions import GroundedQuestion, ask_viewpoint, recalled_view, scaled
 from ipt_ros.conversions import Intrinsics
 from ipt_ros.self_scoring.similarity import peak_signal_to_noise, structural_similarity
 from ipt_ros.senses.observations import Observation
@@ -205,7 +205,7 @@ def _seen_before(imagined: ImaginedView, size: tuple[int, ...]) -> np.ndarray:
     return known > 0
 
 
-def asked_anew(imagined: ImaginedView, truth: Observation, picture_px: int) -> Asked:
+def asked_anew(imagined: ImaginedView, truth: Observation, picture_px: int) -> GroundedQuestion:
     """The same question for the pose that the camera really reached, in the same words: with the
     later view it is a sample whose picture and motion are both true.
     """
@@ -214,13 +214,13 @@ def asked_anew(imagined: ImaginedView, truth: Observation, picture_px: int) -> A
     return ask_viewpoint(imagined.view, body, target, text, options, picture_px)
 
 
-def is_same_place(asked: Asked, truth_picture: np.ndarray, least: float) -> bool:
+def is_same_place(grounded: GroundedQuestion, truth_picture: np.ndarray, least: float) -> bool:
     """Whether the later view agrees with what was seen before the question: if not, the odometry
     has drifted or the world was changed, and the later view is no measure of the drawing.
     """
-    if asked.check is None:
+    if grounded.check is None:
         return True  # without depth nobody can tell
-    consistency = asked.check(truth_picture)[1]
+    consistency = grounded.check(truth_picture)[1]
     return math.isnan(consistency) or consistency >= least
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from ipt_model.question import Answer, Cancelled, Mode, Outcome, Question, Task
 from ipt_ros import diagnostics
 from ipt_ros.answering.model_life import ActiveModel, ModelLife
-from ipt_ros.answering.questions import Asked, scaled
+from ipt_ros.answering.questions import GroundedQuestion, scaled
 from ipt_ros.errors import GoalError
 from ipt_ros.parameters.table import LiveParameters
 from ipt_ros.reports import Reports
@@ -102,25 +102,29 @@ class SelfScoreOutput:
 
     # -- on the model's thread --------------------------------------------------------------------
 
-    def keep(self, goal: Any, asked: Asked, answer: Answer) -> None:
+    def keep(self, goal: Any, grounded: GroundedQuestion, answer: Answer) -> None:
         """A goal was answered. What was imagined of another viewpoint waits for the robot to come
         there; goal: the request of an ImagineView.
         """
         active = self._model.active
-        if asked.question.task is not Task.PERSPECTIVE or not answer.imagined_views or not active:
+        if (
+            grounded.question.task is not Task.PERSPECTIVE
+            or not answer.imagined_views
+            or not active
+        ):
             return
-        assert asked.camera is not None and asked.world_from_camera is not None
+        assert grounded.camera is not None and grounded.world_from_camera is not None
         picture = answer.imagined_views[0]
         chosen = answer.outcome is Outcome.ANSWERED and bool(answer.option_probabilities)
         self._waiting.keep(
             ImaginedView(
-                view=reduced(asked.sources[0], active.most_px),
+                view=reduced(grounded.sources[0], active.most_px),
                 target=goal.object,
                 text=goal.question,
                 options=tuple(goal.options),
                 picture=picture,
-                camera=scaled(asked.camera, picture.shape[1], picture.shape[0]),
-                world_from_camera=asked.world_from_camera,
+                camera=scaled(grounded.camera, picture.shape[1], picture.shape[0]),
+                world_from_camera=grounded.world_from_camera,
                 stated=answer.text,
                 confidence=answer.confidence if chosen else float("nan"),
                 model_hash=answer.provenance.model_hash,
@@ -154,8 +158,8 @@ class SelfScoreOutput:
         self._waiting.drop(imagined)
         height, width = imagined.picture.shape[:2]
         truth = cv2.resize(view.rgb, (width, height), interpolation=cv2.INTER_AREA)
-        asked = asked_anew(imagined, view, self._model.picture_px)
-        if not is_same_place(asked, truth, self._live.values.min_consistency):
+        grounded = asked_anew(imagined, view, self._model.picture_px)
+        if not is_same_place(grounded, truth, self._live.values.min_consistency):
             self._foreign += 1
             return
         score = compare(imagined, view)
@@ -163,7 +167,7 @@ class SelfScoreOutput:
             return  # too little of it was seen in depth to say anything
         self._running.add(score)
         self._unlabelled.append(
-            Pair(imagined, asked.question, truth, view.world_from_camera, score)
+            Pair(imagined, grounded.question, truth, view.world_from_camera, score)
         )
 
     def _label(self, pair: Pair, active: ActiveModel) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ipt_model.inference.option_scores import normalise
+from ipt_model.inference.option_log_probabilities import normalise
 from ipt_model.question import Answer, Mode, Outcome, Question, Task
 from ipt_model.spatial.maps import MapView, read_map
 from ipt_model.weights.asking_style import AskingStyle

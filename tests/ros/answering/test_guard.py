@@ -12,7 +12,7 @@ from ipt_model.question import Answer, Mode, Outcome, Provenance, StageTimes
 from ipt_model.spatial import maps
 from ipt_model.spatial.geometry import warp_rgbd
 from ipt_ros.answering.guard import (
-    Scores,
+    GuardScores,
     Thresholds,
     map_consistency,
     option_spread,
@@ -118,13 +118,13 @@ def answer(*probabilities, outcome=Outcome.ANSWERED):
 @pytest.mark.parametrize(
     ("given_answer", "found", "reason"),
     [
-        (answer(0.9, 0.1), Scores(0.5, 0.8, 0.1), ""),
-        (answer(0.55, 0.45), Scores(0.5, 0.8, 0.1), "confidence 0.55"),
-        (answer(0.9, 0.1), Scores(0.5, 0.1, 0.1), "contradicts"),
-        (answer(0.9, 0.1), Scores(0.5, 0.8, 0.6), "disagree"),
-        (answer(0.9, 0.1), Scores(), ""),  # what cannot be measured does not count against it
-        (answer(), Scores(), ""),  # a free answer has no probability
-        (answer(0.2, 0.2, outcome=Outcome.UNPARSABLE), Scores(), ""),  # withheld already
+        (answer(0.9, 0.1), GuardScores(0.5, 0.8, 0.1), ""),
+        (answer(0.55, 0.45), GuardScores(0.5, 0.8, 0.1), "confidence 0.55"),
+        (answer(0.9, 0.1), GuardScores(0.5, 0.1, 0.1), "contradicts"),
+        (answer(0.9, 0.1), GuardScores(0.5, 0.8, 0.6), "disagree"),
+        (answer(0.9, 0.1), GuardScores(), ""),  # what cannot be measured does not count against it
+        (answer(), GuardScores(), ""),  # a free answer has no probability
+        (answer(0.2, 0.2, outcome=Outcome.UNPARSABLE), GuardScores(), ""),  # withheld already
     ],
 )
 def test_below_each_threshold_there_is_a_reason(given_answer, found, reason):
@@ -153,9 +153,9 @@ def test_views_and_maps_have_limits_of_their_own(map_view, agreement, believed):
     from ipt_ros.parameters.ipt_node import IPT_PARAMETERS
     from ipt_ros.parameters.table import defaults
 
-    asked = SimpleNamespace(map_view=map_view, check=lambda _: (0.9, agreement))
+    grounded = SimpleNamespace(map_view=map_view, check=lambda _: (0.9, agreement))
     drawn = replace(answer(0.9, 0.1), imagined_views=(np.zeros((8, 8, 3), np.uint8),))
-    scores, withheld = judge(asked, drawn, defaults(IPT_PARAMETERS))
+    scores, withheld = judge(grounded, drawn, defaults(IPT_PARAMETERS))
     assert scores.consistency == agreement
     assert (withheld == "") == believed
 

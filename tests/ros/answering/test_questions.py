@@ -37,8 +37,8 @@ headings = st.floats(-math.pi, math.pi)
 @given(coordinates, coordinates, headings, coordinates, coordinates, headings)
 def test_the_published_pose_is_where_the_spoken_motion_leads(x, y, yaw, x2, y2, yaw2):
     view = seen(x, y, yaw)
-    asked = ask_viewpoint(view, from_xyz_rpy(x2, y2, 1.2, 0, 0, yaw2), "green ball", "", ())
-    body = asked.world_from_camera @ inverse(BODY_FROM_OPTICAL)
+    grounded = ask_viewpoint(view, from_xyz_rpy(x2, y2, 1.2, 0, 0, yaw2), "green ball", "", ())
+    body = grounded.world_from_camera @ inverse(BODY_FROM_OPTICAL)
     # rounding moves it by half a step at most: 0.05 m each way, 2.5 degrees
     assert abs(body[0, 3] - x2) < 0.0708 and abs(body[1, 3] - y2) < 0.0708
     assert abs(math.remainder(yaw_of(body) - yaw2, 2 * math.pi)) < math.radians(2.51)
@@ -48,23 +48,23 @@ def test_the_published_pose_is_where_the_spoken_motion_leads(x, y, yaw, x2, y2, 
 
 
 def test_a_motion_in_words():
-    asked = ask_viewpoint(
+    grounded = ask_viewpoint(
         seen(), from_xyz_rpy(1.2, 0.4, 1.2, 0, 0, math.radians(60)), "blue cube", "side", ()
     )
-    assert asked.question.text == (
+    assert grounded.question.text == (
         "Move 1.2 m forward and 0.4 m to the left, then turn left 60 degrees. "
         "Will the blue cube be on your left or right?"
     )
-    assert asked.question.options == ("left", "right")
-    assert asked.question.task is Task.PERSPECTIVE
+    assert grounded.question.options == ("left", "right")
+    assert grounded.question.task is Task.PERSPECTIVE
 
 
 def test_a_question_of_ones_own_follows_the_motion():
-    asked = ask_viewpoint(
+    grounded = ask_viewpoint(
         seen(), from_xyz_rpy(1, 0, 1.2, 0, 0, 0), "", "Is a door there?", ("yes", "no")
     )
-    assert asked.question.text == "Move 1.0 m forward. Is a door there?"
-    assert asked.question.options == ("yes", "no")
+    assert grounded.question.text == "Move 1.0 m forward. Is a door there?"
+    assert grounded.question.options == ("yes", "no")
 
 
 @pytest.mark.parametrize(
@@ -94,33 +94,33 @@ def half_known():
 
 
 def test_a_path_question_shows_view_and_map_and_draws_a_map():
-    asked = ask_path(seen(-1, 0), half_known(), np.array([[-1.0, 0.0], [1.0, 0.0]]))
-    view, picture = asked.question.images
+    grounded = ask_path(seen(-1, 0), half_known(), np.array([[-1.0, 0.0], [1.0, 0.0]]))
+    view, picture = grounded.question.images
     assert view.shape == (24, 32, 3)
-    assert asked.question.view_size == picture.shape[:2]
-    assert asked.question.options == ("yes", "no")
-    line = asked.map_view.to_pixel(np.array([0.5, 0.0])).astype(int)
+    assert grounded.question.view_size == picture.shape[:2]
+    assert grounded.question.options == ("yes", "no")
+    line = grounded.map_view.to_pixel(np.array([0.5, 0.0])).astype(int)
     red, green, blue = picture[line[1], line[0]]
     assert (red, blue) == maps.PATH_RED_BLUE and green == maps.UNKNOWN_GREEN
 
 
 def test_the_map_is_shown_as_in_training_wherever_the_path_leads():
     for line in (np.array([[0.0, 0.0], [14.0, 3.0]]), np.empty((0, 2))):
-        asked = ask_path(seen(1.0, 2.0, 0.7), half_known(), line, 64)
+        grounded = ask_path(seen(1.0, 2.0, 0.7), half_known(), line, 64)
         ahead = 0.5 * as_trained.MAP_SIDE_M - as_trained.MAP_BEHIND_M
         middle = np.array([1.0 + ahead * math.cos(0.7), 2.0 + ahead * math.sin(0.7)])
-        assert asked.map_view.to_pixel(middle) == pytest.approx([32.0, 32.0])
-        assert asked.map_view.side_m == as_trained.MAP_SIDE_M
-        assert asked.question.images[1].shape == (64, 64, 3)
+        assert grounded.map_view.to_pixel(middle) == pytest.approx([32.0, 32.0])
+        assert grounded.map_view.side_m == as_trained.MAP_SIDE_M
+        assert grounded.question.images[1].shape == (64, 64, 3)
 
 
 def test_a_count_is_asked_as_in_training():
     views = [seen(yaw=a, stamp_ns=i) for i, a in enumerate((0.0, 1.5, 3.0, 4.5))]
     for most, options in ((0, "1234"), (4, "1234"), (6, "3456")):
-        asked = ask_count(views, "chair", most, 64)
-        assert asked.question.options == tuple(options)
-        assert len(asked.question.images) == as_trained.COUNT_FRAMES
-        assert asked.question.view_size == (64, 64)
+        grounded = ask_count(views, "chair", most, 64)
+        assert grounded.question.options == tuple(options)
+        assert len(grounded.question.images) == as_trained.COUNT_FRAMES
+        assert grounded.question.view_size == (64, 64)
 
 
 def test_a_count_over_too_few_views_is_refused_with_what_to_do():

@@ -143,11 +143,11 @@ def test_without_depth_the_later_view_itself_is_compared(places):
 
 def test_the_question_is_put_anew_for_the_pose_that_was_reached(places):
     place = places[0]
-    asked = asked_anew(drawn(place.true, place.there, place.source), place.later, 128)
-    assert asked.question.options == ("left", "right")
-    moved = np.linalg.norm((asked.world_from_camera - place.later.world_from_camera)[:2, 3])
+    grounded = asked_anew(drawn(place.true, place.there, place.source), place.later, 128)
+    assert grounded.question.options == ("left", "right")
+    moved = np.linalg.norm((grounded.world_from_camera - place.later.world_from_camera)[:2, 3])
     assert moved < 0.071  # half a step of the words, each way
-    assert "green ball" in asked.question.text
+    assert "green ball" in grounded.question.text
 
 
 def test_similarities_are_nan_where_nothing_is_known():
@@ -230,10 +230,12 @@ def answer(text="left"):
 def row_of(place, index=0, text="", target="green ball", label="left"):
     imagined = drawn(place.true, place.there, place.source, stated="right")
     imagined = replace(imagined, target=target, text=text)
-    asked = asked_anew(imagined, place.later, 128)
+    grounded = asked_anew(imagined, place.later, 128)
     at = place.later.world_from_camera
     score = compare(imagined, place.later)
-    return training_row(imagined, asked.question, place.later.rgb, at, answer(label), score, index)
+    return training_row(
+        imagined, grounded.question, place.later.rgb, at, answer(label), score, index
+    )
 
 
 def test_logged_rows_are_training_rows(tmp_path, places):

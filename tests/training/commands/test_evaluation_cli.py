@@ -12,7 +12,7 @@ import torch
 from small_runs import small_settings
 
 from ipt_model.asking.imaginer import Imaginer
-from ipt_model.inference.option_scores import normalise
+from ipt_model.inference.option_log_probabilities import normalise
 from ipt_model.question import Answer, Mode, Outcome, Provenance, Question, StageTimes, Task
 from ipt_model.weights.asking_style import AskingStyle
 from ipt_training.commands.evaluate import chosen_rows, main

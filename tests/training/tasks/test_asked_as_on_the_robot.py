@@ -47,39 +47,39 @@ def test_a_path_is_asked_on_the_map_of_the_data(clearance: list[Example]) -> Non
     for example in clearance:
         _, seen = grids_of(example.facts)
         view, path = observed(example)[0], np.array(example.facts["path_m"])
-        asked = ask_path(view, seen, path, SIZE_PX)
-        assert asked.map_view is not None
+        grounded = ask_path(view, seen, path, SIZE_PX)
+        assert grounded.map_view is not None
         x_min, y_min, side = example.facts["map_view"]
-        assert (asked.map_view.x_min, asked.map_view.y_min) == pytest.approx(
+        assert (grounded.map_view.x_min, grounded.map_view.y_min) == pytest.approx(
             (x_min, y_min), abs=1e-3
         )
-        assert asked.map_view.side_m == side
-        picture, shown = asked.question.images[-1], example.question.images[-1]
+        assert grounded.map_view.side_m == side
+        picture, shown = grounded.question.images[-1], example.question.images[-1]
         assert picture.shape == shown.shape
         # facts are rounded to a millimetre, which may move a border across a pixel's middle
         assert (picture != shown).any(axis=2).mean() < 0.005
-        assert asked.question.view_size == example.true_view.shape[:2]
+        assert grounded.question.view_size == example.true_view.shape[:2]
 
 
 def test_a_path_of_the_data_is_shown_as_a_whole(clearance: list[Example]) -> None:
     for example in clearance:
         _, seen = grids_of(example.facts)
         view, path = observed(example)[0], np.array(example.facts["path_m"])
-        asked = ask_path(view, seen, path, SIZE_PX)
-        assert asked.map_view is not None
+        grounded = ask_path(view, seen, path, SIZE_PX)
+        assert grounded.map_view is not None
         swept = sweep(seen, path, as_trained.ROBOT_RADIUS_M)
         assert not swept.all_seen
-        line = swept.line(swept.stretch(asked.map_view.shows(swept.points)))
+        line = swept.line(swept.stretch(grounded.map_view.shows(swept.points)))
         assert np.array_equal(line, path)
 
 
 def test_a_path_is_asked_in_the_words_of_the_data(clearance: list[Example]) -> None:
     for example in clearance:
         _, seen = grids_of(example.facts)
-        asked = ask_path(observed(example)[0], seen, np.array(example.facts["path_m"]), SIZE_PX)
+        grounded = ask_path(observed(example)[0], seen, np.array(example.facts["path_m"]), SIZE_PX)
         words = templates()["clearance"]
-        assert asked.question.text == words[0] and example.question.text in words
-        assert set(asked.question.options) == set(example.question.options)
+        assert grounded.question.text == words[0] and example.question.text in words
+        assert set(grounded.question.options) == set(example.question.options)
         assert example.facts["robot_radius_m"] == as_trained.ROBOT_RADIUS_M
 
 
@@ -90,10 +90,10 @@ def test_a_count_is_asked_over_the_frames_of_the_data_in_their_order() -> None:
         assert [v.stamp_ns for v in views] == list(range(as_trained.COUNT_FRAMES))
         numbers = sorted(int(option) for option in example.question.options)
         category = example.facts["category"]
-        asked = ask_count(views, category, numbers[-1], SIZE_PX)
-        assert [int(option) for option in asked.question.options] == numbers
+        grounded = ask_count(views, category, numbers[-1], SIZE_PX)
+        assert [int(option) for option in grounded.question.options] == numbers
         words = [w.format(category=plural(category)) for w in templates()["counting"]]
-        assert asked.question.text == words[0] and example.question.text in words
-        assert asked.question.view_size == example.true_view.shape[:2]
-        shown = zip(asked.question.images, example.question.images, strict=True)
+        assert grounded.question.text == words[0] and example.question.text in words
+        assert grounded.question.view_size == example.true_view.shape[:2]
+        shown = zip(grounded.question.images, example.question.images, strict=True)
         assert all(np.array_equal(a, b) for a, b in shown)

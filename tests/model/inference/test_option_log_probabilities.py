@@ -8,7 +8,7 @@ import torch
 from tiny_models import BOS, EOS, write_model
 
 from ipt_model.inference.context import Context
-from ipt_model.inference.option_scores import normalise, score_options
+from ipt_model.inference.option_log_probabilities import normalise, score_options
 from ipt_model.weights.loading import LoadedModel, load
 from ipt_model.wording.prompts import answer_text
 

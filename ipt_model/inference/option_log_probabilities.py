@@ -21,7 +21,7 @@ from .context import Context
 
 
 @dataclass(frozen=True)
-class OptionScores:
+class OptionLogProbabilities:
     """Of one context entry.
 
     log_probabilities: of writing each option at the answer's place, given that an answer begins
@@ -42,7 +42,7 @@ def score_options(
     tokenizer: Tokenizer,
     replies: Sequence[Sequence[str]],
     answer_style: AnswerStyle,
-) -> list[OptionScores]:
+) -> list[OptionLogProbabilities]:
     """Score complete replies, for every entry one per option, that differ only in the option; as
     many for each entry.
 
@@ -78,7 +78,7 @@ def score_options(
 
 def _score(
     rows: Sequence[Tensor], texts: Sequence[Sequence[int]], eos: int, answer_style: AnswerStyle
-) -> OptionScores:
+) -> OptionLogProbabilities:
     """rows: per option, the logits after each of its ids."""
     start = _common(texts)
     after = _common([text[start:][::-1] for text in texts])
@@ -90,7 +90,7 @@ def _score(
     opening = said[0][: start - 1].sum()
     chosen = torch.stack([_of_option(row, start - 1, after, answer_style) for row in said])
     greedy = [bool((r.argmax(-1) == t).all()) for r, t in zip(rows, targets, strict=True)]
-    return OptionScores(
+    return OptionLogProbabilities(
         tuple(chosen.tolist()),
         float((opening + chosen.logsumexp(0)).exp()),
         greedy.index(True) if any(greedy) else None,
