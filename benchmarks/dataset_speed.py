@@ -31,7 +31,7 @@ from machine import processor_name
 from pages import put
 
 from ipt_training.datasets.generate import make_example, write_dataset
-from ipt_training.datasets.plan import Plan
+from ipt_training.datasets.plan import DatasetPlan
 from ipt_training.datasets.supervision import row_from_example
 from ipt_training.houses.generator import make_scene
 from ipt_training.rendering.embree import Renderer
@@ -158,7 +158,7 @@ def all_views(subjects: Subjects, sizes: list[int], rounds: int) -> dict[str, An
 
 def examples(task: str, level: str, size: int, count: int) -> dict[str, float]:
     """Finding, rendering and encoding examples of one task, in this process."""
-    plan = Plan(count, size, ((task, 1.0),), level=level)
+    plan = DatasetPlan(count, size, ((task, 1.0),), level=level)
     slots = plan.slots()
     rejections = Rejections()
     make_example(plan, slots, 0, Rejections())
@@ -179,7 +179,7 @@ def all_cores(tasks: list[str], size: int, count: int, workers: int) -> dict[str
     mix = tuple((task, 1.0) for task in tasks)
     with tempfile.TemporaryDirectory() as folder:
         wall = time.perf_counter()
-        plan = Plan(count, size, mix, shards=min(count, 8 * workers))
+        plan = DatasetPlan(count, size, mix, shards=min(count, 8 * workers))
         made = write_dataset(plan, Path(folder) / "data", workers=workers)
         wall = time.perf_counter() - wall
     return {

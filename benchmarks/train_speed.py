@@ -28,7 +28,7 @@ from ipt_training.finetune.building import build
 from ipt_training.finetune.losses import LossModule
 from ipt_training.finetune.steps import StepMaker
 from ipt_training.finetune.trainer import make_accelerator, quick_products
-from ipt_training.recipe.settings import Settings
+from ipt_training.recipe.settings import TrainingRecipe
 
 RESULTS = Path(__file__).parent / "results" / "train_speed.json"
 KINDS = {
@@ -66,7 +66,7 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     changes = [f"data.train={chosen.data}", f"model.init={chosen.init}", "model.vae=''"]
-    settings = Settings.load(chosen.recipe, [*changes, *chosen.override])
+    settings = TrainingRecipe.load(chosen.recipe, [*changes, *chosen.override])
     start = build(settings)
     with tempfile.TemporaryDirectory() as folder:
         source, _ = make_source(settings, start, Path(folder), make_accelerator(settings))

@@ -14,13 +14,13 @@ from ipt_model.weights.checkpoint import save_folder
 from ipt_model.weights.presets import preset_folder
 from ipt_training.datasets.generate import write_dataset
 from ipt_training.datasets.parquet import Dataset
-from ipt_training.datasets.plan import Plan
+from ipt_training.datasets.plan import DatasetPlan
 from ipt_training.feed.latents import store_for
 from ipt_training.feed.sequences import SequenceMaker
 from ipt_training.feed.sources import RowSource
 from ipt_training.finetune.building import Start, build
 from ipt_training.finetune.steps import StepMaker
-from ipt_training.recipe.settings import Settings
+from ipt_training.recipe.settings import TrainingRecipe
 
 SMALL_MODEL: dict[str, Any] = {
     "llm_config": {
@@ -36,7 +36,7 @@ SMALL_MODEL: dict[str, Any] = {
 
 def write_small_dataset(folder: Path, count: int = 24, split: str = "train") -> Path:
     """Examples of all tasks at 64 px."""
-    write_dataset(Plan(count, size_px=64, split=split), folder)
+    write_dataset(DatasetPlan(count, size_px=64, split=split), folder)
     return folder
 
 
@@ -50,11 +50,11 @@ def write_small_vae(folder: Path) -> Path:
     return folder
 
 
-def small_settings(train: Path, vae: Path, **changes: Any) -> Settings:
+def small_settings(train: Path, vae: Path, **changes: Any) -> TrainingRecipe:
     """A recipe of a few steps; `changes` replace whole entries or parts of sections."""
     recipe: dict[str, Any] = {
         "name": "small",
-        "variant": "mixed",
+        "supervision": "mixed",
         "examples": 24,
         "model": {"vae": str(vae), **SMALL_MODEL},
         "data": {"train": str(train), "workers": 0},
@@ -68,18 +68,18 @@ def small_settings(train: Path, vae: Path, **changes: Any) -> Settings:
     for name, value in changes.items():
         both = isinstance(value, dict) and isinstance(recipe.get(name), dict)
         recipe[name] = {**recipe[name], **value} if both else value
-    return Settings.from_dict(recipe)
+    return TrainingRecipe.from_dict(recipe)
 
 
-def rows_of(settings: Settings, start: Start, out: Path) -> RowSource:
+def rows_of(settings: TrainingRecipe, start: Start, out: Path) -> RowSource:
     """The run's source, with all latents made."""
     dataset = Dataset(settings.data.train)
     store = store_for(dataset, start.codec, start.style, out)
     store.make(dataset, start.codec, start.style)
-    return RowSource(dataset, settings.variant, start.style.prompt, settings.seed, store)
+    return RowSource(dataset, settings.supervision, start.style.prompt, settings.seed, store)
 
 
-def parts_of(settings: Settings, out: Path) -> tuple[Start, StepMaker]:
+def parts_of(settings: TrainingRecipe, out: Path) -> tuple[Start, StepMaker]:
     """Model and steps of a run."""
     start = build(settings)
     source = rows_of(settings, start, out)

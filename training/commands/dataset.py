@@ -20,7 +20,7 @@ from ipt_training.datasets.schema import IMAGE_FORMATS
 from ipt_training.tasks import TASKS
 
 if TYPE_CHECKING:
-    from ipt_training.datasets.plan import Plan
+    from ipt_training.datasets.plan import DatasetPlan
 
 
 def parser() -> argparse.ArgumentParser:
@@ -71,11 +71,11 @@ def task_mix(text: str) -> tuple[tuple[str, float], ...]:
     return tuple(mix)
 
 
-def plan_of(args: argparse.Namespace) -> Plan:
+def plan_of(args: argparse.Namespace) -> DatasetPlan:
     """What these arguments ask for."""
-    from ipt_training.datasets.plan import Plan
+    from ipt_training.datasets.plan import DatasetPlan
 
-    return Plan(
+    return DatasetPlan(
         count=args.count,
         size_px=args.size,
         tasks=task_mix(args.tasks),

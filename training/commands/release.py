@@ -126,7 +126,7 @@ def card(folder: Path, evaluation: Mapping[str, Any]) -> str:
         "## Training",
         "",
         f"{facts.get('examples', 0):,} showings of {facts.get('rows', 0):,} examples, supervision "
-        f"`{facts.get('recipe', {}).get('variant', '?')}`; `recipe.yaml` repeats it. Data "
+        f"`{facts.get('recipe', {}).get('supervision', '?')}`; `recipe.yaml` repeats it. Data "
         f"`{str(facts.get('dataset', '?'))[:16]}`.{_before(facts)}",
         "",
         f"## On {evaluation['data']['examples']:,} questions in {evaluation['data'].get('split')} "

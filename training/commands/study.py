@@ -5,7 +5,7 @@
     ipt-study --size full                      the shipped model and all tasks: wants a GPU
 
 All runs begin from one base that knows nothing of the tasks: its tower sees, and it finds the
-named thing in a single picture. Every supervision variant is then trained on the same number of
+named thing in a single picture. Every supervision is then trained on the same number of
 showings of the same data, its checkpoint is chosen on validation, and that one checkpoint is asked
 the test questions once, in every mode. Finished runs are kept, so the study goes on where it
 stopped. Writes `study.json` and `study.md`.
@@ -31,18 +31,18 @@ from ipt_training.commands.train_vae import main as train_vae
 from ipt_training.commands.train_vit import main as train_vit
 from ipt_training.datasets.generate import write_dataset
 from ipt_training.datasets.parquet import DATASET_FILE, Dataset
-from ipt_training.datasets.plan import Plan
-from ipt_training.datasets.supervision import VARIANTS, Variant
+from ipt_training.datasets.plan import DatasetPlan
+from ipt_training.datasets.supervision import SUPERVISIONS, Supervision
 from ipt_training.evaluation.asking import MODES, BatchAsker
 from ipt_training.evaluation.records import summary
 from ipt_training.evaluation.study_table import markdown
 from ipt_training.finetune.tower import TOWER_FILE
 from ipt_training.folder_lock import check_folder
 from ipt_training.progress import Watch
-from ipt_training.recipe.settings import Settings
+from ipt_training.recipe.settings import TrainingRecipe
 from ipt_training.shell.command import in_words, whole
 
-#: The recipe that all runs share but for variant and seed, relative to the repository.
+#: The recipe that all runs share but for supervision and seed, relative to the repository.
 RECIPE = Path("config/training/tiny_mixed.yaml")
 
 
@@ -129,7 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--vae", type=Path, help="folder of a trained VAE")
     parser.add_argument("--base", type=Path, help="checkpoint that all runs begin from")
     parser.add_argument("--recipe", type=Path, default=RECIPE)
-    parser.add_argument("--variants", default=",".join(VARIANTS))
+    parser.add_argument("--supervisions", default=",".join(SUPERVISIONS))
     parser.add_argument("--seeds", default="", help="default: those of the size")
     parser.add_argument("--examples", type=whole, help="showings per run")
     parser.add_argument("--override", action="append", default=[], metavar="section.name=value")
@@ -138,19 +138,19 @@ def main(arguments: list[str] | None = None) -> int:
     if given.threads:
         torch.set_num_threads(given.threads)
     size = SIZES[given.size]
-    variants = [cast(Variant, name) for name in given.variants.split(",")]
-    if unknown := [v for v in variants if v not in VARIANTS]:
-        parser.error(f"--variants: unknown {unknown}, expected some of {list(VARIANTS)}")
+    supervisions = [cast(Supervision, name) for name in given.supervisions.split(",")]
+    if unknown := [v for v in supervisions if v not in SUPERVISIONS]:
+        parser.error(f"--supervisions: unknown {unknown}, expected some of {list(SUPERVISIONS)}")
     if not all(s.strip().isdecimal() for s in given.seeds.split(",") if given.seeds):
         parser.error(f"--seeds: expected whole numbers with commas between, got {given.seeds!r}")
     seeds = [int(s) for s in given.seeds.split(",")] if given.seeds else list(size.seeds)
-    return in_words("ipt-study", lambda: _study(given, size, variants, seeds, arguments))
+    return in_words("ipt-study", lambda: _study(given, size, supervisions, seeds, arguments))
 
 
 def _study(
     given: argparse.Namespace,
     size: Size,
-    variants: Sequence[Variant],
+    supervisions: Sequence[Supervision],
     seeds: Sequence[int],
     arguments: Sequence[str] | None,
 ) -> int:
@@ -178,19 +178,21 @@ def _study(
     }
     runs = result["runs"]
     for seed in seeds:
-        for variant in variants:
+        for supervision in supervisions:
             overrides = [
                 *shared,
-                f"name={variant}_{seed}",
-                f"variant={variant}",
+                f"name={supervision}_{seed}",
+                f"supervision={supervision}",
                 f"seed={seed}",
                 f"examples={examples}",
                 f"model.init={base}",
                 "loss.looks=0",
                 *given.override,
             ]
-            settings = Settings.load(given.recipe, overrides)
-            runs.append(one_run(settings, given.out / f"{variant}-{seed}", data / "test", size))
+            settings = TrainingRecipe.load(given.recipe, overrides)
+            runs.append(
+                one_run(settings, given.out / f"{supervision}-{seed}", data / "test", size)
+            )
             (given.out / "study.json").write_text(json.dumps(result, indent=1) + "\n")
             (given.out / "study.md").write_text(markdown(runs, examples), encoding="utf-8")
     print(markdown(runs, examples))
@@ -216,7 +218,7 @@ def make_data(folder: Path, size: Size) -> None:
                 done += rows
                 watch.tell(done)
 
-            plan = Plan(count, size_px=64, split=split)
+            plan = DatasetPlan(count, size_px=64, split=split)
             if size.tasks:
                 plan = replace(plan, tasks=tuple((task, 1.0) for task in size.tasks))
             write_dataset(plan, folder / split, on_rows=count_rows)
@@ -231,7 +233,7 @@ def make_base(out: Path, recipe: Path, size: Size, overrides: Sequence[str]) -> 
     own = [
         *overrides,
         "name=base",
-        "variant=mixed",
+        "supervision=mixed",
         "model.init=preset:ipt_tiny",
         f"examples={size.base}",
         "loss.looks=3",
@@ -239,7 +241,7 @@ def make_base(out: Path, recipe: Path, size: Size, overrides: Sequence[str]) -> 
         "run.validate=0",
         f"model.vit={out / 'vit'}",
     ]
-    settings = Settings.load(recipe, own)
+    settings = TrainingRecipe.load(recipe, own)
     if not (out / "vit" / TOWER_FILE).is_file():
         changes = [f"--override={entry}" for entry in own]
         _done(train_vit(["--out", str(out / "vit"), "--recipe", str(recipe), *changes, *size.vit]))
@@ -247,8 +249,8 @@ def make_base(out: Path, recipe: Path, size: Size, overrides: Sequence[str]) -> 
     return folder
 
 
-def one_run(settings: Settings, out: Path, test: Path, size: Size) -> dict[str, Any]:
-    """Train one variant with one seed, unless that was done, and ask its chosen checkpoint."""
+def one_run(settings: TrainingRecipe, out: Path, test: Path, size: Size) -> dict[str, Any]:
+    """Train one supervision with one seed, unless that was done, and ask its chosen checkpoint."""
     path = out / "result.json"
     if path.is_file():
         found: dict[str, Any] = json.loads(path.read_text())
@@ -264,7 +266,7 @@ def one_run(settings: Settings, out: Path, test: Path, size: Size) -> dict[str, 
     with Watch(f"{settings.name} test", len(rows)) as watch:
         records, _ = ask_rows(asker, dataset, rows, MODES, watch)
     result = {
-        "variant": settings.variant,
+        "supervision": settings.supervision,
         "seed": settings.seed,
         "settings": settings.digest(),
         "checkpoint": {

@@ -33,7 +33,7 @@ from ipt_model.question import Mode
 from ipt_model.weights.checkpoint import load_codec
 from ipt_model.wording.phrasing import templates
 from ipt_training.datasets.parquet import Dataset, write_file
-from ipt_training.datasets.plan import Plan
+from ipt_training.datasets.plan import DatasetPlan
 from ipt_training.example import Example
 from ipt_training.feed.latents import codec_digest, store_for
 from ipt_training.feed.own_views import OwnViews
@@ -52,7 +52,7 @@ from ipt_training.finetune.validation import (
 from ipt_training.folder_lock import check_folder, only_writer
 from ipt_training.processes import Stopped, StopRequest
 from ipt_training.progress import Watch
-from ipt_training.recipe.settings import Settings, SettingsError
+from ipt_training.recipe.settings import SettingsError, TrainingRecipe
 from ipt_training.shell.command import in_words, whole
 from ipt_training.shell.command import minutes as minutes_of
 
@@ -88,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     def run() -> int:
         if given.threads:
             torch.set_num_threads(given.threads)
-        settings = Settings.load(given.recipe, given.override)
+        settings = TrainingRecipe.load(given.recipe, given.override)
         out = given.out or Path("runs") / settings.name
         outcome = train(settings, out, minutes=given.minutes)
         state = "finished" if outcome.finished else "stopped; run the same command to go on"
@@ -99,7 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def train(
-    settings: Settings,
+    settings: TrainingRecipe,
     out: Path,
     *,
     minutes: float | None = None,
@@ -120,7 +120,7 @@ def train(
 
 
 def _train(
-    settings: Settings,
+    settings: TrainingRecipe,
     out: Path,
     accelerator: Accelerator,
     stop: StopRequest,
@@ -185,22 +185,22 @@ def _train(
 
 
 def make_source(
-    settings: Settings, start: Start, out: Path, accelerator: Accelerator
+    settings: TrainingRecipe, start: Start, out: Path, accelerator: Accelerator
 ) -> tuple[Source, dict[str, Any]]:
     """The showings of a run and what the model card should say of them. Latents that a dataset
     lacks are encoded now, each process its share."""
     if settings.data.fresh:
         try:
-            plan = Plan(**{"count": settings.examples, **settings.data.fresh})
+            plan = DatasetPlan(**{"count": settings.examples, **settings.data.fresh})
         except (TypeError, ValueError) as error:
             raise SettingsError(f"data.fresh: {error}") from error
         codec_folder = settings.model.vae or settings.model.init
         make = partial(load_codec, codec_folder, start.config, "cpu", torch.float32)
-        source = FreshSource(plan, settings.variant, start.style, make)
+        source = FreshSource(plan, settings.supervision, start.style, make)
         return source, {"plan": plan.to_dict(), "templates": sum(map(len, templates().values()))}
     dataset = Dataset(settings.data.train, ignore_unknown=True)
     store = store_for(dataset, start.codec, start.style, out)
-    needed = settings.variant not in ("label", "text_cot")
+    needed = settings.supervision not in ("label", "text_cot")
     if needed and store.missing():
         with Watch("latents", len(dataset), accelerator.is_main_process) as watch:
             done = 0
@@ -224,7 +224,7 @@ def make_source(
         own = OwnViews(Path(settings.data.own), dataset.digest(), codec_digest(start.codec))
     rows = RowSource(
         dataset,
-        settings.variant,
+        settings.supervision,
         start.style.prompt,
         settings.seed,
         store,
@@ -239,7 +239,9 @@ def make_source(
 class Judge:
     """Asks validation questions now and then and keeps the best weights in `best/`."""
 
-    def __init__(self, settings: Settings, start: Start, trainer: Trainer, log: RunLog) -> None:
+    def __init__(
+        self, settings: TrainingRecipe, start: Start, trainer: Trainer, log: RunLog
+    ) -> None:
         self.settings, self.start, self.trainer, self.log = settings, start, trainer, log
         self.examples: list[Example] = []
         self.best: dict[str, float] = {}
@@ -258,7 +260,7 @@ class Judge:
         if not self.examples or not due:
             return
         trainer = self.trainer
-        modes: tuple[Mode, ...] = OWN_MODES[self.settings.variant]
+        modes: tuple[Mode, ...] = OWN_MODES[self.settings.supervision]
         better = False
         if trainer.accelerator.is_main_process:
             with trainer.averaged():

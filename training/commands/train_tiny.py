@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ipt_training.datasets.parquet import DATASET_FILE
-from ipt_training.recipe.settings import Settings, SettingsError
+from ipt_training.recipe.settings import SettingsError, TrainingRecipe
 from ipt_training.shell.stages import Command, Stage, StageError, Stopped, run, stop_heard
 
 DATASET, TRAIN = "ipt_training.commands.dataset", "ipt_training.commands.train"
@@ -173,7 +173,7 @@ def _trained(command: Command, proof: str, folder: Path) -> bool:
     """Whether the run there was of the recipe as it is now."""
     made = json.loads((folder / proof).read_text(encoding="utf-8"))
     recipe, _, _, *changes = command.arguments
-    wanted = Settings.load(folder / recipe, [c.removeprefix("--override=") for c in changes])
+    wanted = TrainingRecipe.load(folder / recipe, [c.removeprefix("--override=") for c in changes])
     return bool(made.get("training", {}).get("settings") == wanted.digest())
 
 

@@ -30,7 +30,7 @@ from ipt_training.datasets.parquet import (
     write_file,
     write_info,
 )
-from ipt_training.datasets.plan import Plan, PlanError, Slots
+from ipt_training.datasets.plan import DatasetPlan, PlanError, Slots
 from ipt_training.datasets.supervision import row_from_example
 from ipt_training.example import Example
 from ipt_training.folder_lock import only_writer
@@ -60,7 +60,7 @@ class DatasetMismatchError(PlanError):
     """The folder holds a dataset made with other options."""
 
 
-def make_example(plan: Plan, slots: Slots, index: int, rejections: Rejections) -> Example:
+def make_example(plan: DatasetPlan, slots: Slots, index: int, rejections: Rejections) -> Example:
     """Example `index` of a plan."""
     task, wanted = slots[index]
     return find_example(
@@ -72,7 +72,7 @@ def make_example(plan: Plan, slots: Slots, index: int, rejections: Rejections) -
     )
 
 
-def scene_seeds(plan: Plan, index: int) -> Iterator[int]:
+def scene_seeds(plan: DatasetPlan, index: int) -> Iterator[int]:
     """Scenes of the split to look for an example in, in an order of its own."""
     seeds = seeds_of(plan.split)
     rng = np.random.default_rng([plan.seed, index, 0x5C])
@@ -133,7 +133,7 @@ class ShardResult:
 
 
 def build_shard(
-    plan: Plan, shard: int, on_example: Callable[[], None] | None = None
+    plan: DatasetPlan, shard: int, on_example: Callable[[], None] | None = None
 ) -> tuple[bytes, ShardResult]:
     """The bytes of a shard and what there is to say about it."""
     slots = plan.slots()
@@ -169,7 +169,7 @@ def build_shard(
     return data, result
 
 
-def finished_shards(plan: Plan, out: Path) -> tuple[dict[int, ShardResult], list[Path]]:
+def finished_shards(plan: DatasetPlan, out: Path) -> tuple[dict[int, ShardResult], list[Path]]:
     """(shards of this plan that are whole, files that are damaged). Refuses a folder of another
     plan.
     """
@@ -210,7 +210,7 @@ def finished_shards(plan: Plan, out: Path) -> tuple[dict[int, ShardResult], list
     return done, damaged
 
 
-def _recorded(plan: Plan, out: Path) -> dict[str, str]:
+def _recorded(plan: DatasetPlan, out: Path) -> dict[str, str]:
     """SHA-256 of every shard as it was when the dataset was finished; nothing before that."""
     try:
         summary = json.loads((out / DATASET_FILE).read_text())
@@ -223,7 +223,7 @@ def _recorded(plan: Plan, out: Path) -> dict[str, str]:
 class Summary:
     """What was made: as `dataset.json` stores it. sha256: over the shards' own, in order."""
 
-    plan: Plan
+    plan: DatasetPlan
     rows: int
     size_bytes: int
     sha256: str
@@ -243,7 +243,7 @@ class Summary:
 
 
 def write_dataset(
-    plan: Plan,
+    plan: DatasetPlan,
     out: Path,
     *,
     workers: int = 1,
@@ -263,7 +263,7 @@ def write_dataset(
 
 
 def _write(
-    plan: Plan,
+    plan: DatasetPlan,
     out: Path,
     workers: int,
     on_rows: Callable[[int], None] | None,
@@ -296,7 +296,7 @@ def _write(
     return _finish(plan, out, done)
 
 
-def _check_room(plan: Plan, out: Path, examples: int) -> None:
+def _check_room(plan: DatasetPlan, out: Path, examples: int) -> None:
     """Refuse before work is lost: a full disk is noticed now, not in an hour."""
     need = int(examples * 4 * plan.size_px**2 * 0.4)
     free = shutil.disk_usage(out).free
@@ -307,7 +307,7 @@ def _check_room(plan: Plan, out: Path, examples: int) -> None:
         )
 
 
-def _finish(plan: Plan, out: Path, done: dict[int, ShardResult]) -> Summary:
+def _finish(plan: DatasetPlan, out: Path, done: dict[int, ShardResult]) -> Summary:
     write_info(out)
     total = Rejections()
     for result in done.values():
@@ -339,7 +339,7 @@ def _enter_worker(counter: object) -> None:
     cv2.setNumThreads(0)
 
 
-def _work(plan: Plan, out: str, shard: int) -> ShardResult:
+def _work(plan: DatasetPlan, out: str, shard: int) -> ShardResult:
     def count() -> None:
         with _counter.get_lock():  # type: ignore[union-attr]
             _counter.value += 1  # type: ignore[union-attr]
@@ -350,7 +350,7 @@ def _work(plan: Plan, out: str, shard: int) -> ShardResult:
 
 
 def _with_processes(
-    plan: Plan, out: Path, todo: list[int], workers: int, tell: Callable[[int], None]
+    plan: DatasetPlan, out: Path, todo: list[int], workers: int, tell: Callable[[int], None]
 ) -> Generator[ShardResult, None, None]:
     """Stops at the first error and when it is closed; finished shards stay."""
     counter = get_context("spawn").Value("q", 0)

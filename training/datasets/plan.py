@@ -33,7 +33,7 @@ class PlanError(ValueError):
 
 
 @dataclass(frozen=True)
-class Plan:
+class DatasetPlan:
     """Everything that decides the bytes of a dataset.
 
     tasks: task name to its share. variants: empty for all, else names of variants to keep.
@@ -118,7 +118,7 @@ class Plan:
 class Slots:
     """The task and the `Wanted` of every index of a plan."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: DatasetPlan) -> None:
         self.plan = plan
         names = [name for name, _ in plan.tasks]
         shares = np.array([share for _, share in plan.tasks])

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Generator, Sequence
 
 from ipt_training.datasets.generate import ShardResult, WorkerError, build_shard
-from ipt_training.datasets.plan import Plan
+from ipt_training.datasets.plan import DatasetPlan
 
 
 class ClusterError(RuntimeError):
@@ -18,7 +18,7 @@ class ClusterError(RuntimeError):
 
 
 def build_on_ray(
-    plan: Plan, shards: Sequence[int], address: str
+    plan: DatasetPlan, shards: Sequence[int], address: str
 ) -> Generator[tuple[bytes, ShardResult], None, None]:
     """address: of the cluster's head (`ray://host:10001`, `host:6379`), or 'local' for one on this
     machine.

@@ -1,8 +1,8 @@
-"""From one stored row to what a model is trained on: the supervision variants.
+"""From one stored row to what a model is trained on: the seven supervisions.
 
-Rows are stored once, in the ipt layout. The variant is chosen on reading, so one dataset serves
-the whole study. Wording and order of the parts come from `ipt_model.wording.prompts`; token ids,
-noise and losses belong to the trainer.
+Rows are stored once, in the ipt layout. The supervision is chosen on reading, so one dataset
+serves the whole study. Wording and order of the parts come from `ipt_model.wording.prompts`; token
+ids, noise and losses belong to the trainer.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from ipt_training.datasets.schema import (
 )
 from ipt_training.example import Example
 
-Variant = Literal["label", "text_cot", "ipt", "mixed", "label_vae", "ipt_wrong", "given"]
+Supervision = Literal["label", "text_cot", "ipt", "mixed", "label_vae", "ipt_wrong", "given"]
 
 #: The paper's four, then the three controls it lacks.
-VARIANTS: dict[Variant, str] = {
+SUPERVISIONS: dict[Supervision, str] = {
     "label": "the answer only",
     "text_cot": "reasoning in words, then the answer",
     "ipt": "a think sentence, the true view drawn under the flow loss, then the answer",
@@ -83,14 +83,14 @@ def row_from_example(
     )
 
 
-def check_variant(variant: str) -> None:
-    if variant not in VARIANTS:
-        raise ValueError(f"supervision variant {variant!r} is not one of {', '.join(VARIANTS)}")
+def check_supervision(supervision: str) -> None:
+    if supervision not in SUPERVISIONS:
+        raise ValueError(f"supervision {supervision!r} is not one of {', '.join(SUPERVISIONS)}")
 
 
 def supervise(
     example: Example,
-    variant: Variant,
+    supervision: Supervision,
     style: PromptStyle,
     *,
     draw: bool = True,
@@ -101,19 +101,19 @@ def supervise(
     draw: for `mixed`, whether this showing draws (ipt) or only answers. wrong: for `ipt_wrong`,
     the view of another example, H x W x 3 uint8 RGB.
     """
-    check_variant(variant)
+    check_supervision(supervision)
     question = example.question
     view = example.true_view
-    if variant == "ipt_wrong":
+    if supervision == "ipt_wrong":
         if wrong is None:
             raise ValueError("ipt_wrong: needs `wrong`, the view of another example")
         view = wrong
     name = option_names(question, style.answer_style)[example.answer_index]
-    draws = variant in ("ipt", "ipt_wrong", "given") or (variant == "mixed" and draw)
+    draws = supervision in ("ipt", "ipt_wrong", "given") or (supervision == "mixed" and draw)
     target: tuple[str | np.ndarray, ...]
     if draws:
         target = (think_text(example.think), view, answer_text(name, drawn=True))
-    elif variant == "text_cot":
+    elif supervision == "text_cot":
         reasoning = f"{THINK_OPEN}{example.reasoning}{THINK_CLOSE}"
         target = (reasoning + answer_text(name, drawn=False),)
     else:
@@ -121,17 +121,17 @@ def supervise(
     return Sample(
         inputs=question.images,
         # reasoning in words stands under the same system prompt as reasoning by picture
-        prompt=prompt_parts(question, style, draws=draws or variant == "text_cot"),
+        prompt=prompt_parts(question, style, draws=draws or supervision == "text_cot"),
         target=target,
-        flow_loss=draws and variant != "given",
-        vae_inputs=draws or variant in ("mixed", "label_vae"),
+        flow_loss=draws and supervision != "given",
+        vae_inputs=draws or supervision in ("mixed", "label_vae"),
         example=example,
     )
 
 
 def supervise_row(
     row: Row,
-    variant: Variant,
+    supervision: Supervision,
     style: PromptStyle,
     *,
     draw: bool = True,
@@ -139,40 +139,44 @@ def supervise_row(
 ) -> Sample:
     """As `supervise`, also for rows of public sets, whose texts are taken as they are."""
     if set(OWN_COLUMNS.names) <= set(row.own):
-        return supervise(example_from_row(row), variant, style, draw=draw, wrong=wrong)
-    check_variant(variant)
-    draws = variant in ("ipt", "ipt_wrong", "given") or (variant == "mixed" and draw)
+        return supervise(example_from_row(row), supervision, style, draw=draw, wrong=wrong)
+    check_supervision(supervision)
+    draws = supervision in ("ipt", "ipt_wrong", "given") or (supervision == "mixed" and draw)
     view: np.ndarray | None = None
     if draws:
         if len(row.drawn) != 1 or len(row.outputs) != 2:
             raise SchemaError(
-                f"{variant}: needs one drawn picture between two texts, the row has "
+                f"{supervision}: needs one drawn picture between two texts, the row has "
                 f"{len(row.drawn)} and {len(row.outputs)}"
             )
-        view = wrong if variant == "ipt_wrong" else decode_image(row.drawn[0])
+        view = wrong if supervision == "ipt_wrong" else decode_image(row.drawn[0])
         if view is None:
             raise ValueError("ipt_wrong: needs `wrong`, the view of another example")
     instruction = "".join(row.instructions)
     target: tuple[str | np.ndarray, ...]
     if view is not None:
         target = (row.outputs[0], view, row.outputs[1])
-    elif variant == "text_cot":
+    elif supervision == "text_cot":
         if not (len(row.outputs) == 1 and row.outputs[0].lstrip().startswith(THINK_OPEN)):
-            raise SchemaError("text_cot: the row holds no reasoning in words, use another variant")
+            raise SchemaError(
+                "text_cot: the row holds no reasoning in words, use another supervision"
+            )
         target = row.outputs
     else:
         pattern = re.escape(ANSWER_OPEN) + r".*?" + re.escape(ANSWER_CLOSE)
         found = re.search(pattern, row.outputs[-1], re.DOTALL)
         if found is None:
-            raise SchemaError(f"{variant}: no {ANSWER_OPEN} in the last text {row.outputs[-1]!r}")
+            raise SchemaError(
+                f"{supervision}: no {ANSWER_OPEN} in the last text {row.outputs[-1]!r}"
+            )
         target = (found.group(0),)
         instruction = _swap_system_prompt(instruction, style)
     return Sample(
         inputs=tuple(decode_image(data) for data in row.inputs),
         prompt=(*(Picture(i) for i in range(row.num_input_images)), instruction),
         target=target,
-        flow_loss=draws and variant != "given",
-        vae_inputs=draws or variant in ("mixed", "label_vae"),
+        flow_loss=draws and supervision != "given",
+        vae_inputs=draws or supervision in ("mixed", "label_vae"),
     )
 
 

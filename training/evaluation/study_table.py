@@ -14,7 +14,7 @@ from typing import Any, cast
 from scipy import stats
 
 from ipt_model.question import Mode
-from ipt_training.datasets.supervision import VARIANTS, Variant
+from ipt_training.datasets.supervision import SUPERVISIONS, Supervision
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Cell:
     n: int
 
 
-def cell(runs: Sequence[Mapping[str, Any]], variant: str, mode: str, task: str | None) -> Cell:
-    """Mean accuracy of a variant in a mode on a task (None: mean over tasks) over all seeds."""
+def cell(runs: Sequence[Mapping[str, Any]], supervision: str, mode: str, task: str | None) -> Cell:
+    """Mean accuracy of a supervision in a mode on a task (None: over tasks) over all seeds."""
     values, asked = [], []
     for run in runs:
-        if run["variant"] != variant:
+        if run["supervision"] != supervision:
             continue
         values.append(_share(run, mode, task))
         asked.append(sum(part["modes"][mode]["accuracy"]["n"] for part in _parts(run, task)))
@@ -45,8 +45,8 @@ def cell(runs: Sequence[Mapping[str, Any]], variant: str, mode: str, task: str |
 
 
 def markdown(runs: Sequence[Mapping[str, Any]], examples: int) -> str:
-    """The table: a line per variant, a column per mode, over all tasks and for each."""
-    variants = list(dict.fromkeys(run["variant"] for run in runs))
+    """The table: a line per supervision, a column per mode, over all tasks and for each."""
+    supervisions = list(dict.fromkeys(run["supervision"] for run in runs))
     tasks = list(dict.fromkeys(task for run in runs for task in run["tasks"]))
     modes = [mode.value for mode in (Mode.ANSWER, Mode.IMAGINE, Mode.GIVEN)]
     seeds = len({run["seed"] for run in runs})
@@ -61,22 +61,22 @@ def markdown(runs: Sequence[Mapping[str, Any]], examples: int) -> str:
     for task in (None, *tasks) if len(tasks) > 1 else tasks:
         parts = [run["tasks"][task] if task else None for run in runs]
         chance = f", chance {100 * parts[0]['chance']:.0f} %" if parts[0] else ""
-        n = cell(runs, variants[0], modes[0], task).n
+        n = cell(runs, supervisions[0], modes[0], task).n
         lines += ["", f"## {task or 'mean over tasks'} (n = {n}{chance})", ""]
         lines.append("| supervision | " + " | ".join(modes) + " | unparsable (answer) |")
         lines.append("|---|" + "---|" * (len(modes) + 1))
-        for variant in variants:
-            row = [f"{variant}: {VARIANTS[cast(Variant, variant)]}"]
+        for supervision in supervisions:
+            row = [f"{supervision}: {SUPERVISIONS[cast(Supervision, supervision)]}"]
             for mode in modes:
-                c = cell(runs, variant, mode, task)
+                c = cell(runs, supervision, mode, task)
                 row.append(f"{100 * c.mean:.1f} ± {100 * c.half:.1f}")
-            row.append(f"{100 * _unparsable(runs, variant, task):.1f}")
+            row.append(f"{100 * _unparsable(runs, supervision, task):.1f}")
             lines.append("| " + " | ".join(row) + " |")
-        lines += ["", *_differences(runs, variants, task)]
+        lines += ["", *_differences(runs, supervisions, task)]
     return "\n".join(lines) + "\n"
 
 
-#: What is compared with what, in which mode: (variant, mode) twice.
+#: What is compared with what, in which mode: (supervision, mode) twice.
 QUESTIONS = (
     ("does drawing in training help the answer?", ("mixed", "answer"), ("label_vae", "answer")),
     ("learned by drawing the view, or by being given it?", ("ipt", "given"), ("given", "given")),
@@ -88,15 +88,16 @@ QUESTIONS = (
 
 
 def _differences(
-    runs: Sequence[Mapping[str, Any]], variants: Sequence[str], task: str | None
+    runs: Sequence[Mapping[str, Any]], supervisions: Sequence[str], task: str | None
 ) -> list[str]:
-    """Answers to `QUESTIONS` where both variants were trained: points, paired by seed."""
+    """Answers to `QUESTIONS` where both supervisions were trained: points, paired by seed."""
     lines = ["| question | compared | points |", "|---|---|---|"]
     for question, *sides in QUESTIONS:
-        if not {variant for variant, _ in sides} <= set(variants):
+        if not {supervision for supervision, _ in sides} <= set(supervisions):
             continue
         a, b = (
-            {r["seed"]: _share(r, s[1], task) for r in runs if r["variant"] == s[0]} for s in sides
+            {r["seed"]: _share(r, s[1], task) for r in runs if r["supervision"] == s[0]}
+            for s in sides
         )
         gaps = [a[seed] - b[seed] for seed in sorted(set(a) & set(b))]
         if not gaps:
@@ -104,7 +105,7 @@ def _differences(
         said = f"{100 * statistics.fmean(gaps):+.1f}"
         if len(gaps) > 1:
             said += f" ± {100 * _half(gaps):.1f}"
-        names = " less ".join(f"{variant}/{mode}" for variant, mode in sides)
+        names = " less ".join(f"{supervision}/{mode}" for supervision, mode in sides)
         lines.append(f"| {question} | {names} | {said} |")
     return lines if len(lines) > 2 else []
 
@@ -125,11 +126,11 @@ def _share(run: Mapping[str, Any], mode: str, task: str | None) -> float:
     return statistics.fmean(found)
 
 
-def _unparsable(runs: Sequence[Mapping[str, Any]], variant: str, task: str | None) -> float:
+def _unparsable(runs: Sequence[Mapping[str, Any]], supervision: str, task: str | None) -> float:
     shares = [
         part["modes"][Mode.ANSWER.value]["unparsable"]["share"]
         for run in runs
-        if run["variant"] == variant
+        if run["supervision"] == supervision
         for part in _parts(run, task)
     ]
     return statistics.fmean(shares)

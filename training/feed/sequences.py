@@ -31,7 +31,7 @@ from ipt_model.wording.tokenizer import Tokenizer
 from ipt_training.datasets.supervision import Sample
 from ipt_training.feed.auxiliary import auxiliary_targets, look
 from ipt_training.feed.own_views import OwnView
-from ipt_training.recipe.settings import Settings
+from ipt_training.recipe.settings import TrainingRecipe
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,11 @@ class SequenceMaker:
     """Turns showings into training sequences for one model."""
 
     def __init__(
-        self, settings: Settings, config: BagelConfig, style: AskingStyle, tokenizer: Tokenizer
+        self,
+        settings: TrainingRecipe,
+        config: BagelConfig,
+        style: AskingStyle,
+        tokenizer: Tokenizer,
     ) -> None:
         self.settings, self.config, self.style = settings, config, style
         self.tokenizer = tokenizer

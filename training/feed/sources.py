@@ -18,9 +18,9 @@ from ipt_model.question import Task
 from ipt_model.weights.asking_style import AskingStyle
 from ipt_model.wording.prompts import PromptStyle
 from ipt_training.datasets.parquet import Dataset
-from ipt_training.datasets.plan import Plan, Slots
+from ipt_training.datasets.plan import DatasetPlan, Slots
 from ipt_training.datasets.schema import Row, decode_image
-from ipt_training.datasets.supervision import Sample, Variant, supervise, supervise_row
+from ipt_training.datasets.supervision import Sample, Supervision, supervise, supervise_row
 from ipt_training.example import Example
 from ipt_training.feed.latents import LatentStore, encode_pictures
 from ipt_training.feed.own_views import OwnView, OwnViews
@@ -46,7 +46,7 @@ class RowSource:
     def __init__(
         self,
         dataset: Dataset,
-        variant: Variant,
+        supervision: Supervision,
         style: PromptStyle,
         seed: int,
         latents: LatentStore,
@@ -55,7 +55,7 @@ class RowSource:
         own: OwnViews | None = None,
         own_share: float = 0.5,
     ) -> None:
-        self.dataset, self.variant, self.style, self.seed = dataset, variant, style, seed
+        self.dataset, self.supervision, self.style, self.seed = dataset, supervision, style, seed
         self.latents, self.own, self.own_share = latents, own, own_share
         self._memory: dict[int, Row] | None = {} if in_memory else None
         kinds = dataset.column("task")
@@ -65,7 +65,7 @@ class RowSource:
         if not self.kept.any():
             raise ValueError(f"{dataset.path}: no row of the tasks {list(tasks)}")
         self.rows_per_epoch = int(self.kept.sum())
-        self._partners = _other_views(dataset, self.kept) if variant == "ipt_wrong" else None
+        self._partners = _other_views(dataset, self.kept) if supervision == "ipt_wrong" else None
         self._coin = np.random.default_rng([seed, 0xD]).integers(0, 2, len(dataset))
         self._epoch = -1
         self._order = np.empty(0, np.int64)
@@ -100,7 +100,9 @@ class RowSource:
             partner = int(self._partners[row])
             wrong = decode_image(self._row(partner).drawn[0])
         draw = bool((self._coin[row] + epoch) % 2)
-        sample = supervise_row(self._row(row), self.variant, self.style, draw=draw, wrong=wrong)
+        sample = supervise_row(
+            self._row(row), self.supervision, self.style, draw=draw, wrong=wrong
+        )
         needed = needs_latents(sample)
         if not any(needed):
             return Showing(number, sample, (None,) * len(needed))
@@ -128,11 +130,15 @@ class FreshSource:
     """Examples made for this run alone, each shown once; latents are encoded when asked for."""
 
     def __init__(
-        self, plan: Plan, variant: Variant, style: AskingStyle, codec: Callable[[], LatentCodec]
+        self,
+        plan: DatasetPlan,
+        supervision: Supervision,
+        style: AskingStyle,
+        codec: Callable[[], LatentCodec],
     ) -> None:
         if plan.split != "train":
             raise ValueError(f"fresh: expected split 'train', got {plan.split!r}")
-        self.plan, self.variant, self.style, self.codec = plan, variant, style, codec
+        self.plan, self.supervision, self.style, self.codec = plan, supervision, style, codec
         self._slots: Slots | None = None
         self._encoder: LatentCodec | None = None
 
@@ -141,9 +147,9 @@ class FreshSource:
 
     def show(self, number: int) -> Showing:
         example = self._example(number)
-        wrong = self._another_view(number) if self.variant == "ipt_wrong" else None
+        wrong = self._another_view(number) if self.supervision == "ipt_wrong" else None
         draw = bool(np.random.default_rng([self.plan.seed, number, 0xD]).integers(2))
-        sample = supervise(example, self.variant, self.style.prompt, draw=draw, wrong=wrong)
+        sample = supervise(example, self.supervision, self.style.prompt, draw=draw, wrong=wrong)
         return Showing(number, sample, self._latents(sample))
 
     def _example(self, number: int) -> Example:

@@ -37,7 +37,7 @@ from ipt_model.weights.presets import preset_folder
 from ipt_model.wording.tokenizer import Tokenizer
 from ipt_training.finetune.divergence import check_tensors
 from ipt_training.finetune.tower import load_tower
-from ipt_training.recipe.settings import ModelSettings, Settings, SettingsError
+from ipt_training.recipe.settings import ModelSettings, SettingsError, TrainingRecipe
 
 PRESET = "preset:"
 
@@ -56,8 +56,10 @@ class Start:
         return self.model.config
 
 
-def build(settings: Settings, device: torch.device | str = "cpu", weights: bool = True) -> Start:
-    """Load or make what the recipe's `model` section names, ready for its variant.
+def build(
+    settings: TrainingRecipe, device: torch.device | str = "cpu", weights: bool = True
+) -> Start:
+    """Load or make what the recipe's `model` section names, ready for its supervision.
 
     weights: False leaves the model without storage, for processes that receive their part of it
     from another. A model to be sharded stays in host memory.
@@ -96,7 +98,7 @@ def build(settings: Settings, device: torch.device | str = "cpu", weights: bool 
     check(config, tokenizer, style, "all", str(folder))
     if settings.lora.rank:
         add_adapters(model, settings)
-    elif settings.variant in ("label", "text_cot"):
+    elif settings.supervision in ("label", "text_cot"):
         for name, parameter in model.named_parameters():
             if is_drawing(name):
                 parameter.requires_grad_(False)
@@ -137,9 +139,9 @@ def _changed_config(config: BagelConfig, wanted: ModelSettings) -> BagelConfig:
     return BagelConfig(**{**others, **changed, **wanted.config})
 
 
-def trained_style(settings: Settings, folder: Path, config: BagelConfig) -> AskingStyle:
+def trained_style(settings: TrainingRecipe, folder: Path, config: BagelConfig) -> AskingStyle:
     """`ipt.json` of the model to be: that of `init`, the recipe's changes, and what follows from
-    the variant: which encodings its inputs have and which prompt it knows."""
+    the supervision: which encodings its inputs have and which prompt it knows."""
     style = AskingStyle.load(folder)
     if not (folder / FILE_NAME).is_file():
         style = dataclasses.replace(style, image_sizes=sizes_of_tables(config))
@@ -149,10 +151,11 @@ def trained_style(settings: Settings, folder: Path, config: BagelConfig) -> Aski
         except (AttributeError, TypeError, ValueError) as error:
             raise SettingsError(f"model.style: {error}") from error
     inputs = style.inputs
-    if settings.variant in ("label", "text_cot"):
+    if settings.supervision in ("label", "text_cot"):
         inputs = InputEncodings(answer=("vit",), imagine=("vit",), given=("vit",))
     prompt, most = style.prompt, style.max_answer_tokens
-    if settings.variant == "text_cot":  # knows the thinking prompt alone, and thinks as it answers
+    if settings.supervision == "text_cot":
+        # knows the thinking prompt alone, and thinks as it answers
         prompt = dataclasses.replace(prompt, answer_mode_prompt="think")
         most += style.max_think_tokens
     return dataclasses.replace(
@@ -174,7 +177,7 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 
 
 # -- adapters
-def add_adapters(model: BagelModel, settings: Settings) -> None:
+def add_adapters(model: BagelModel, settings: TrainingRecipe) -> None:
     """Freeze the model and put LoRA on the decoder's linear layers, in place."""
     from peft import LoraConfig, inject_adapter_in_model
 

@@ -19,7 +19,7 @@ from ipt_training.feed.sequences import SequenceMaker
 from ipt_training.feed.sources import Source
 from ipt_training.finetune.losses import TrainingBatch, make_batch, micro_batches
 from ipt_training.processes import signals_held
-from ipt_training.recipe.settings import Settings
+from ipt_training.recipe.settings import TrainingRecipe
 
 #: Room below the seeds of training for those of validation and exercises.
 EXERCISE_NUMBERS = 1 << 40
@@ -30,7 +30,7 @@ class StepMaker(Dataset[list[TrainingBatch]]):
 
     def __init__(
         self,
-        settings: Settings,
+        settings: TrainingRecipe,
         config: BagelConfig,
         source: Source,
         maker: SequenceMaker,

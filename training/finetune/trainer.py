@@ -33,7 +33,7 @@ from ipt_training.finetune.losses import PARTS, LossModule, TrainingBatch
 from ipt_training.finetune.optimise import RunningAverage, make_optimiser, rate_factor
 from ipt_training.finetune.sharding import shard, synchronise
 from ipt_training.finetune.steps import StepMaker, loader
-from ipt_training.recipe.settings import Settings
+from ipt_training.recipe.settings import TrainingRecipe
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Trainer:
     """One run in `out`. Resumes from the newest checkpoint found there."""
 
     def __init__(
-        self, settings: Settings, start: Start, out: Path, accelerator: Accelerator
+        self, settings: TrainingRecipe, start: Start, out: Path, accelerator: Accelerator
     ) -> None:
         self.settings, self.start, self.out, self.accelerator = settings, start, out, accelerator
         with torch.random.fork_rng(devices=[]):
@@ -298,7 +298,7 @@ def _number(value: Any) -> float:
     return float(full() if full is not None else value)
 
 
-def make_accelerator(settings: Settings) -> Accelerator:
+def make_accelerator(settings: TrainingRecipe) -> Accelerator:
     """The accelerator of a recipe: one process, or as many as torchrun started."""
     from accelerate import DistributedDataParallelKwargs
     from accelerate.state import AcceleratorState

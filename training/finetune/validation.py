@@ -1,7 +1,8 @@
 """How well a model under training answers questions about houses it never sees.
 
 The averaged weights are asked the same validation examples every time, in the modes that the
-variant trains; the best checkpoint of a run is the one with the highest mean of these accuracies.
+supervision trains; the best checkpoint of a run is the one with the highest mean of these
+accuracies.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from ipt_model.question import Mode
 from ipt_model.weights.loading import LoadedModel
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
-from ipt_training.datasets.supervision import Variant
+from ipt_training.datasets.supervision import Supervision
 from ipt_training.evaluation.asking import BatchAsker
 from ipt_training.example import Example
 from ipt_training.finetune.building import Start
 
-#: The modes that a variant trains, and is chosen by.
-OWN_MODES: dict[Variant, tuple[Mode, ...]] = {
+#: The modes that a supervision trains, and is chosen by.
+OWN_MODES: dict[Supervision, tuple[Mode, ...]] = {
     "label": (Mode.ANSWER,),
     "label_vae": (Mode.ANSWER,),
     "text_cot": (Mode.ANSWER,),

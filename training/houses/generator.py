@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ipt_training.houses.furniture import TALL_M, Model, Placement, build, categories
-from ipt_training.houses.layout import Plan, make_plan
+from ipt_training.houses.layout import HousePlan, make_plan
 from ipt_training.scenes.colours import COLOURS, HOUSE_COLOURS, ROOM_COLOURS, shade
 from ipt_training.scenes.scene import LEVELS, Light, Scene, SceneError, SceneObject
 
@@ -177,7 +177,7 @@ def _place(
     level: str,
     category: str,
     colour: str,
-    plan: Plan,
+    plan: HousePlan,
     placed: list[SceneObject],
     counts: Rejections,
 ) -> SceneObject | None:
@@ -199,7 +199,7 @@ def _spot(
     colour: str,
     model: Model,
     placement: Placement,
-    plan: Plan,
+    plan: HousePlan,
 ) -> SceneObject | None:
     """One random place: with the back against a wall, near a wall, or anywhere at any angle."""
     areas = np.array([(r.x_max - r.x_min) * (r.y_max - r.y_min) for r in plan.rooms])
@@ -244,7 +244,7 @@ def _spot(
     )
 
 
-def _is_free(thing: SceneObject, plan: Plan, placed: list[SceneObject]) -> bool:
+def _is_free(thing: SceneObject, plan: HousePlan, placed: list[SceneObject]) -> bool:
     room = plan.rooms[thing.room]
     mine = thing.corners()
     if not all(room.contains(x, y, 0.01) for x, y in mine):

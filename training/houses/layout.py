@@ -38,7 +38,7 @@ PITCH_M = {"plain": (1.0, 1.0), "tiles": (0.4, 0.6), "checker": (0.5, 0.7), "pla
 
 
 @dataclass(frozen=True)
-class Plan:
+class HousePlan:
     """The empty house."""
 
     rooms: tuple[Room, ...]
@@ -64,7 +64,7 @@ class _Rect:
 
 def make_plan(
     rng: np.random.Generator, rooms: int, side_m: tuple[float, float], furnished: bool
-) -> Plan:
+) -> HousePlan:
     """A house of `rooms` rooms, each with sides drawn from `side_m` (from, to), centred on the
     origin.
 
@@ -83,7 +83,7 @@ def make_plan(
     fixtures: tuple[Fixture, ...] = ()
     if furnished:
         fixtures = tuple(f for wall in walls for f in fixtures_of(rng, wall, dressed[wall.room]))
-    return Plan(dressed, doors, walls, fixtures)
+    return HousePlan(dressed, doors, walls, fixtures)
 
 
 def _grow(rng: np.random.Generator, rooms: int, side_m: tuple[float, float]) -> list[_Rect]:

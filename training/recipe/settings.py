@@ -1,7 +1,7 @@
 """A training recipe as data: a YAML file and its base, checked before anything is loaded.
 
-`Settings.load(path, overrides)` is the only way in. Every section is a frozen dataclass, so an
-unknown name or a value out of range is refused with the place it stands in. Nothing here knows
+`TrainingRecipe.load(path, overrides)` is the only way in. Every section is a frozen dataclass, so
+an unknown name or a value out of range is refused with the place it stands in. Nothing here knows
 torch.
 """
 
@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 import yaml
 
-from ipt_training.datasets.supervision import VARIANTS, Variant
+from ipt_training.datasets.supervision import SUPERVISIONS, Supervision
 from ipt_training.recipe.layers import RecipeFileError, read
 
 
@@ -58,7 +58,7 @@ class DataSettings:
     """What is learned from.
 
     train, validation: dataset folders; a training folder may be left out for `fresh`, a plan for
-        examples made on the fly (entries of `datasets.plan.Plan`) by `workers` processes.
+        examples made on the fly (entries of `datasets.plan.DatasetPlan`) by `workers` processes.
     tasks: kept tasks, empty for all. memory: keep the encoded rows in memory after first reading.
     own: a folder of views that the model itself drew of training rows (`ipt-draw-own`). Only those
         rows are shown then, and a share `own_share` of the showings that draw answers from that
@@ -85,7 +85,7 @@ class BatchSettings:
 
 
 @dataclass(frozen=True)
-class FlowSettings:
+class FlowLossSettings:
     """draws: noise draws of each drawn picture, which share its context. shift: of the training
     times, 1 as published."""
 
@@ -173,17 +173,17 @@ class RunSettings:
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingRecipe:
     """One training run. examples: shown in all, counted over processes, every showing once."""
 
     name: str
-    variant: Variant
+    supervision: Supervision
     examples: int
     seed: int = 0
     model: ModelSettings = field(default_factory=ModelSettings)
     data: DataSettings = field(default_factory=DataSettings)
     batch: BatchSettings = field(default_factory=BatchSettings)
-    flow: FlowSettings = field(default_factory=FlowSettings)
+    flow: FlowLossSettings = field(default_factory=FlowLossSettings)
     dropout: DropoutSettings = field(default_factory=DropoutSettings)
     loss: LossSettings = field(default_factory=LossSettings)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
@@ -192,7 +192,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         checks = (
-            ("variant", self.variant in VARIANTS, f"one of {', '.join(VARIANTS)}"),
+            ("supervision", self.supervision in SUPERVISIONS, f"one of {', '.join(SUPERVISIONS)}"),
             ("name", bool(self.name.strip()), "some text"),
             ("examples", self.examples >= 1, "at least 1"),
             ("seed", self.seed >= 0, "0 or more"),
@@ -266,7 +266,7 @@ class Settings:
     @property
     def draws_pictures(self) -> bool:
         """Whether any sequence has a picture under the flow loss."""
-        return self.variant in ("ipt", "mixed", "ipt_wrong")
+        return self.supervision in ("ipt", "mixed", "ipt_wrong")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as YAML and JSON hold them."""
@@ -281,7 +281,7 @@ class Settings:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @staticmethod
-    def load(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
+    def load(path: str | Path, overrides: Sequence[str] = ()) -> TrainingRecipe:
         """Read a recipe and its base; overrides are `section.name=value`, the value in YAML."""
         try:
             data, files = read(Path(path))
@@ -290,15 +290,15 @@ class Settings:
         for override in overrides:
             _override(data, override)
         try:
-            return Settings.from_dict(data)
+            return TrainingRecipe.from_dict(data)
         except SettingsError as error:
             raise SettingsError(f"{' on '.join(map(str, files))}: {error}") from error
 
     @staticmethod
-    def from_dict(data: dict[str, Any]) -> Settings:
+    def from_dict(data: dict[str, Any]) -> TrainingRecipe:
         """Check and convert plain values."""
-        settings = _build(Settings, data, "")
-        assert isinstance(settings, Settings)
+        settings = _build(TrainingRecipe, data, "")
+        assert isinstance(settings, TrainingRecipe)
         return settings
 
 

@@ -15,7 +15,7 @@ from ipt_model.network.config import BagelConfig
 from ipt_model.weights.presets import preset_folder
 from ipt_training.finetune.building import preset_config
 from ipt_training.folder_lock import check_folder
-from ipt_training.recipe.settings import ModelSettings, Settings
+from ipt_training.recipe.settings import ModelSettings, TrainingRecipe
 from ipt_training.shell.command import whole
 
 T = TypeVar("T")
@@ -46,5 +46,5 @@ def config_of(given: argparse.Namespace) -> BagelConfig:
     model = ModelSettings()
     if given.recipe:
         changes = ["data.train=unused", "data.fresh={}", *given.override]
-        model = Settings.load(given.recipe, changes).model
+        model = TrainingRecipe.load(given.recipe, changes).model
     return preset_config(model, preset_folder(given.preset))

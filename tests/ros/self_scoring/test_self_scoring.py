@@ -260,9 +260,9 @@ def test_logged_rows_are_training_rows(tmp_path, places):
 
     picture = decode_image(base64.b64decode(example.facts["imagined_png"]))
     assert np.array_equal(picture, place.true)
-    for variant in ("ipt", "label", "mixed", "given"):
+    for supervision in ("ipt", "label", "mixed", "given"):
         for row in dataset:
-            assert supervise_row(row, variant, PromptStyle()).inputs[0].shape == (48, 64, 3)
+            assert supervise_row(row, supervision, PromptStyle()).inputs[0].shape == (48, 64, 3)
 
 
 def test_a_free_question_is_logged_with_its_words(tmp_path, places):

@@ -28,7 +28,7 @@ from ipt_training.audits.report import markdown
 from ipt_training.commands import dataset as cli
 from ipt_training.datasets.generate import make_example, write_dataset
 from ipt_training.datasets.parquet import Dataset, encode_shard, write_file
-from ipt_training.datasets.plan import Plan
+from ipt_training.datasets.plan import DatasetPlan
 from ipt_training.datasets.schema import example_from_row
 from ipt_training.datasets.supervision import row_from_example
 from ipt_training.tasks.sampling import Rejections
@@ -170,7 +170,7 @@ def test_scores_are_judged_by_their_limits() -> None:
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("small")
-    write_dataset(Plan(96, 32, shards=1, split="test"), folder)
+    write_dataset(DatasetPlan(96, 32, shards=1, split="test"), folder)
     return folder
 
 
@@ -228,7 +228,7 @@ def test_duplicates_and_strangers_are_problems(small: Path, tmp_path: Path) -> N
     assert any("houses are also in" in p for p in problems)
     stray = tmp_path / "stray"
     stray.mkdir()
-    plan = Plan(1, 32, (("counting", 1.0),))
+    plan = DatasetPlan(1, 32, (("counting", 1.0),))
     example = make_example(plan, plan.slots(), 0, Rejections())
     wrong = row_from_example(example, index=0, split="test", level="room")
     write_file(stray / "part.parquet", encode_shard([wrong]))
@@ -237,7 +237,7 @@ def test_duplicates_and_strangers_are_problems(small: Path, tmp_path: Path) -> N
 
 def test_later_rows_of_a_task_fill_its_finer_groups(tmp_path: Path) -> None:
     """A leak in a variant that the first rows of the task do not have is found all the same."""
-    plan = Plan(1, 32, (("perspective", 1.0),))
+    plan = DatasetPlan(1, 32, (("perspective", 1.0),))
     made = make_example(plan, plan.slots(), 0, Rejections())
     rng = np.random.default_rng(0)
     rows = []

@@ -34,10 +34,10 @@ def test_a_study_trains_asks_and_writes_its_table(data, tmp_path, monkeypatch) -
     )
     monkeypatch.setitem(study.SIZES, "small", tiny)
     arguments = ["--out", str(tmp_path), "--recipe", str(ROOT / study.RECIPE)]
-    arguments += ["--variants", "label,mixed", "--threads", "1"]
+    arguments += ["--supervisions", "label,mixed", "--threads", "1"]
     assert main(arguments) == 0
     found = json.loads((tmp_path / "study.json").read_text())
-    assert [(r["variant"], r["seed"]) for r in found["runs"]] == [
+    assert [(r["supervision"], r["seed"]) for r in found["runs"]] == [
         ("label", 0), ("mixed", 0), ("label", 1), ("mixed", 1)
     ]  # fmt: skip
     assert set(found["data"]) == {"train", "validation", "test"}
@@ -52,9 +52,9 @@ def test_a_study_trains_asks_and_writes_its_table(data, tmp_path, monkeypatch) -
     assert (tmp_path / "label-0" / "result.json").stat().st_mtime_ns == before
 
 
-def made_up(variant: str, seed: int, shares: dict[str, float], n: int = 100) -> dict:
+def made_up(supervision: str, seed: int, shares: dict[str, float], n: int = 100) -> dict:
     return {
-        "variant": variant,
+        "supervision": supervision,
         "seed": seed,
         "tasks": {
             task: {
@@ -91,8 +91,8 @@ def test_tasks_weigh_alike_in_the_mean() -> None:
 def test_differences_are_paired_by_seed() -> None:
     shares = {"label_vae": (0.5, 0.7), "mixed": (0.6, 0.82)}
     runs = [
-        made_up(variant, seed, {"path": share})
-        for variant, both in shares.items()
+        made_up(supervision, seed, {"path": share})
+        for supervision, both in shares.items()
         for seed, share in enumerate(both)
     ]
     table = markdown(runs, 10)

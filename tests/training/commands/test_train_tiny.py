@@ -13,7 +13,7 @@ from ipt_training.commands import train_tiny
 from ipt_training.commands.dataset import parser as dataset_parser
 from ipt_training.commands.dataset import plan_of
 from ipt_training.commands.train_tiny import DATASET, SCALES, TRAIN, main, stages
-from ipt_training.recipe.settings import Settings
+from ipt_training.recipe.settings import TrainingRecipe
 from ipt_training.shell.stages import Command, Stage
 
 ROOT = Path(__file__).parents[3]
@@ -38,9 +38,9 @@ def all_stages(scale: str) -> list[Stage]:
     return stages(SCALES[scale], RECIPES, processes=2)
 
 
-def settings_of(command: Command) -> Settings:
+def settings_of(command: Command) -> TrainingRecipe:
     recipe, _, _, *changes = command.arguments
-    return Settings.load(recipe, [change.removeprefix("--override=") for change in changes])
+    return TrainingRecipe.load(recipe, [change.removeprefix("--override=") for change in changes])
 
 
 @pytest.mark.parametrize("scale", SCALES)

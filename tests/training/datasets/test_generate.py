@@ -33,7 +33,7 @@ from ipt_training.datasets.parquet import (
     shard_metadata,
     write_file,
 )
-from ipt_training.datasets.plan import Plan, PlanError
+from ipt_training.datasets.plan import DatasetPlan, PlanError
 from ipt_training.folder_lock import only_writer
 from ipt_training.scenes.scene import SceneError
 from ipt_training.tasks import TASKS, task_module
@@ -41,7 +41,9 @@ from ipt_training.tasks.sampling import Context, Rejections, Wanted
 
 pytestmark = pytest.mark.slow(30)
 
-PLAN = Plan(12, 32, (("perspective", 1.0), ("path", 1.0)), variants=("pose", "map"), shards=3)
+PLAN = DatasetPlan(
+    12, 32, (("perspective", 1.0), ("path", 1.0)), variants=("pose", "map"), shards=3
+)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -58,7 +60,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_plan_is_balanced_over_everything_it_fixes() -> None:
-    plan = Plan(960, 64, (("perspective", 1.0), ("counting", 2.0)), seed=5)
+    plan = DatasetPlan(960, 64, (("perspective", 1.0), ("counting", 2.0)), seed=5)
     slots = plan.slots()
     kinds = [slots[i] for i in range(960)]
     tasks = Counter(task for task, _ in kinds)
@@ -74,7 +76,7 @@ def test_a_plan_is_balanced_over_everything_it_fixes() -> None:
     # no long stretch without a task, and no two examples with the same draw
     assert all({t for t, _ in kinds[i : i + 3]} == set(tasks) for i in range(0, len(kinds) - 3, 3))
     assert len({w.draw for _, w in kinds}) == 960
-    other = Plan(960, 64, (("perspective", 1.0), ("counting", 2.0)), seed=6).slots()
+    other = DatasetPlan(960, 64, (("perspective", 1.0), ("counting", 2.0)), seed=6).slots()
     assert sum(other[i] == kinds[i] for i in range(960)) == 0
 
 
@@ -95,12 +97,12 @@ def test_a_plan_is_balanced_over_everything_it_fixes() -> None:
 )
 def test_plans_that_cannot_be_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(PlanError, match=message):
-        Plan(**{"count": 10, **options})  # type: ignore[arg-type]
+        DatasetPlan(**{"count": 10, **options})  # type: ignore[arg-type]
 
 
 def test_a_split_nobody_has_is_refused() -> None:
     with pytest.raises(SceneError, match="split 'dev'"):
-        Plan(10, split="dev")
+        DatasetPlan(10, split="dev")
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
@@ -108,7 +110,7 @@ def test_houses_come_from_the_split(split: str) -> None:
     from ipt_training.datasets.generate import scene_seeds
     from ipt_training.scenes.splits import split_of
 
-    plan = Plan(50, split=split)
+    plan = DatasetPlan(50, split=split)
     seeds = [next(scene_seeds(plan, i)) for i in range(50)]
     assert {split_of(s) for s in seeds} == {split}
     assert len(set(seeds)) > 45
@@ -206,7 +208,7 @@ def test_a_killed_command_leaves_only_whole_shards(tmp_path: Path) -> None:
 
 
 #: Its shards take minutes, so whoever waits for one is noticed.
-LONG = Plan(4000, 32, (("counting", 1.0),), shards=2)
+LONG = DatasetPlan(4000, 32, (("counting", 1.0),), shards=2)
 
 
 def test_an_interrupted_command_does_not_wait_for_its_workers(tmp_path: Path) -> None:
@@ -315,9 +317,9 @@ def _runs(pid: int) -> bool:
 def test_a_folder_of_other_options_is_left_alone(made: Path) -> None:
     before = contents(made)
     for other in (
-        Plan(12, 48, PLAN.tasks, variants=PLAN.variants, shards=3),
-        Plan(12, 32, PLAN.tasks, variants=PLAN.variants, shards=3, seed=1),
-        Plan(12, 32, PLAN.tasks, variants=PLAN.variants, shards=4),
+        DatasetPlan(12, 48, PLAN.tasks, variants=PLAN.variants, shards=3),
+        DatasetPlan(12, 32, PLAN.tasks, variants=PLAN.variants, shards=3, seed=1),
+        DatasetPlan(12, 32, PLAN.tasks, variants=PLAN.variants, shards=4),
     ):
         with pytest.raises(DatasetMismatchError, match="other options"):
             write_dataset(other, made)
@@ -347,7 +349,7 @@ def test_a_full_disk_is_said_and_leaves_what_was_finished(made: Path, tmp_path: 
 
 def test_more_than_the_disk_holds_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="MB are free"):
-        write_dataset(Plan(40_000_000, 2048, shards=4), tmp_path)
+        write_dataset(DatasetPlan(40_000_000, 2048, shards=4), tmp_path)
     assert not list(tmp_path.glob("*.parquet"))
 
 

@@ -12,10 +12,10 @@ import pytest
 
 from ipt_training.datasets import ray_cluster
 from ipt_training.datasets.generate import GenerationError, WorkerError, write_dataset
-from ipt_training.datasets.plan import Plan
+from ipt_training.datasets.plan import DatasetPlan
 from ipt_training.datasets.ray_cluster import ClusterError
 
-PLAN = Plan(6, 32, (("perspective", 1.0),), variants=("pose",), shards=2)
+PLAN = DatasetPlan(6, 32, (("perspective", 1.0),), variants=("pose",), shards=2)
 HAS_RAY = importlib.util.find_spec("ray") is not None
 
 
@@ -39,10 +39,10 @@ def test_a_cluster_that_does_not_answer(tmp_path: Path) -> None:
 def test_what_goes_wrong_on_the_cluster_is_said_in_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def finds_nothing(plan: Plan, shard: int) -> None:
+    def finds_nothing(plan: DatasetPlan, shard: int) -> None:
         raise GenerationError("no such example")
 
-    def dies(plan: Plan, shard: int) -> None:
+    def dies(plan: DatasetPlan, shard: int) -> None:
         os._exit(1)
 
     monkeypatch.setattr(ray_cluster, "build_shard", finds_nothing)

@@ -1,5 +1,5 @@
-"""Rows: ours and the public sets', what is refused, and how one row serves every supervision
-variant.
+"""Rows: ours and the public sets', what is refused, and how one row serves every
+supervision.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ipt_training.datasets.schema import (
     example_from_row,
 )
 from ipt_training.datasets.supervision import (
-    VARIANTS,
+    SUPERVISIONS,
     row_from_example,
     supervise,
     supervise_row,
@@ -262,24 +262,24 @@ def test_damaged_files_say_what_to_do(dataset: Dataset, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("answer_style", ["letter", "word"])
-@pytest.mark.parametrize("variant", list(VARIANTS))
-def test_every_variant_from_the_same_row(variant: str, answer_style: str) -> None:
+@pytest.mark.parametrize("supervision", list(SUPERVISIONS))
+def test_every_supervision_from_the_same_row(supervision: str, answer_style: str) -> None:
     made = example(2)
     style = PromptStyle(answer_style=answer_style)  # type: ignore[arg-type]
-    sample = supervise(made, variant, style, wrong=picture(9))  # type: ignore[arg-type]
+    sample = supervise(made, supervision, style, wrong=picture(9))  # type: ignore[arg-type]
     name = "C" if answer_style == "letter" else "blue"
     texts = [t for t in sample.target if isinstance(t, str)]
     drawn = [t for t in sample.target if not isinstance(t, str)]
     assert texts[-1].endswith(f"<answer>{name}</answer>")
-    draws = variant in ("ipt", "mixed", "ipt_wrong", "given")
+    draws = supervision in ("ipt", "mixed", "ipt_wrong", "given")
     assert len(drawn) == int(draws)
-    assert sample.flow_loss == (draws and variant != "given")
-    assert sample.vae_inputs == (variant not in ("label", "text_cot"))
+    assert sample.flow_loss == (draws and supervision != "given")
+    assert sample.vae_inputs == (supervision not in ("label", "text_cot"))
     if drawn:
-        assert (drawn[0] == (picture(9) if variant == "ipt_wrong" else made.true_view)).all()
-    system = THINK if draws or variant == "text_cot" else SYSTEM_ANSWER
+        assert (drawn[0] == (picture(9) if supervision == "ipt_wrong" else made.true_view)).all()
+    system = THINK if draws or supervision == "text_cot" else SYSTEM_ANSWER
     assert isinstance(sample.prompt[-1], str) and sample.prompt[-1].startswith(system)
-    if variant == "text_cot":
+    if supervision == "text_cot":
         assert texts == [f"<think>{made.reasoning}</think><answer>{name}</answer>"]
 
 
@@ -291,7 +291,7 @@ def test_rows_without_a_right_option_are_named(options: tuple[str, ...], answer:
         example_from_row(replace(stored, own=own))
 
 
-def test_requests_no_variant_can_serve(dataset: Dataset) -> None:
+def test_requests_no_supervision_can_serve(dataset: Dataset) -> None:
     with pytest.raises(ValueError, match="'labels' is not one of label, text_cot"):
         supervise_row(dataset[0], "labels", PromptStyle())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="needs `wrong`"):

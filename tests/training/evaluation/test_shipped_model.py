@@ -12,7 +12,7 @@ from ipt_model.question import Mode, Task
 from ipt_model.weights.loading import find_folder
 from ipt_training.commands.release import MOST_BYTES
 from ipt_training.datasets.generate import make_example
-from ipt_training.datasets.plan import Plan
+from ipt_training.datasets.plan import DatasetPlan
 from ipt_training.evaluation.asking import BatchAsker
 from ipt_training.tasks.sampling import Rejections
 
@@ -49,7 +49,7 @@ def test_its_card_has_every_task_in_every_mode(imaginer) -> None:
 
 def test_it_answers_questions_about_new_rooms_as_often_as_its_card_says(imaginer) -> None:
     """Within what luck allows with 160 questions; the card's own interval is above chance."""
-    plan = Plan(160, size_px=64, tasks=(("perspective", 1.0),), split="test", seed=41)
+    plan = DatasetPlan(160, size_px=64, tasks=(("perspective", 1.0),), split="test", seed=41)
     slots = plan.slots()
     examples = [make_example(plan, slots, k, Rejections()) for k in range(plan.count)]
     found = dict(BatchAsker(imaginer._open).ask(examples, [Mode.ANSWER]))

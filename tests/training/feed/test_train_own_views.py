@@ -37,7 +37,9 @@ def drawn(trained, data, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def run(data, trained):
     """Settings and start of a run that goes on from the model that drew."""
-    settings = small_settings(data, Path(), model={"init": str(trained), "vae": ""}, variant="ipt")
+    settings = small_settings(
+        data, Path(), model={"init": str(trained), "vae": ""}, supervision="ipt"
+    )
     return settings, build(settings)
 
 
@@ -112,7 +114,7 @@ def test_a_run_takes_them(drawn, data, trained, tmp_path, capsys) -> None:
     recipe.write_text(
         f"""
 name: own
-variant: mixed
+supervision: mixed
 examples: 16
 model: {{init: {trained}}}
 data: {{train: {data}, workers: 0, own: {drawn}, own_share: 1.0}}

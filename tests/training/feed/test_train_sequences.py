@@ -32,8 +32,8 @@ def kinds(segments) -> str:
     return out
 
 
-def maker_and_showing(data: Path, vae: Path, variant: str, number: int = 0, **changes):
-    settings = small_settings(data, vae, variant=variant, **changes)
+def maker_and_showing(data: Path, vae: Path, supervision: str, number: int = 0, **changes):
+    settings = small_settings(data, vae, supervision=supervision, **changes)
     start = build(settings)
     source = rows_of(settings, start, vae)
     maker = SequenceMaker(settings, start.config, start.style, start.tokenizer)
@@ -44,7 +44,7 @@ NO_DROPOUT = {"text": 0.0, "vae": 0.0, "vit": 0.0}
 
 
 @pytest.mark.parametrize(
-    ("variant", "each_input", "rest"),
+    ("supervision", "each_input", "rest"),
     [
         ("label", "V", "tT"),
         ("label_vae", "CV", "tT"),
@@ -54,8 +54,8 @@ NO_DROPOUT = {"text": 0.0, "vae": 0.0, "vit": 0.0}
         ("given", "CV", "tTCVT"),
     ],
 )
-def test_layouts_are_the_published_ones(data, vae, variant, each_input, rest) -> None:
-    maker, showing, start = maker_and_showing(data, vae, variant, dropout=NO_DROPOUT)
+def test_layouts_are_the_published_ones(data, vae, supervision, each_input, rest) -> None:
+    maker, showing, start = maker_and_showing(data, vae, supervision, dropout=NO_DROPOUT)
     sequence = maker.sequence(showing)
     inputs = len(showing.sample.inputs)
     assert kinds(sequence.segments) == each_input * inputs + rest
@@ -64,8 +64,8 @@ def test_layouts_are_the_published_ones(data, vae, variant, each_input, rest) ->
     )
     example = showing.sample.example
     assert read.endswith(f"<answer>{example.answer}</answer>")
-    assert ("<image_start>" in read) == (variant in ("ipt", "ipt_wrong", "given"))
-    if variant == "text_cot":
+    assert ("<image_start>" in read) == (supervision in ("ipt", "ipt_wrong", "given"))
+    if supervision == "text_cot":
         assert example.reasoning in read
 
 
@@ -222,7 +222,7 @@ def test_thoughts_in_words_fit_into_what_the_small_model_may_write(data, vae) ->
         len(start.tokenizer.encode(example_from_row(row).reasoning)) for row in Dataset(data)
     ]
     assert 20 < max(lengths) <= start.style.max_think_tokens - 20
-    words = build(small_settings(data, vae, variant="text_cot"))
+    words = build(small_settings(data, vae, supervision="text_cot"))
     # asked for an answer, it thinks first, in the same reply
     assert max(lengths) + 20 <= words.style.max_answer_tokens
     assert start.style.max_answer_tokens < 40

@@ -14,7 +14,7 @@ from small_runs import rows_of, small_settings
 
 from ipt_model.weights.checkpoint import load_codec
 from ipt_training.datasets.parquet import Dataset
-from ipt_training.datasets.plan import Plan
+from ipt_training.datasets.plan import DatasetPlan
 from ipt_training.datasets.schema import decode_image
 from ipt_training.feed.latents import LatentStore, encode_pictures, store_for
 from ipt_training.feed.sources import FreshSource, RowSource
@@ -27,7 +27,7 @@ def names(source: RowSource, numbers: range) -> list[tuple]:
 
 
 def test_every_row_comes_once_an_epoch_in_a_new_order(data, vae) -> None:
-    settings = small_settings(data, vae, variant="label")
+    settings = small_settings(data, vae, supervision="label")
     source = rows_of(settings, build(settings), vae)
     n = source.rows_per_epoch
     epochs = [names(source, range(k * n, (k + 1) * n)) for k in range(2)]
@@ -37,7 +37,7 @@ def test_every_row_comes_once_an_epoch_in_a_new_order(data, vae) -> None:
 
 
 def test_tasks_may_be_left_out(data, vae) -> None:
-    settings = small_settings(data, vae, variant="label")
+    settings = small_settings(data, vae, supervision="label")
     start = build(settings)
     store = store_for(Dataset(data), start.codec, start.style, vae)
     source = RowSource(
@@ -52,7 +52,7 @@ def test_tasks_may_be_left_out(data, vae) -> None:
 
 
 def test_wrong_views_are_other_examples_of_the_task(data, vae) -> None:
-    settings = small_settings(data, vae, variant="ipt_wrong")
+    settings = small_settings(data, vae, supervision="ipt_wrong")
     source = rows_of(settings, build(settings), vae)
     views: dict[str, list[np.ndarray]] = {}
     for row in Dataset(data):
@@ -69,7 +69,7 @@ def test_wrong_views_are_other_examples_of_the_task(data, vae) -> None:
 
 
 def test_latents_on_disk_are_those_of_the_vae(data, vae) -> None:
-    settings = small_settings(data, vae, variant="ipt")
+    settings = small_settings(data, vae, supervision="ipt")
     start = build(settings)
     source = rows_of(settings, start, vae)
     showing = source.show(5)
@@ -78,7 +78,7 @@ def test_latents_on_disk_are_those_of_the_vae(data, vae) -> None:
     assert len(showing.latents) == len(expected)
     for got, true in zip(showing.latents, expected, strict=True):
         assert got.shape == (16, 8, 8) and torch.allclose(got, true, atol=4e-3)
-    label = rows_of(small_settings(data, vae, variant="label"), start, vae).show(5)
+    label = rows_of(small_settings(data, vae, supervision="label"), start, vae).show(5)
     assert set(label.latents) == {None}
 
 
@@ -116,7 +116,7 @@ def test_a_source_moves_to_another_process_without_its_files(data, vae) -> None:
 def test_fresh_examples_come_from_training_houses_and_repeat_by_number(vae) -> None:
     settings = small_settings(Path(), vae, data={"train": "", "fresh": {"size_px": 64}})
     start = build(settings)
-    plan = Plan(16, size_px=64)
+    plan = DatasetPlan(16, size_px=64)
     make = partial(load_codec, vae, start.config, "cpu", torch.float32)
     source = FreshSource(plan, "ipt", start.style, make)
     one, again = source.show(3), FreshSource(plan, "ipt", start.style, make).show(3)
@@ -125,4 +125,4 @@ def test_fresh_examples_come_from_training_houses_and_repeat_by_number(vae) -> N
     expected = encode_pictures(start.codec, [one.sample.target[1]], start.style)[0]
     assert torch.allclose(one.latents[-1], expected, atol=1e-5)
     with pytest.raises(ValueError, match="split 'train'"):
-        FreshSource(Plan(16, size_px=64, split="test"), "ipt", start.style, make)
+        FreshSource(DatasetPlan(16, size_px=64, split="test"), "ipt", start.style, make)

@@ -23,7 +23,7 @@ import torch
 
 from ipt_training.commands.train import train
 from ipt_training.finetune import trainer
-from ipt_training.recipe.settings import Settings
+from ipt_training.recipe.settings import TrainingRecipe
 
 
 def main() -> None:
@@ -61,7 +61,7 @@ def fork(run: Callable[[], None], number: int) -> None:
 
 def one_process(path: str, out: Path, k: int, stop: int) -> None:
     torch.set_num_threads(1)
-    settings = Settings.from_dict(json.loads(Path(path).read_text()))
+    settings = TrainingRecipe.from_dict(json.loads(Path(path).read_text()))
     reports = []
     shards = []
 

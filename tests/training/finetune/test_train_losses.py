@@ -77,7 +77,7 @@ def test_how_a_step_is_cut_into_batches_changes_nothing(data, vae, tmp_path, tok
 def test_noise_draws_share_their_context_and_do_not_see_each_other(data, vae, tmp_path) -> None:
     """The loss over two draws is the mean of the losses with either draw alone."""
     settings = small_settings(
-        data, vae, variant="ipt", dropout={"text": 0.0, "vae": 0.0, "vit": 0.0}
+        data, vae, supervision="ipt", dropout={"text": 0.0, "vae": 0.0, "vit": 0.0}
     )
     start, steps = parts_of(settings, tmp_path)
     torch.nn.init.normal_(start.model.llm2vae.weight, std=0.1)

@@ -24,12 +24,12 @@ from ipt_training.finetune.building import build, merged_weights
 from ipt_training.finetune.checkpoints import ResumeError, checkpoint_folders
 from ipt_training.finetune.optimise import RunningAverage, make_optimiser, rate_factor
 from ipt_training.finetune.trainer import StepReport, Trainer, make_accelerator, quick_products
-from ipt_training.recipe.settings import OptimiserSettings, Settings
+from ipt_training.recipe.settings import OptimiserSettings, TrainingRecipe
 
 pytestmark = pytest.mark.slow(45)
 
 
-def run(settings: Settings, out: Path, stop_after: int | None = None) -> list[StepReport]:
+def run(settings: TrainingRecipe, out: Path, stop_after: int | None = None) -> list[StepReport]:
     """Train in `out`, from its newest checkpoint; the reports of the steps made now."""
     start, steps = parts_of(settings, out)
     trainer = Trainer(settings, start, out, make_accelerator(settings))
@@ -118,13 +118,15 @@ def test_a_base_learns_to_look_and_nothing_else(data, vae, tmp_path) -> None:
     assert not any("moe_gen" in n or n.startswith(("llm2vae", "vae2llm")) for n in moved)
 
 
-@pytest.mark.parametrize("variant", ["label", "text_cot", "given"])
-def test_variants_without_drawing_train_what_they_use(data, vae, tmp_path, variant) -> None:
-    settings = small_settings(data, vae, variant=variant, examples=16)
+@pytest.mark.parametrize("supervision", ["label", "text_cot", "given"])
+def test_supervisions_without_drawing_train_what_they_use(
+    data, vae, tmp_path, supervision
+) -> None:
+    settings = small_settings(data, vae, supervision=supervision, examples=16)
     reports = run(settings, tmp_path)
     assert all(np.isnan(r.losses["mse"]) and r.losses["ce"] > 0 for r in reports)
     trained = {n for n, p in build(settings).model.named_parameters() if p.requires_grad}
-    assert any("_moe_gen" in name for name in trained) == (variant == "given")
+    assert any("_moe_gen" in name for name in trained) == (supervision == "given")
 
 
 def test_the_folder_at_the_end_answers_and_says_how_it_was_made(data, vae, tmp_path) -> None:
@@ -140,7 +142,7 @@ def test_the_folder_at_the_end_answers_and_says_how_it_was_made(data, vae, tmp_p
     assert answer.imagined_views[0].shape == (64, 64, 3) and imaginer.model_id == "tried"
     facts = imaginer.style.training
     assert facts["dataset"] == Dataset(data).digest() and facts["examples"] == 24
-    assert facts["recipe"]["variant"] == "mixed"
+    assert facts["recipe"]["supervision"] == "mixed"
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     validated = [line for line in log if "validation/mean" in line]
     assert [line["step"] for line in validated] == [2, 3]
@@ -162,7 +164,7 @@ def test_stopping_by_the_clock_leaves_a_checkpoint(data, vae, tmp_path) -> None:
 
 def test_a_wrong_recipe_ends_with_a_sentence(tmp_path, capsys) -> None:
     recipe = tmp_path / "a.yaml"
-    recipe.write_text("name: a\nvariant: ipt\nexamples: 8\ndata: {train: x}\n")
+    recipe.write_text("name: a\nsupervision: ipt\nexamples: 8\ndata: {train: x}\n")
     assert main([str(recipe), "--out", str(tmp_path)]) == 2
     assert "model.vae" in capsys.readouterr().err
 
@@ -177,7 +179,7 @@ def test_fresh_examples_need_no_dataset(data, vae, tmp_path) -> None:
     settings = small_settings(
         data,
         vae,
-        variant="ipt_wrong",
+        supervision="ipt_wrong",
         examples=8,
         batch={"examples": 4},
         data={"train": "", "fresh": {"size_px": 64, "tasks": [["path", 1.0]]}},
@@ -327,7 +329,7 @@ def test_a_run_says_what_it_began_from(data, vae, tmp_path) -> None:
     first = small_settings(data, vae, examples=16, name="first")
     train(first, tmp_path / "first")
     init = {"model": {"init": str(tmp_path / "first" / "final"), "vae": str(vae)}}
-    second = Settings.from_dict({**first.to_dict(), "name": "second", **init})
+    second = TrainingRecipe.from_dict({**first.to_dict(), "name": "second", **init})
     train(second, tmp_path / "second")
     facts = json.loads((tmp_path / "second" / "final" / "ipt.json").read_text())["training"]
     assert facts["recipe"]["name"] == "second"

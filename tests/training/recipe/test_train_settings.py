@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from ipt_training.recipe.settings import Settings, SettingsError
+from ipt_training.recipe.settings import SettingsError, TrainingRecipe
 
 ROOT = Path(__file__).parents[3]
 RECIPES = ROOT / "config" / "training"
 SHIPPED = ROOT / "ipt_model" / "weights" / "ipt_tiny"
-BASE = {"name": "a", "variant": "ipt", "examples": 100, "data": {"train": "somewhere"}}
+BASE = {"name": "a", "supervision": "ipt", "examples": 100, "data": {"train": "somewhere"}}
 
 
 def test_all_recipes_can_be_read() -> None:
-    recipes = {p.stem: Settings.load(p) for p in RECIPES.glob("*.yaml")}
+    recipes = {p.stem: TrainingRecipe.load(p) for p in RECIPES.glob("*.yaml")}
     others = {"bagel_full", "bagel_lora", "base_tiny", "ship_tiny", "own_tiny"}
     assert others < set(recipes) and len(recipes) == 7 + len(others)
     assert all(recipe.name == stem for stem, recipe in recipes.items())
@@ -25,8 +25,8 @@ def test_all_recipes_can_be_read() -> None:
 
 
 def test_the_tiny_recipes_differ_in_supervision_alone() -> None:
-    tiny = [Settings.load(p).to_dict() for p in sorted(RECIPES.glob("tiny_*.yaml"))]
-    assert len({recipe.pop("variant") for recipe in tiny}) == len(tiny) == 7
+    tiny = [TrainingRecipe.load(p).to_dict() for p in sorted(RECIPES.glob("tiny_*.yaml"))]
+    assert len({recipe.pop("supervision") for recipe in tiny}) == len(tiny) == 7
     assert len({recipe.pop("name") for recipe in tiny}) == 7
     assert all(recipe == tiny[0] for recipe in tiny)
 
@@ -42,8 +42,8 @@ def test_the_tiny_recipes_differ_in_supervision_alone() -> None:
 )
 def test_the_shipped_model_could_be_trained_again(recipe, shipped, elsewhere) -> None:
     """What a recipe and its base say together is what the weights say that they were made by."""
-    ours = Settings.load(RECIPES / f"{recipe}.yaml", elsewhere)
-    assert ours == Settings.load(SHIPPED / f"{shipped}.yaml")
+    ours = TrainingRecipe.load(RECIPES / f"{recipe}.yaml", elsewhere)
+    assert ours == TrainingRecipe.load(SHIPPED / f"{shipped}.yaml")
 
 
 def write(folder: Path, **files: str) -> None:
@@ -51,7 +51,7 @@ def write(folder: Path, **files: str) -> None:
         (folder / f"{name}.yaml").write_text(text)
 
 
-WHOLE = "name: a\nvariant: ipt\nexamples: 100\ndata: {train: x, tasks: [path]}\nseed: 7\n"
+WHOLE = "name: a\nsupervision: ipt\nexamples: 100\ndata: {train: x, tasks: [path]}\nseed: 7\n"
 
 
 def test_a_recipe_on_a_base_is_the_two_in_one_file(tmp_path: Path) -> None:
@@ -61,10 +61,13 @@ def test_a_recipe_on_a_base_is_the_two_in_one_file(tmp_path: Path) -> None:
     write(tmp_path, third="base: second.yaml\nname: c\ndata: {train: y}\n")
     whole = WHOLE.replace("name: a", "name: c").replace("train: x", "train: y")
     write(tmp_path, whole=whole + "optimiser: {rate: 0.5, betas: [0.3, 0.4]}\n")
-    settings = Settings.load(tmp_path / "third.yaml")
-    assert settings == Settings.load(tmp_path / "whole.yaml")
-    assert settings.digest() == Settings.load(tmp_path / "whole.yaml").digest()
-    assert Settings.load(tmp_path / "third.yaml", ["optimiser.rate=0.25"]).optimiser.rate == 0.25
+    settings = TrainingRecipe.load(tmp_path / "third.yaml")
+    assert settings == TrainingRecipe.load(tmp_path / "whole.yaml")
+    assert settings.digest() == TrainingRecipe.load(tmp_path / "whole.yaml").digest()
+    assert (
+        TrainingRecipe.load(tmp_path / "third.yaml", ["optimiser.rate=0.25"]).optimiser.rate
+        == 0.25
+    )
     assert "base" not in settings.to_dict()
 
 
@@ -91,24 +94,24 @@ def test_a_recipe_on_a_base_is_the_two_in_one_file(tmp_path: Path) -> None:
 def test_a_wrong_base_is_refused_by_name(tmp_path: Path, files: dict, said: str) -> None:
     write(tmp_path, **files)
     with pytest.raises(SettingsError, match=said):
-        Settings.load(tmp_path / "a.yaml")
+        TrainingRecipe.load(tmp_path / "a.yaml")
 
 
 def test_overrides_reach_into_sections(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
-    path.write_text("name: a\nvariant: ipt\nexamples: 100\ndata: {train: x}\n")
-    settings = Settings.load(
+    path.write_text("name: a\nsupervision: ipt\nexamples: 100\ndata: {train: x}\n")
+    settings = TrainingRecipe.load(
         path, ["optimiser.rate=1e-3", "data.tasks=[path]", "batch.examples=7", "run.shard=true"]
     )
     assert settings.optimiser.rate == 1e-3 and settings.data.tasks == ("path",)
     assert settings.run.shard and settings.steps == 100 // 7
-    assert Settings.from_dict(settings.to_dict()) == settings
+    assert TrainingRecipe.from_dict(settings.to_dict()) == settings
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"variant": "magic"}, "variant"),
+        ({"supervision": "magic"}, "supervision"),
         ({"examples": 0}, "examples: expected at least 1"),
         ({"nonsense": 1}, "unknown"),
         ({"flow": {"draws": 0}}, "flow.draws"),
@@ -130,11 +133,14 @@ def test_overrides_reach_into_sections(tmp_path: Path) -> None:
 )
 def test_wrong_entries_are_refused_by_name(change: dict, said: str) -> None:
     with pytest.raises(SettingsError, match=said):
-        Settings.from_dict({**BASE, **change})
+        TrainingRecipe.from_dict({**BASE, **change})
 
 
 def test_what_decides_the_losses_decides_the_digest() -> None:
-    one = Settings.from_dict(BASE)
-    assert one.digest() == Settings.from_dict({**BASE, "run": {"save": 7}}).digest()
-    assert one.digest() != Settings.from_dict({**BASE, "seed": 1}).digest()
-    assert one.digest() != Settings.from_dict({**BASE, "run": {"precision": "bfloat16"}}).digest()
+    one = TrainingRecipe.from_dict(BASE)
+    assert one.digest() == TrainingRecipe.from_dict({**BASE, "run": {"save": 7}}).digest()
+    assert one.digest() != TrainingRecipe.from_dict({**BASE, "seed": 1}).digest()
+    assert (
+        one.digest()
+        != TrainingRecipe.from_dict({**BASE, "run": {"precision": "bfloat16"}}).digest()
+    )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from ipt_training.datasets.generate import make_example
-from ipt_training.datasets.plan import Plan, index_of_task
+from ipt_training.datasets.plan import DatasetPlan, index_of_task
 from ipt_training.example import Example
 from ipt_training.tasks.sampling import Rejections
 
@@ -32,7 +32,7 @@ def examples() -> Callable[[str], list[Example]]:
             for k, (level, count) in enumerate(MADE[task].items()):
                 # plans of equal seeds go through the same scenes, whatever their tasks
                 seed = 2 * index_of_task(task) + k
-                plan = Plan(count, SIZE_PX, ((task, 1.0),), level=level, seed=seed)
+                plan = DatasetPlan(count, SIZE_PX, ((task, 1.0),), level=level, seed=seed)
                 slots = plan.slots()
                 made[task] += [make_example(plan, slots, i, Rejections()) for i in range(count)]
         return made[task]

@@ -13,7 +13,7 @@ from ipt_ros.answering.questions import ask_count, ask_path, count_views
 from ipt_ros.conversions import Intrinsics
 from ipt_ros.senses.observations import Observation
 from ipt_training.datasets.generate import make_example
-from ipt_training.datasets.plan import Plan
+from ipt_training.datasets.plan import DatasetPlan
 from ipt_training.example import Example
 from ipt_training.tasks.sampling import Rejections
 from ipt_training.tasks.stored_maps import grids_of
@@ -23,7 +23,7 @@ SIZE_PX = 64
 
 def examples(task: Task, number: int = 4) -> list[Example]:
     """One of each variant and kind."""
-    plan = Plan(number, SIZE_PX, ((task.value, 1.0),))
+    plan = DatasetPlan(number, SIZE_PX, ((task.value, 1.0),))
     slots = plan.slots()
     return [make_example(plan, slots, i, Rejections()) for i in range(number)]
 
