@@ -25,7 +25,7 @@ MAY_IMPORT = {
         "network": "tags question",
         "wording": "tags question",
         "inference": "question network wording",
-        "weights": "question network wording inference",
+        "weights": "question spatial network wording inference",
         "asking": "question network wording inference weights",
         "__init__": "question asking",
         "__main__": "question asking",

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ipt_model.spatial.as_trained import MAP_BEHIND_M, MAP_SHOWN, MAP_SIDE_M
+from ipt_model.spatial.picture_geometry import PictureGeometry
 
 UNKNOWN, FREE, OCCUPIED = -1, 0, 100
 
@@ -103,17 +103,19 @@ class MapView:
         return MapView(x - 0.5 * side_m, y - 0.5 * side_m, side_m, size_px)
 
     @staticmethod
-    def ahead(robot: tuple[float, float, float], size_px: int) -> MapView:
+    def ahead(
+        robot: tuple[float, float, float], size_px: int, pictures: PictureGeometry
+    ) -> MapView:
         """The square that clearance questions show to a robot at x, y, yaw."""
         x, y, yaw = robot
-        away = 0.5 * MAP_SIDE_M - MAP_BEHIND_M
+        away = 0.5 * pictures.map_side_m - pictures.map_behind_m
         middle = x + away * math.cos(yaw), y + away * math.sin(yaw)
-        return MapView.around(*middle, MAP_SIDE_M, size_px)
+        return MapView.around(*middle, pictures.map_side_m, size_px)
 
-    def shows(self, xy: np.ndarray) -> np.ndarray:
+    def shows(self, xy: np.ndarray, pictures: PictureGeometry) -> np.ndarray:
         """Whether points (... x 2, m) lie where the data draws paths: inside, off the border."""
         share = self.to_pixel(xy) / self.size_px
-        return np.asarray((np.abs(share - 0.5) < 0.5 * MAP_SHOWN).all(axis=-1))
+        return np.asarray((np.abs(share - 0.5) < 0.5 * pictures.map_shown).all(axis=-1))
 
     def to_pixel(self, xy: np.ndarray) -> np.ndarray:
         """Points (... x 2, m) to column, row in pixels; pixel centres at .5, row 0 at the top

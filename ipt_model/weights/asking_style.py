@@ -1,8 +1,8 @@
 """What a checkpoint must be asked with: `ipt.json`, kept beside its weights.
 
-Prompt, picture sizes, which encodings the inputs get, flow defaults, calibration and how it was
-trained. A folder without the file is taken for a plain BAGEL-7B-MoT, for which the defaults here
-are right.
+Prompt, sizes and layout of pictures, which encodings the inputs get, flow defaults, calibration
+and how it was trained. A folder without the file is taken for a plain BAGEL-7B-MoT, for which the
+defaults here are right.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from ..inference.flow import FlowSettings
 from ..network.transforms import ImageSizes
 from ..question import Mode, Task
+from ..spatial.picture_geometry import PictureGeometry
 from ..wording.prompts import PromptStyle
 
 FILE_NAME = "ipt.json"
@@ -53,6 +54,7 @@ class InputEncodings:
 class AskingStyle:
     """Everything but the weights. The defaults suit BAGEL-7B-MoT as released.
 
+    pictures: how maps and frames are laid out in the questions that the checkpoint was trained on.
     auto: the modes that AUTO tries, best first, as validation ranked them; auto_by_task: the same
         for tasks where that is known.
     temperature: divides the option log-probabilities before they are normalised; by task and mode,
@@ -64,6 +66,7 @@ class AskingStyle:
     model_id: str = ""
     prompt: PromptStyle = field(default_factory=PromptStyle)
     image_sizes: ImageSizes = field(default_factory=ImageSizes)
+    pictures: PictureGeometry = field(default_factory=PictureGeometry)
     inputs: InputEncodings = field(default_factory=InputEncodings)
     flow: FlowSettings = field(default_factory=FlowSettings)
     auto: tuple[Mode, ...] = (Mode.IMAGINE, Mode.ANSWER)
@@ -131,6 +134,11 @@ class AskingStyle:
             given["prompt"] = PromptStyle.from_dict(given["prompt"])
         if "image_sizes" in given:
             given["image_sizes"] = ImageSizes.from_dict(given["image_sizes"])
+        if "pictures" in given:
+            try:
+                given["pictures"] = PictureGeometry.from_dict(given["pictures"])
+            except ValueError as error:
+                raise AskingStyleError(f"pictures.{error}") from error
         if "inputs" in given:
             given["inputs"] = InputEncodings(**given["inputs"])
         if "auto" in given:
@@ -153,6 +161,7 @@ class AskingStyle:
             "model_id": self.model_id,
             "prompt": self.prompt.to_dict(),
             "image_sizes": self.image_sizes.to_dict(),
+            "pictures": self.pictures.to_dict(),
             "inputs": {k: list(v) for k, v in asdict(self.inputs).items()},
             "flow": {**asdict(self.flow), "interval": list(self.flow.interval)},
             "auto": [m.value for m in self.auto],

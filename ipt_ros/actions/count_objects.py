@@ -18,8 +18,9 @@ def count_objects_server(node: Node, desk: Desk) -> GoalServer:
 
     def prepare(goal: Any) -> tuple[GroundedQuestion, Finish]:
         senses = desk.senses()
-        views = count_views(senses.remembered_views(), senses.newest_view())
-        return ask_count(views, goal.category, goal.max_count, desk.model.picture_px), finish
+        pictures, picture_px = desk.model.pictures, desk.model.picture_px
+        views = count_views(senses.remembered_views(), senses.newest_view(), pictures)
+        return ask_count(views, goal.category, pictures, goal.max_count, picture_px), finish
 
     def finish(result: Any, answer: Answer) -> None:
         result.count = -1 if result.answer.abstained else int(answer.text)

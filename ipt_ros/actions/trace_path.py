@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipt_model.question import Answer
-from ipt_model.spatial import as_trained, maps
+from ipt_model.spatial import maps
+from ipt_model.spatial.picture_geometry import PictureGeometry
 from ipt_ros.actions.desk import Desk
 from ipt_ros.actions.server import Finish, GoalServer
 from ipt_ros.answering.messages import header_of
@@ -69,9 +70,10 @@ def trace_path_server(node: Node, desk: Desk) -> GoalServer:
         fixed = points @ to_fixed[:3, :3].T + to_fixed[:3, 3]
         view = located.view(view)
         swept = sweep(located.grid, located.points(fixed[:, :2]), radius)
-        shown = maps.MapView.ahead(robot_of(view), desk.model.picture_px).shows(swept.points)
-        stretch = swept.stretch(shown)
-        grounded = ask_path(view, located.grid, swept.line(stretch), desk.model.picture_px)
+        pictures, picture_px = desk.model.pictures, desk.model.picture_px
+        map_view = maps.MapView.ahead(robot_of(view), picture_px, pictures)
+        stretch = swept.stretch(map_view.shows(swept.points, pictures))
+        grounded = ask_path(view, located.grid, swept.line(stretch), pictures, picture_px)
 
         def finish(result: Any, answer: Answer) -> None:
             drawn = None
@@ -83,7 +85,7 @@ def trace_path_server(node: Node, desk: Desk) -> GoalServer:
             blocked = math.nan
             if not result.answer.abstained:
                 blocked = answer.option_probabilities[grounded.question.options.index("no")]
-            why = decide(result.verdict, swept, risk, stretch, blocked)
+            why = decide(result.verdict, swept, risk, stretch, blocked, pictures)
             if why and not result.answer.abstained:
                 result.answer.abstained, result.answer.answer = True, ""
                 result.answer.abstain_reason = why
@@ -93,7 +95,14 @@ def trace_path_server(node: Node, desk: Desk) -> GoalServer:
     return GoalServer(node, desk, TracePath, "~/trace_path", prepare)
 
 
-def decide(verdict: Any, swept: Sweep, risk: PathRisk, stretch: np.ndarray, blocked: float) -> str:
+def decide(
+    verdict: Any,
+    swept: Sweep,
+    risk: PathRisk,
+    stretch: np.ndarray,
+    blocked: float,
+    pictures: PictureGeometry,
+) -> str:
     """Sight first, then the model's word as far as it goes; else UNKNOWN, and why.
 
     stretch: the steps that the model's map shows. blocked: the model's probability that they are
@@ -107,7 +116,7 @@ def decide(verdict: Any, swept: Sweep, risk: PathRisk, stretch: np.ndarray, bloc
     if swept.all_seen:
         verdict.verdict, verdict.probability_blocked = verdict.CLEAR, 0.0
         return ""
-    why = beyond_training(swept, risk, stretch, blocked)
+    why = beyond_training(swept, risk, stretch, blocked, pictures)
     if why or math.isnan(blocked):
         verdict.verdict, verdict.probability_blocked = verdict.UNKNOWN, math.nan
         return why
@@ -119,14 +128,16 @@ def decide(verdict: Any, swept: Sweep, risk: PathRisk, stretch: np.ndarray, bloc
     return ""
 
 
-def beyond_training(swept: Sweep, risk: PathRisk, stretch: np.ndarray, blocked: float) -> str:
+def beyond_training(
+    swept: Sweep, risk: PathRisk, stretch: np.ndarray, blocked: float, pictures: PictureGeometry
+) -> str:
     """Why the model's word says nothing of this path, or an empty string. That a part is blocked,
     or too narrow for the trained robot, holds for the whole and for wider ones too.
     """
     if not (swept.unseen & stretch).any():
         return (
             "what was not seen of the path lies outside the "
-            f"{as_trained.MAP_SIDE_M:g} m ahead of the robot that the model is shown"
+            f"{pictures.map_side_m:g} m ahead of the robot that the model is shown"
         )
     if blocked > 0.5:
         return ""
@@ -134,12 +145,12 @@ def beyond_training(swept: Sweep, risk: PathRisk, stretch: np.ndarray, blocked: 
         away = int(swept.leads_to[(swept.unseen & ~stretch).argmax()])
         return (
             f"the way to path.poses[{away}] was not seen and lies outside the "
-            f"{as_trained.MAP_SIDE_M:g} m ahead of the robot that the model is shown"
+            f"{pictures.map_side_m:g} m ahead of the robot that the model is shown"
         )
-    wide = swept.radius_m > as_trained.ROBOT_RADIUS_M + 1e-6
+    wide = swept.radius_m > pictures.robot_radius_m + 1e-6
     if wide and not (risk.complete and (risk.poses <= 0.5).all()):
         return (
-            f"the model knows robots of {as_trained.ROBOT_RADIUS_M:g} m radius; that one of "
+            f"the model knows robots of {pictures.robot_radius_m:g} m radius; that one of "
             f"{swept.radius_m:g} m fits through must show in a drawn map (mode imagine), and "
             "does not"
         )

@@ -10,6 +10,7 @@ from concurrent.futures import Future as PoolFuture
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ipt_model.spatial.picture_geometry import PictureGeometry
 from ipt_ros.answering.loading import discard, start_loading
 from ipt_ros.answering.worker import ModelWorker
 from ipt_ros.errors import ErrorCode
@@ -56,6 +57,12 @@ class ModelLife:
         """Longer side of the pictures that questions are to be made of now."""
         active = self.active
         return MOST_PX if active is None else min(MOST_PX, active.most_px)
+
+    @property
+    def pictures(self) -> PictureGeometry:
+        """How the pictures of questions are to be laid out now."""
+        active = self.active
+        return PictureGeometry() if active is None else active.imaginer.style.pictures
 
     @property
     def is_loading(self) -> bool:

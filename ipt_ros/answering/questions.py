@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 
 from ipt_model.question import Question, QuestionError, Task
-from ipt_model.spatial import as_trained, maps
+from ipt_model.spatial import maps
 from ipt_model.spatial.geometry import BODY_FROM_OPTICAL, warp_rgbd
+from ipt_model.spatial.picture_geometry import PictureGeometry
 from ipt_model.spatial.recalled import RecalledView
 from ipt_model.wording import phrasing
 from ipt_ros.answering.guard import map_consistency, view_consistency
@@ -168,14 +169,18 @@ def moved(world_from_camera: np.ndarray, motion: phrasing.Motion) -> np.ndarray:
 
 
 def ask_path(
-    view: Observation, grid: maps.OccupancyGrid, line: np.ndarray, picture_px: int = 128
+    view: Observation,
+    grid: maps.OccupancyGrid,
+    line: np.ndarray,
+    pictures: PictureGeometry,
+    picture_px: int = 128,
 ) -> GroundedQuestion:
     """Whether a path (N x 2, m) is clear, from partial map and present view; both along the axes
     of the grid's cells. The map shows the square ahead of the robot, as in training; an empty line
     draws no path. picture_px: the side of the map's picture.
     """
     robot = robot_of(view)
-    map_view = maps.MapView.ahead(robot, picture_px)
+    map_view = maps.MapView.ahead(robot, picture_px, pictures)
     path, goal = None, None
     if len(line):
         path = line if len(line) > 1 else np.repeat(line, 2, axis=0)
@@ -203,17 +208,24 @@ def robot_of(view: Observation) -> tuple[float, float, float]:
 
 
 def ask_map(
-    view: Observation, grid: maps.OccupancyGrid, picture_px: int = 128
+    view: Observation,
+    grid: maps.OccupancyGrid,
+    pictures: PictureGeometry,
+    picture_px: int = 128,
 ) -> GroundedQuestion:
     """The completed map around the robot, asked for with a path straight ahead."""
     x, y, heading = robot_of(view)
     steps = np.linspace(0.0, 2.0, 21)[:, None]
     ahead = np.array([x, y]) + steps * (math.cos(heading), math.sin(heading))
-    return ask_path(view, grid, ahead, picture_px)
+    return ask_path(view, grid, ahead, pictures, picture_px)
 
 
 def ask_count(
-    views: Sequence[Observation], category: str, most: int = 0, picture_px: int = 128
+    views: Sequence[Observation],
+    category: str,
+    pictures: PictureGeometry,
+    most: int = 0,
+    picture_px: int = 128,
 ) -> GroundedQuestion:
     """How many things of a category stand around, over as many views as in training.
 
@@ -221,34 +233,33 @@ def ask_count(
     """
     if not category.strip():
         raise GoalError(ErrorCode.BAD_GOAL, "category is empty; name one, like 'chair'")
-    most = most or min(as_trained.COUNT_MOST)
-    if most not in as_trained.COUNT_MOST:
-        choices = [
-            f"{m} ({m - as_trained.COUNT_OPTIONS + 1} to {m})" for m in as_trained.COUNT_MOST
-        ]
+    most = most or min(pictures.count_most)
+    if most not in pictures.count_most:
+        choices = [f"{m} ({m - pictures.count_options + 1} to {m})" for m in pictures.count_most]
         raise GoalError(
             ErrorCode.BAD_GOAL,
             f"max_count: expected {', '.join(choices)}, the counts that the model learned to "
             f"choose among, or 0 for the first; got {most}",
         )
-    if len(views) != as_trained.COUNT_FRAMES:
+    if len(views) != pictures.count_frames:
         raise GoalError(
             ErrorCode.TOO_FEW_VIEWS,
-            f"a count needs {as_trained.COUNT_FRAMES} views in different directions within "
-            f"{as_trained.COUNT_APART_M:g} m, {len(views)} are remembered; turn the robot once on "
+            f"a count needs {pictures.count_frames} views in different directions within "
+            f"{pictures.count_apart_m:g} m, {len(views)} are remembered; turn the robot once on "
             "the spot",
         )
-    numbers = range(most - as_trained.COUNT_OPTIONS + 1, most + 1)
+    numbers = range(most - pictures.count_options + 1, most + 1)
     phrase = phrasing.counting_question(category.strip(), numbers)
     question = make_question(Task.COUNTING, [v.rgb for v in views], phrase.text, phrase.options)
     return GroundedQuestion(replace(question, view_size=(picture_px, picture_px)), tuple(views))
 
 
 def count_views(
-    views: Sequence[Observation], present: Observation, limit: int = as_trained.COUNT_FRAMES
+    views: Sequence[Observation], present: Observation, pictures: PictureGeometry
 ) -> list[Observation]:
-    """Up to `limit` views that together show most of the surroundings: near the present place,
-    headings spread. As in training they turn left from one to the next, from the oldest on.
+    """The views that a count is asked over, fewer where there are not enough: near the present
+    place, headings spread, so that they show most of the surroundings. As in training they turn
+    left from one to the next, from the oldest on.
 
     Greedy: the present view first, then the one whose heading is farthest from all that were
         taken.
@@ -258,10 +269,10 @@ def count_views(
         v
         for v in views
         if v.stamp_ns != present.stamp_ns
-        and np.linalg.norm(v.world_from_camera[:2, 3] - here) <= as_trained.COUNT_APART_M
+        and np.linalg.norm(v.world_from_camera[:2, 3] - here) <= pictures.count_apart_m
     ]
     taken = [present]
-    while near and len(taken) < limit:
+    while near and len(taken) < pictures.count_frames:
 
         def apart(v: Observation) -> float:
             return min(

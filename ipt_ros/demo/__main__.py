@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     asker = Asker(name="demo")
     try:
         robot = Robot(asker)
-        scenario = Scenario(chosen.seed, chosen.level, robot, asker, (sim, ipt))
+        scenario = Scenario(chosen.seed, chosen.level, robot, asker, (sim, ipt), chosen.model)
         cards, space = scenario.run()
     finally:
         asker.close()

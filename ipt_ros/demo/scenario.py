@@ -53,12 +53,15 @@ class Scenario:
         robot: Robot,
         asker: Asker,
         processes: Sequence[NodeProcess],
+        model: str,
     ) -> None:
+        """model: name or folder of the weights that the node loads."""
         sim = defaults(SIM_PARAMETERS)
         camera = Camera.from_fov(sim.width, sim.height, sim.horizontal_fov)
         self._referee = Referee(
             seed, level, CameraMount(sim.camera_x, sim.camera_z, sim.camera_pitch, camera)
         )
+        self._pictures = style_of(model).pictures
         self._radius_m = defaults(IPT_PARAMETERS).robot_radius_m
         self._robot, self._asker, self._processes = robot, asker, processes
         self._seed, self._level = seed, level
@@ -73,7 +76,9 @@ class Scenario:
         self._wait_for_model()
         # the path first, while the map still has much that was not seen
         trace = self._trace_path()
-        space = SpaceWatch(self._asker, robot, self._referee.truth).look()
+        space = SpaceWatch(
+            self._asker, robot, self._referee.truth, self._pictures.map_side_m
+        ).look()
         imagine = self._imagine_view(question)
         return [imagine, trace, self._count_objects(), self._ask_spatial()], space
 
@@ -84,7 +89,7 @@ class Scenario:
             "level": self._level,
             "model_id": self._model_id,
             "objects": [o.name for o in self._referee.scene.objects],
-            "measured": measured(self._model_id),
+            "measured": dict(style_of(self._model_id).training.get("measured", {})),
         }
 
     def _alive(self) -> bool:
@@ -127,7 +132,7 @@ class Scenario:
 
     def _trace_path(self) -> Card:
         robot = self._robot
-        line = self._referee.doubtful_path(robot.map, robot.pose, self._radius_m)
+        line = self._referee.doubtful_path(robot.map, robot.pose, self._radius_m, self._pictures)
         goal = TracePath.Goal(mode="imagine", seed=1)
         goal.path.header.frame_id = "odom"
         for x, y in line:
@@ -146,7 +151,7 @@ class Scenario:
         card.record["probability_blocked"] = result.verdict.probability_blocked
         card.record["risk"] = list(result.verdict.risk)
         here = (robot.pose.x, robot.pose.y, robot.pose.yaw)
-        view = maps.MapView.ahead(here, 256)
+        view = maps.MapView.ahead(here, 256, self._pictures)
         card.seen.append(("the map so far", maps.draw_map(known, view, path=line, robot=here)))
         card.truth = [
             (
@@ -221,13 +226,12 @@ class Scenario:
         return card
 
 
-def measured(model: str) -> dict[str, Any]:
-    """What the model's folder says of its evaluation; nothing for weights without one."""
+def style_of(model: str) -> AskingStyle:
+    """How a model is asked and what is known of it; the defaults where it has no folder."""
     try:
-        style = AskingStyle.load(find_folder(model))
+        return AskingStyle.load(find_folder(model))
     except (ModelNotFoundError, AskingStyleError):
-        return {}
-    return dict(style.training.get("measured", {}))
+        return AskingStyle()
 
 
 def _shift(x: float, z: float) -> np.ndarray:

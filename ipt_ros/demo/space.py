@@ -13,7 +13,6 @@ from nav_msgs.msg import OccupancyGrid
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from ipt_model.spatial import maps
-from ipt_model.spatial.as_trained import MAP_SIDE_M
 from ipt_ros.client import Asker, AskTimeout, write_parameter
 from ipt_ros.conversions import grid_to_array
 from ipt_ros.demo.robot import Robot
@@ -51,10 +50,12 @@ class Space:
 
 
 class SpaceWatch:
-    """Listens to the mask, from before it is switched on."""
+    """Listens to the mask, from before it is switched on. side_m: of the map that it shows."""
 
-    def __init__(self, asker: Asker, robot: Robot, truth: maps.OccupancyGrid) -> None:
-        self._asker, self._robot, self._truth = asker, robot, truth
+    def __init__(
+        self, asker: Asker, robot: Robot, truth: maps.OccupancyGrid, side_m: float
+    ) -> None:
+        self._asker, self._robot, self._truth, self._side_m = asker, robot, truth, side_m
         self._mask: maps.OccupancyGrid | None = None
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         topic = f"{asker.target}/imagined_space"
@@ -92,7 +93,7 @@ class SpaceWatch:
             taken_back_s=taken_back_s,
         )
         x, y = (float(v) for v in here[claimed].mean(axis=0))
-        view = maps.MapView.around(x, y, MAP_SIDE_M, 256)
+        view = maps.MapView.around(x, y, self._side_m, 256)
         robot = (pose.x, pose.y, pose.yaw)
         before = maps.draw_map(known, view, robot=robot)
         return Space(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ipt_model.spatial import maps
+from ipt_model.spatial.picture_geometry import PictureGeometry
 from ipt_model.wording import phrasing
 from ipt_training.houses.generator import make_scene
 from ipt_training.rendering.embree import Renderer
@@ -185,12 +186,16 @@ class Referee:
         )
 
     def doubtful_path(
-        self, known: maps.OccupancyGrid, robot: Pose2, radius_m: float
+        self,
+        known: maps.OccupancyGrid,
+        robot: Pose2,
+        radius_m: float,
+        pictures: PictureGeometry,
     ) -> np.ndarray:
         """A straight path (N x 2) from the robot into the least known space that sight does not
         block, where the model's map shows it if there is one.
         """
-        shown = maps.MapView.ahead((robot.x, robot.y, robot.yaw), 64)
+        shown = maps.MapView.ahead((robot.x, robot.y, robot.yaw), 64, pictures)
         blocked_seen = _distance_to(known.cells >= 50, known.resolution_m)
         best, best_score = None, (False, -1)
         here = np.array([robot.x, robot.y])
@@ -204,7 +209,7 @@ class Referee:
                 if (blocked_seen[row, col] < radius_m).any() or not self._in_a_room(line[-1]):
                     continue
                 unknown = int((known.values(line) == maps.UNKNOWN).sum())
-                score = (bool(shown.shows(line).all()), unknown)
+                score = (bool(shown.shows(line, pictures).all()), unknown)
                 if score > best_score:
                     best, best_score = line, score
         if best is None:

@@ -220,7 +220,8 @@ class MaskOutput:
             view = self._senses.newest_view(frame_id)
             located = locate_map(message, self._senses.poses, view.stamp_ns)
             grid = located.grid
-            grounded = ask_map(located.view(view), grid, self._model.picture_px)
+            model = self._model
+            grounded = ask_map(located.view(view), grid, model.pictures, model.picture_px)
             values = self._live.values
             answer = active.imaginer.ask(
                 grounded.question,

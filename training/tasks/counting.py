@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ipt_model.question import Question, Task
-from ipt_model.spatial.as_trained import COUNT_FRAMES as FRAMES
-from ipt_model.spatial.as_trained import COUNT_OPTIONS as OPTION_COUNT
+from ipt_model.spatial.picture_geometry import PictureGeometry
 from ipt_model.wording.phrasing import counting_question
 from ipt_model.wording.prompts import think_sentence
 from ipt_training.example import Example
@@ -35,6 +34,7 @@ VARIANTS = ("rotation", "corners")
 #: `overlap`: some counted thing is in one frame only and another in two, so that neither the
 #: fullest frame nor the sum over frames gives the count. `any`: as it comes.
 SUBCATEGORIES = ("overlap", "any")
+FRAMES, OPTION_COUNT = PictureGeometry().count_frames, PictureGeometry().count_options
 
 MIN_SHARE = 0.004
 #: Less than this of a counted thing in a frame is not seeing it; between the two it is doubtful.

@@ -8,14 +8,15 @@ import pytest
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Path
 
-from ipt_model.spatial import as_trained
 from ipt_model.spatial.maps import FREE, OCCUPIED, UNKNOWN, OccupancyGrid
+from ipt_model.spatial.picture_geometry import PictureGeometry
 from ipt_ros.actions.trace_path import decide, path_points
 from ipt_ros.answering.path_risk import MOST_POSES, sweep
 from ipt_ros.errors import ErrorCode, GoalError
 
 STRAIGHT = np.array([[0.5, 1.0], [1.5, 1.0], [2.5, 1.0], [3.5, 1.0]])
-TRAINED = as_trained.ROBOT_RADIUS_M
+PICTURES = PictureGeometry()
+TRAINED = PICTURES.robot_radius_m
 #: The codes of PathVerdict.
 UNDECIDED, CLEAR, BLOCKED = 0, 1, 2
 
@@ -27,7 +28,9 @@ def half_seen():
     return cells
 
 
-def decided(cells, no, *, radius=TRAINED, shown=(0.0, 4.0), drawn=None, path=STRAIGHT):
+def decided(
+    cells, no, *, radius=TRAINED, shown=(0.0, 4.0), drawn=None, path=STRAIGHT, pictures=PICTURES
+):
     """The verdict when the model is shown the path between two x and says "no" with probability
     `no`.
     """
@@ -35,7 +38,7 @@ def decided(cells, no, *, radius=TRAINED, shown=(0.0, 4.0), drawn=None, path=STR
     x = swept.points[:, 0]
     verdict = Fields(UNKNOWN=UNDECIDED, CLEAR=CLEAR, BLOCKED=BLOCKED)
     stretch = swept.stretch((x >= shown[0]) & (x <= shown[1]))
-    why = decide(verdict, swept, swept.risk(drawn), stretch, no)
+    why = decide(verdict, swept, swept.risk(drawn), stretch, no, pictures)
     assert bool(why) <= (verdict.verdict == UNDECIDED)
     assert math.isnan(verdict.probability_blocked) == (verdict.verdict == UNDECIDED)
     return verdict.verdict, verdict.first_blocked_pose, why
@@ -83,6 +86,19 @@ def test_the_word_of_a_narrow_robot_is_not_that_of_a_wide_one():
     assert verdict == UNDECIDED and "0.15 m radius" in why and "0.3 m" in why
     # but what stops a narrow one stops a wide one
     assert decided(half_seen(), 0.9, radius=0.3, path=STRAIGHT[:3])[0] == BLOCKED
+
+
+def test_wide_is_wider_than_the_robot_of_the_checkpoint():
+    wide = {"radius": 0.3, "path": STRAIGHT[:3]}
+    assert decided(half_seen(), 0.1, pictures=PictureGeometry(robot_radius_m=0.3), **wide) == (
+        CLEAR,
+        -1,
+        "",
+    )
+    assert (
+        "0.29 m radius"
+        in decided(half_seen(), 0.1, pictures=PictureGeometry(robot_radius_m=0.29), **wide)[2]
+    )
 
 
 def test_for_a_wide_robot_the_drawing_must_show_all_of_it_free():

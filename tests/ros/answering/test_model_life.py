@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from ipt_model.spatial.picture_geometry import PictureGeometry
 from ipt_ros.answering import model_life
 from ipt_ros.answering.model_life import ModelLife
 from ipt_ros.errors import ErrorCode
@@ -14,9 +15,9 @@ from ipt_ros.errors import ErrorCode
 class Imaginer:
     model_id, device = "tiny", "cpu"
 
-    def __init__(self, max_size=64):
+    def __init__(self, max_size=64, pictures=PictureGeometry()):  # noqa: B008 (it is frozen)
         self.style = SimpleNamespace(
-            image_sizes=SimpleNamespace(vae=SimpleNamespace(max_size=max_size))
+            image_sizes=SimpleNamespace(vae=SimpleNamespace(max_size=max_size)), pictures=pictures
         )
         self.closed = False
 
@@ -73,7 +74,8 @@ def loaded(model, loadings, end):
 
 
 def test_nobody_answers_until_what_was_loaded_is_activated(model, loadings):
-    imaginer = Imaginer()
+    pictures = PictureGeometry(map_side_m=4.0)
+    imaginer = Imaginer(pictures=pictures)
     assert "not active" in model.why_not_active() and not model.activate()
 
     def end(loading):
@@ -84,8 +86,9 @@ def test_nobody_answers_until_what_was_loaded_is_activated(model, loadings):
     assert model.active is None and model.picture_px == model_life.MOST_PX
     assert model.activate() and not model.is_loading
     assert model.active.imaginer is imaginer and model.picture_px == 64
+    assert model.pictures == pictures
     model.deactivate()
-    assert model.active is None and imaginer.closed
+    assert model.active is None and model.pictures == PictureGeometry() and imaginer.closed
 
 
 def test_a_model_that_cannot_be_loaded_is_told_and_asked_for_anew(model, loadings, reports):

@@ -22,6 +22,7 @@ from std_msgs.msg import Header
 from imaginative_perception.action import AskSpatial
 from ipt_model.spatial import maps
 from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
+from ipt_model.spatial.picture_geometry import PictureGeometry
 from ipt_ros.answering.questions import ask_map
 from ipt_ros.conversions import array_to_grid, matrix_to_pose, ns_to_stamp, stamp_to_ns
 from ipt_ros.errors import ErrorCode
@@ -96,7 +97,7 @@ def drawn_x(robot_x=0.0):
     rgb = np.zeros((48, 64, 3), np.uint8)
     view = Observation(0, "optical", rgb, None, PINHOLE, camera)
     grid = maps.OccupancyGrid(np.zeros((200, 200), np.int8), 0.1, (-10.0, -10.0))
-    shown = ask_map(view, grid).map_view
+    shown = ask_map(view, grid, PictureGeometry()).map_view
     return shown.x_min - 0.11, shown.x_min + shown.side_m + 0.11
 
 

@@ -11,6 +11,7 @@ from std_msgs.msg import Header
 from ipt_model.question import Cancelled, Outcome
 from ipt_model.spatial import maps
 from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
+from ipt_model.spatial.picture_geometry import PictureGeometry
 from ipt_ros import diagnostics
 from ipt_ros.answering.model_life import ActiveModel
 from ipt_ros.conversions import array_to_grid
@@ -51,7 +52,7 @@ class Robot:
         self.mask = MaskOutput(
             node=self,
             topic=SimpleNamespace(publish=self.published.append),
-            model=SimpleNamespace(active=self.active, picture_px=64),
+            model=SimpleNamespace(active=self.active, picture_px=64, pictures=PictureGeometry()),
             senses=self,
             live=SimpleNamespace(values=VALUES),
             reports=self,

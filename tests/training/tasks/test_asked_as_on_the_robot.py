@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ipt_model.question import Task
-from ipt_model.spatial import as_trained
+from ipt_model.spatial.picture_geometry import PictureGeometry
 from ipt_model.wording.phrasing import plural, templates
 from ipt_ros.answering.path_risk import sweep
 from ipt_ros.answering.questions import ask_count, ask_path, count_views
@@ -19,6 +19,7 @@ from ipt_training.tasks.sampling import Rejections
 from ipt_training.tasks.stored_maps import grids_of
 
 SIZE_PX = 64
+PICTURES = PictureGeometry()
 
 
 def examples(task: Task, number: int = 4) -> list[Example]:
@@ -47,7 +48,7 @@ def test_a_path_is_asked_on_the_map_of_the_data(clearance: list[Example]) -> Non
     for example in clearance:
         _, seen = grids_of(example.facts)
         view, path = observed(example)[0], np.array(example.facts["path_m"])
-        grounded = ask_path(view, seen, path, SIZE_PX)
+        grounded = ask_path(view, seen, path, PICTURES, SIZE_PX)
         assert grounded.map_view is not None
         x_min, y_min, side = example.facts["map_view"]
         assert (grounded.map_view.x_min, grounded.map_view.y_min) == pytest.approx(
@@ -65,32 +66,33 @@ def test_a_path_of_the_data_is_shown_as_a_whole(clearance: list[Example]) -> Non
     for example in clearance:
         _, seen = grids_of(example.facts)
         view, path = observed(example)[0], np.array(example.facts["path_m"])
-        grounded = ask_path(view, seen, path, SIZE_PX)
+        grounded = ask_path(view, seen, path, PICTURES, SIZE_PX)
         assert grounded.map_view is not None
-        swept = sweep(seen, path, as_trained.ROBOT_RADIUS_M)
+        swept = sweep(seen, path, PICTURES.robot_radius_m)
         assert not swept.all_seen
-        line = swept.line(swept.stretch(grounded.map_view.shows(swept.points)))
+        line = swept.line(swept.stretch(grounded.map_view.shows(swept.points, PICTURES)))
         assert np.array_equal(line, path)
 
 
 def test_a_path_is_asked_in_the_words_of_the_data(clearance: list[Example]) -> None:
     for example in clearance:
         _, seen = grids_of(example.facts)
-        grounded = ask_path(observed(example)[0], seen, np.array(example.facts["path_m"]), SIZE_PX)
+        view, path = observed(example)[0], np.array(example.facts["path_m"])
+        grounded = ask_path(view, seen, path, PICTURES, SIZE_PX)
         words = templates()["clearance"]
         assert grounded.question.text == words[0] and example.question.text in words
         assert set(grounded.question.options) == set(example.question.options)
-        assert example.facts["robot_radius_m"] == as_trained.ROBOT_RADIUS_M
+        assert example.facts["robot_radius_m"] == PICTURES.robot_radius_m
 
 
 def test_a_count_is_asked_over_the_frames_of_the_data_in_their_order() -> None:
     for example in examples(Task.COUNTING):
         *before, present = observed(example)
-        views = count_views(before, present)
-        assert [v.stamp_ns for v in views] == list(range(as_trained.COUNT_FRAMES))
+        views = count_views(before, present, PICTURES)
+        assert [v.stamp_ns for v in views] == list(range(PICTURES.count_frames))
         numbers = sorted(int(option) for option in example.question.options)
         category = example.facts["category"]
-        grounded = ask_count(views, category, numbers[-1], SIZE_PX)
+        grounded = ask_count(views, category, PICTURES, numbers[-1], SIZE_PX)
         assert [int(option) for option in grounded.question.options] == numbers
         words = [w.format(category=plural(category)) for w in templates()["counting"]]
         assert grounded.question.text == words[0] and example.question.text in words
