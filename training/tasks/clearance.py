@@ -37,9 +37,8 @@ TASK = "clearance"
 VARIANTS = ("one view", "two views")
 SUBCATEGORIES = ("clear", "blocked")
 OPTION_COUNT = 2
-#: Our data are made with the defaults, so that checkpoints trained on them need no entry.
-PICTURES = PictureGeometry()
-MAP_M, RADIUS_M = PICTURES.map_side_m, PICTURES.robot_radius_m
+PICTURES = PictureGeometry()  # its defaults: what our data are made with
+RADIUS_M = PICTURES.robot_radius_m
 
 CELL_M = 0.1
 #: A clear path keeps this much more than the robot's half width on both sides.
@@ -61,8 +60,7 @@ PATH_POINTS = 60
 #: Every so many of the points are looked at first: most paths fail there already.
 COARSE = 6
 DRAWN_POINTS = 13
-#: Numbers of path and partial map on which a clear path and its blocked twin agree, and how
-#: closely.
+#: How closely a clear path and its blocked twin agree in numbers of path and partial map.
 TOLERANCE = np.array([0.7, 0.25, 0.005, 0.8])
 
 
@@ -326,7 +324,7 @@ def realise(
     """Render the views, draw both maps and put the question into words."""
     camera = Camera.from_fov(context.size_px, context.size_px, sight.camera_fov)
     views = renderer.render_many(sight.poses, camera)
-    view = MapView(sight.view.x_min, sight.view.y_min, MAP_M, context.size_px)
+    view = MapView(sight.view.x_min, sight.view.y_min, PICTURES.map_side_m, context.size_px)
     marks: dict[str, Any] = {
         "path": proposal.drawn,
         "robot": sight.robot,
@@ -371,7 +369,7 @@ def realise(
             "blocker": blocker,
             "poses": [np.round(p, 4).tolist() for p in sight.poses],
             "fov_rad": round(sight.camera_fov, 4),
-            "map_view": [round(view.x_min, 4), round(view.y_min, 4), MAP_M],
+            "map_view": [round(view.x_min, 4), round(view.y_min, 4), PICTURES.map_side_m],
             "cells_origin_m": [round(v, 4) for v in truth.origin_xy],
             "cells_resolution_m": CELL_M,
             "cells_true": rows_of(truth.cells),

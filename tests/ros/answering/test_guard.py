@@ -68,8 +68,8 @@ def test_the_true_view_scores_high_and_wrong_ones_low(rendered):
 
 def test_the_same_picture_is_wholly_consistent(rendered):
     warped, _, _ = rendered[0]
-    overlap, consistency = view_consistency(warped.rgb, warped.rgb, warped.known)
-    assert overlap == pytest.approx(warped.known.mean())
+    overlap, consistency = view_consistency(warped.rgb, warped.rgb, warped.seen)
+    assert overlap == pytest.approx(warped.seen.mean())
     assert consistency > 0.95
 
 
