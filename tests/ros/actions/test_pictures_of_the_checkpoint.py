@@ -17,6 +17,8 @@ from ipt_model.spatial.picture_geometry import PictureGeometry
 from ipt_model.weights.asking_style import AskingStyle
 from ipt_model.weights.loading import find_folder
 
+pytestmark = pytest.mark.slow(15)
+
 
 @pytest.fixture
 def checkpoint(tmp_path):
