@@ -129,7 +129,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--question", required=True)
     add("--options", nargs="*", default=[], help="possible answers; none: a free answer")
     add("--task", default=Task.FREE.value, choices=[t.value for t in Task])
-    add("--mode", default=Mode.AUTO.value, choices=[m.value for m in Mode])
+    # nothing is recalled from files: that takes depth and poses
+    modes = [m.value for m in Mode if m is not Mode.RECALL]
+    add("--mode", default=Mode.AUTO.value, choices=modes)
     add("--given", type=Path, help="the true unseen view, for --mode given")
     add("--think", help="sentence that introduces the drawing (default: the model's own)")
     add("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="of the imagined view")

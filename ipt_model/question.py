@@ -14,6 +14,7 @@ from enum import Enum
 
 import numpy as np
 
+from .spatial.recalled import RecalledView
 from .tags import tags_in
 
 
@@ -30,13 +31,15 @@ class Task(str, Enum):
 class Mode(str, Enum):
     """How an answer is reached.
 
-    ANSWER draws nothing. IMAGINE thinks, draws the unseen view, looks at it and answers. GIVEN is
-    shown the true view instead of drawing one (the oracle of evaluations). AUTO takes the best
-    that fits the budget.
+    ANSWER draws nothing. IMAGINE thinks, draws the unseen view, looks at it and answers; what was
+    seen of that view is not drawn but taken over. RECALL is shown what was seen of the view, its
+    holes filled from their edges, instead of drawing any of it. GIVEN is shown the true view (the
+    oracle of evaluations). AUTO takes the best that fits the budget.
     """
 
     ANSWER = "answer"
     IMAGINE = "imagine"
+    RECALL = "recall"
     GIVEN = "given"
     AUTO = "auto"
 
@@ -64,6 +67,16 @@ def check_image(image: np.ndarray, name: str) -> None:
         )
 
 
+def check_recalled(view: RecalledView) -> None:
+    """Refuse a recalled view whose mask is none, or not that of its picture."""
+    check_image(view.rgb, "recalled.rgb")
+    if view.seen.dtype != bool or view.seen.shape != view.rgb.shape[:2]:
+        raise QuestionError(
+            f"recalled.seen: expected bool {view.rgb.shape[0]} x {view.rgb.shape[1]} as the "
+            f"picture, got {view.seen.dtype} of shape {view.seen.shape}"
+        )
+
+
 def check_text(text: str, name: str) -> None:
     """Refuse what cannot be told from the model's own writing, or cannot be written at all."""
     if tags := tags_in(text):
@@ -85,9 +98,11 @@ class Question:
     images: H x W x 3 uint8 RGB, in the order the text speaks of them.
     options: the possible answers in words, 2 to 26 of them, a line each; empty for a free answer.
     true_view: the true unseen view, H x W x 3 uint8 RGB; needed by, and only read in, mode GIVEN.
-    view_size: height, width in pixels of the view to draw; None draws at the size of the last
-        image. The model draws at the nearest size that it can.
+    view_size: height, width in pixels of the view to draw; None draws at the size of the recalled
+        view, or else of the last image. The model draws at the nearest size that it can.
     think: the sentence that introduces the drawing; None lets the model write it itself.
+    recalled: the asked view as far as it was ever seen; needed by mode RECALL, kept in what mode
+        IMAGINE draws, and no reason for a picture among `images`. None where nothing is known.
     """
 
     task: Task
@@ -97,12 +112,20 @@ class Question:
     true_view: np.ndarray | None = None
     view_size: tuple[int, int] | None = None
     think: str | None = None
+    recalled: RecalledView | None = None
+
+    @property
+    def share_seen(self) -> float | None:
+        """0 to 1: how much of the asked view was seen; None where nothing is recalled."""
+        return None if self.recalled is None else self.recalled.share_seen
 
     def __post_init__(self) -> None:
         for i, image in enumerate(self.images):
             check_image(image, f"images[{i}]")
         if self.true_view is not None:
             check_image(self.true_view, "true_view")
+        if self.recalled is not None:
+            check_recalled(self.recalled)
         if not self.text.strip():
             raise QuestionError("text: the question is empty")
         if len(self.options) == 1 or len(self.options) > 26:
@@ -164,12 +187,16 @@ class Answer:
     option_probabilities: one per option, summing to 1, read from the logits of the answer token
         (the mean over imagined views when there are several); empty for a free question.
     imagined_views: what was drawn, H x W x 3 uint8 RGB each; empty when nothing was drawn.
+        What was seen of them is in its place, pixel for pixel.
     probabilities_by_view: the option probabilities from each imagined view, for the spread between
         them; empty for one whose reply could not be read.
     option_mass: probability of a well-formed reply naming any option, before
         `option_probabilities` were normalised; near 0 the model wanted to say something else. None
         for a free question.
     think: the text written before drawing. reply: everything the model wrote, as written.
+    raw_views: `imagined_views` as the model drew them, before what was seen was put in its place:
+        only these say whether the drawing itself can be trusted.
+    share_seen: 0 to 1, how much of the asked view was seen; None where nothing was recalled.
     """
 
     outcome: Outcome
@@ -182,6 +209,8 @@ class Answer:
     think: str = ""
     reply: str = ""
     option_mass: float | None = None
+    raw_views: tuple[np.ndarray, ...] = ()
+    share_seen: float | None = None
 
     @property
     def confidence(self) -> float:

@@ -20,13 +20,13 @@ FORBIDDEN = {
 MAY_IMPORT = {
     "ipt_model": {
         "tags": "",
-        "question": "tags",
         "spatial": "",
+        "question": "tags spatial",
         "network": "tags question",
         "wording": "tags question",
         "inference": "question network wording",
-        "weights": "question spatial network wording inference",
-        "asking": "question network wording inference weights",
+        "weights": "spatial question network wording inference",
+        "asking": "spatial question network wording inference weights",
         "__init__": "question asking",
         "__main__": "question asking",
     },

@@ -61,10 +61,11 @@ class Answering:
         return None
 
     def _preferred(self) -> list[Mode]:
-        """What AUTO may choose from, best first."""
+        """What AUTO may choose from, best first. Where enough of the view was seen, nothing of it
+        needs to be drawn."""
         question = self.asked[0].question
-        drawable = self.loaded.codec is not None and bool(question.images or question.view_size)
-        order = self.loaded.style.preferred(question.task)
+        drawable = self.loaded.codec is not None and self.asked[0].drawable
+        order = self.loaded.style.preferred(question.task, question.share_seen)
         modes = [m for m in order if m is not Mode.IMAGINE or drawable]
         return modes or [Mode.ANSWER]
 
@@ -74,6 +75,7 @@ class Answering:
         prompt_tokens = self.asked[0].tokens(draws) * len(self.asked)
         with clock.stage("preprocess"):
             turn.resize()
+            turn.recall(mode)
         steps = self._plan(mode, prompt_tokens)
         clock.tell("context", 0.05)
         # After a mode that was given up the pictures are known: what that takes is not learned.
@@ -90,9 +92,9 @@ class Answering:
             clock.tell("look", 0.85, drawn.arrays[0])
             with clock.stage("imagine", "look", self._view_tokens):
                 context = turn.look(contexts, drawn)
-        elif mode is Mode.GIVEN:
-            with clock.stage("context", "given"):
-                thoughts = turn.show_given(contexts)
+        elif mode in SHOWING:
+            with clock.stage("context", "show", self._shown_tokens(mode)):
+                thoughts = turn.show_view(contexts, mode)
         cost, size = self.asked[0].answer_cost(context.batch)
         clock.require(clock.expect(cost, size))
         clock.tell("answer", 0.9)
@@ -116,10 +118,13 @@ class Answering:
         clock = self.clock
         before = clock.expect(_context_cost(mode is not Mode.ANSWER), prompt_tokens)
         if mode is not Mode.IMAGINE:
-            given = clock.expect("given", 1) if mode is Mode.GIVEN else 0.0
-            clock.require(before + given + self._answer_s(len(self.asked)))
+            if mode in SHOWING:
+                before += clock.expect("show", self._shown_tokens(mode))
+            clock.require(before + self._answer_s(len(self.asked)))
             return 0
         before += clock.expect(self._think_cost(), 1)
+        if self.asked[0].question.recalled is not None:
+            before += clock.expect("hold", self.asked[0].view_tokens * len(self.asked))
         left = clock.left_s() - before - self._tail_s()
         least = min(self.loaded.style.flow.min_steps, self.wanted_steps)
         step_s = clock.expect("step", self.turn.step_size(len(self.seeds)))
@@ -147,6 +152,10 @@ class Answering:
         """Of all views that are drawn."""
         return self.asked[0].view_tokens * len(self.seeds)
 
+    def _shown_tokens(self, mode: Mode) -> int:
+        """Of all views that are shown in place of drawings."""
+        return self.asked[0].shown_tokens(mode) * len(self.asked)
+
     # -- the answer
     def _finish(
         self,
@@ -157,7 +166,8 @@ class Answering:
         drawn: Drawn | None = None,
         replies: Sequence[Reply] = (),
     ) -> Answer:
-        question, first = self.asked[place].question, place * len(replies)
+        question = self.asked[place].question
+        own = slice(place * len(replies), (place + 1) * len(replies))
         read = [r for r in replies if r.reading.outcome is Outcome.ANSWERED]
         probabilities: tuple[float, ...] = ()
         text = read[0].reading.text if read else ""
@@ -172,7 +182,7 @@ class Answering:
             outcome=outcome,
             text=text,
             option_probabilities=probabilities,
-            imagined_views=drawn.arrays[first : first + len(replies)] if drawn else (),
+            imagined_views=drawn.arrays[own] if drawn else (),
             times=StageTimes(
                 preprocess_s=seconds.get("preprocess", 0.0),
                 context_s=seconds.get("context", 0.0),
@@ -192,7 +202,13 @@ class Answering:
             think=thought.text if thought else "",
             reply=(thought.written if thought else "") + (spoken.text if spoken else ""),
             option_mass=sum(masses) / len(masses) if masses else None,
+            raw_views=drawn.raw_arrays[own] if drawn else (),
+            share_seen=question.share_seen,
         )
+
+
+#: Modes in which a view is shown in place of a drawing.
+SHOWING = (Mode.GIVEN, Mode.RECALL)
 
 
 def _context_cost(draws: bool) -> str:

@@ -1,12 +1,13 @@
 """Draws views under a clock: previews on the way, and no more steps than the time allows.
 
 A drawing that turns out slower than planned is begun again with fewer steps while that is cheap,
-later it ends by one straight stride from where it is. Knows contexts and latents; what they mean
-is `Turn`'s business.
+later it ends by one straight stride from where it is. What was seen of a view stays as it is in
+every picture that comes out. Knows contexts and latents; what they mean is `Turn`'s business.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -14,11 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..inference.anchor import Anchor
 from ..inference.context import GuidedContexts
 from ..inference.flow import draw
+from ..network.latents import to_tokens
 from ..question import Cancelled
 from ..weights.loading import LoadedModel
 from .clock import Clock, OutOfBudget
+from .seen_ground import SeenGround
 
 #: Pictures told of while drawing, besides the finished one.
 PREVIEWS = 4
@@ -28,9 +32,11 @@ _STEPS_BEFORE_DOUBT = 3
 
 @dataclass(frozen=True)
 class Drawn:
-    """Pictures [k, H, W, 3] uint8, and how many flow steps were planned and run."""
+    """pictures: [k, H, W, 3] uint8; raw: the same before what was seen was put in its place.
+    steps, steps_done: how many flow steps were planned and run."""
 
     pictures: Tensor
+    raw: Tensor
     steps: int
     steps_done: int
 
@@ -39,10 +45,17 @@ class Drawn:
         """One H x W x 3 uint8 array per picture."""
         return tuple(self.pictures.cpu().numpy())
 
+    @cached_property
+    def raw_arrays(self) -> tuple[np.ndarray, ...]:
+        """The same of the raw pictures."""
+        return self.arrays if self.raw is self.pictures else tuple(self.raw.cpu().numpy())
+
 
 class Drawing:
     """Draws views of height x width from given noise [k, tokens, numbers].
 
+    grounds: what was seen of the view, one for each picture, or a single one for all; empty where
+    nothing is known.
     tail_s: time that must be left afterwards. size: what the cost of a step grows with.
     """
 
@@ -55,17 +68,20 @@ class Drawing:
         noise: Tensor,
         tail_s: float,
         size: int,
+        grounds: Sequence[SeenGround] = (),
     ) -> None:
         assert loaded.codec is not None
         self.loaded, self.codec, self.clock, self.contexts = loaded, loaded.codec, clock, contexts
         self.height, self.width = view_size
         self.noise, self.tail_s, self.size = noise, tail_s, size
+        self.grounds = list(grounds)
         self._stride: Tensor | None = None
         self._fewer = 0
 
     def run(self, steps: int) -> Drawn:
         """Draw in this many steps, or fewer; raises OutOfBudget below the asking style's least."""
         self.clock.tell("imagine", 0.2)
+        anchor = self._anchor()
         with self.clock.stage("imagine"):
             while True:
                 self._begin(steps)
@@ -81,6 +97,7 @@ class Drawing:
                         noise=self.noise,
                         count=len(self.noise),
                         on_step=self._on_step,
+                        anchor=anchor,
                     )
                 except Cancelled:
                     if self._fewer:
@@ -98,8 +115,27 @@ class Drawing:
             # Several drawings of one question pass one by one: the memory is that of one, and each
             # picture is the same however many there are.
             parts = latents.split(self.contexts.main.batch)
-            pictures = [self.codec.picture(part, self.height, self.width) for part in parts]
-        return Drawn(torch.cat(pictures), steps, done)
+            raw = torch.cat([self.codec.picture(p, self.height, self.width) for p in parts])
+            pictures = self._pasted(raw)
+        return Drawn(pictures, raw, steps, done)
+
+    def _anchor(self) -> Anchor | None:
+        """What the flow holds to; None where no token cell is known or drawing is to be free."""
+        held = [ground.cells(self.loaded.model.config.latent_stride) for ground in self.grounds]
+        if self.loaded.style.flow.anchoring == "off" or not any(own.any() for own in held):
+            return None
+        with self.clock.stage("imagine", "hold", len(held) * self.noise.shape[1]):
+            latents = self.codec.encode(np.stack([ground.rgb for ground in self.grounds]))
+            known = to_tokens(latents, self.codec.patch)
+        return Anchor(known, torch.from_numpy(np.stack(held)))
+
+    def _pasted(self, raw: Tensor) -> Tensor:
+        """The pictures with what was seen in its place."""
+        if not self.grounds:
+            return raw
+        grounds = self.grounds * (len(raw) if len(self.grounds) == 1 else 1)
+        pairs = zip(grounds, raw, strict=True)
+        return torch.stack([ground.paste(picture) for ground, picture in pairs])
 
     def _begin(self, steps: int) -> None:
         self._marks = [self.clock.elapsed_s()]
@@ -143,6 +179,7 @@ class Drawing:
 
     def _preview(self, straight: Tensor) -> np.ndarray:
         begun = self.clock.elapsed_s()
-        picture = self.codec.picture(straight[:1], self.height, self.width)[0].cpu().numpy()
+        raw = self.codec.picture(straight[:1], self.height, self.width)[0]
+        picture = (self.grounds[0].paste(raw) if self.grounds else raw).cpu().numpy()
         self._preview_s += self.clock.elapsed_s() - begun
         return picture

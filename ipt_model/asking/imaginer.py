@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from ..question import Answer, Mode, OnProgress, Question, QuestionError, Task
+from ..spatial.recalled import RecalledView
 from ..weights.asking_style import AskingStyle
 from ..weights.checkpoint import Parts
 from ..weights.loading import LoadedModel, load
@@ -106,8 +107,16 @@ class Imaginer:
         learner._costs, learner._turn = self._costs, self._turn
         side = short.image_sizes.vae.max_size
         blank = np.full((side, side, 3), 127, np.uint8)
-        question = Question(Task.FREE, (blank,), "Where?", ("left", "right"), think="Looking.")
-        modes = [Mode.ANSWER] if loaded.codec is None else [Mode.ANSWER, Mode.IMAGINE]
+        depth_m, seen = np.ones((side, side), np.float32), np.ones((side, side), bool)
+        question = Question(
+            Task.FREE,
+            (blank,),
+            "Where?",
+            ("left", "right"),
+            think="Looking.",
+            recalled=RecalledView(blank, depth_m, seen),
+        )
+        modes = [Mode.ANSWER, Mode.RECALL, *([Mode.IMAGINE] if loaded.codec else [])]
         for _ in range(
             2
         ):  # the first round pays for compiling and allocating: forget what it took
@@ -129,8 +138,9 @@ class Imaginer:
     ) -> Answer:
         """Answer one question.
 
-        mode: IMAGINE always draws, ANSWER never, GIVEN is shown `question.true_view`; AUTO takes
-            the first of the checkpoint's own preference that fits the budget.
+        mode: IMAGINE always draws, ANSWER never, GIVEN is shown `question.true_view` and RECALL
+            `question.recalled`; AUTO takes the first of the checkpoint's own preference that fits
+            the budget.
         budget_s: seconds from this call, waiting included. Fewer flow steps are taken to fit it,
             then (AUTO only) nothing is drawn, then the outcome is OUT_OF_BUDGET. None: as long as
             it takes.
@@ -175,8 +185,9 @@ class Imaginer:
         """
         if Mode.AUTO in modes or len(seeds) != len(asked):
             raise QuestionError(
-                f"ask_together: expected modes answer, imagine, given and one seed for each of "
-                f"{len(asked)} questions, got {[m.value for m in modes]} and {len(seeds)} seeds"
+                "ask_together: expected modes answer, imagine, given, recall and one seed for "
+                f"each of {len(asked)} questions, got {[m.value for m in modes]} and "
+                f"{len(seeds)} seeds"
             )
         for mode in modes:
             for one in asked:
@@ -201,6 +212,10 @@ class Imaginer:
         mode = Mode(mode)
         if mode is Mode.GIVEN and question.true_view is None:
             raise QuestionError("true_view: mode 'given' shows the true view, got none")
+        if mode is Mode.RECALL and question.recalled is None:
+            raise QuestionError(
+                "mode: 'recall' answers from what was seen of the asked view, nothing was recalled"
+            )
         if mode is Mode.IMAGINE and self._open.codec is None:
             raise QuestionError(
                 "mode: 'imagine' needs the drawing half of the model, "

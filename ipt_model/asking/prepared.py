@@ -15,6 +15,7 @@ import numpy as np
 from ..question import Mode, Question, QuestionError
 from ..weights.loading import LoadedModel
 from ..wording import prompts
+from .seen_ground import SeenGround
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,21 @@ class Prepared:
         vae = sizes.vae_picture(image)
         return SizedPicture(vae, sizes.vit_picture(vae))
 
+    def shown(self, mode: Mode) -> np.ndarray:
+        """The picture that mode GIVEN or RECALL shows in place of a drawing."""
+        question = self.question
+        if mode is Mode.GIVEN and question.true_view is not None:
+            return question.true_view
+        if mode is Mode.RECALL and question.recalled is not None:
+            return question.recalled.filled
+        raise QuestionError(f"mode {mode.value!r}: the question has no view to show")
+
+    @cached_property
+    def ground(self) -> SeenGround | None:
+        """What was seen of the view, at the size that will be drawn."""
+        recalled = self.question.recalled
+        return None if recalled is None else SeenGround.of(recalled, *self.view_size)
+
     # -- sizes
     def tokens(self, draws: bool) -> int:
         """Tokens of the whole prompt."""
@@ -95,14 +111,32 @@ class Prepared:
                 )
             width, height = self.loaded.style.image_sizes.vae.fit(width, height)
             return height, width
+        if self.question.recalled is not None:
+            return self._sizes(self.question.recalled.rgb)[0]
         if not self.question.images:
             raise QuestionError("view_size: needed to draw a view when the question has no images")
         return self._sizes(self.question.images[-1])[0]
 
     @property
+    def drawable(self) -> bool:
+        """Whether the question says how large a view to draw."""
+        asked = self.question
+        return bool(asked.images) or asked.view_size is not None or asked.recalled is not None
+
+    @property
     def view_tokens(self) -> int:
         height, width = self.view_size
         return height * width // self.loaded.model.config.latent_stride**2
+
+    def shown_tokens(self, mode: Mode) -> int:
+        """Of the picture that modes GIVEN and RECALL show."""
+        vae, vit = self._sizes(self.shown(mode))
+        config, count = self.loaded.model.config, 0
+        if "vae" in self.given_encodings:
+            count += vae[0] * vae[1] // config.latent_stride**2
+        if "vit" in self.given_encodings:
+            count += vit[0] * vit[1] // config.vit.patch**2
+        return count
 
     def answer_cost(self, entries: int) -> tuple[str, int]:
         """What answering for so many entries is: options scored, by their tokens, or text written,
@@ -122,10 +156,13 @@ class Prepared:
         ]
         sizes = [self._sizes(image) for image in self.question.images]
         view = self.view_size if Mode.IMAGINE in modes else None
-        given = self.question.true_view if Mode.GIVEN in modes else None
-        shown = None if given is None else self._sizes(given)
+        shown = [self._sizes(self.shown(m)) for m in (Mode.GIVEN, Mode.RECALL) if m in modes]
         think = None if modes == {Mode.ANSWER} else self.think
-        return str((texts, sizes, view, shown, think, len(self.question.options)))
+        known = None
+        if Mode.IMAGINE in modes and self.ground is not None:
+            # all of a batch hold to something or none does: a drawing that holds moves otherwise
+            known = bool(self.ground.cells(self.loaded.model.config.latent_stride).any())
+        return str((texts, sizes, view, shown, known, think, len(self.question.options)))
 
     # -- inside
     def _sizes(self, image: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:

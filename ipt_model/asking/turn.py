@@ -24,6 +24,7 @@ from ..wording.extraction import Reading, read_answer
 from .clock import Clock
 from .drawing import Drawing, Drawn
 from .prepared import Prepared, SizedPicture
+from .seen_ground import SeenGround
 
 _THOUGHT = re.compile(
     f"{prompts.THINK_OPEN}(?P<think>.*){prompts.THINK_CLOSE}{prompts.IMAGE_START}", re.DOTALL
@@ -59,6 +60,7 @@ class Turn:
         self.style, self.tokenizer = loaded.style, loaded.tokenizer
         self._pictures: list[list[SizedPicture]] = []
         self._shown: dict[tuple[str, ...], GuidedContexts] = {}
+        self._grounds: dict[Prepared, SeenGround] = {}
         self._read: tuple[bool, GuidedContexts] | None = None
 
     # -- reading
@@ -72,6 +74,14 @@ class Turn:
         if not self._pictures:
             self._pictures = [[one.resized(p) for p in one.question.images] for one in self.asked]
         return self._pictures
+
+    def recall(self, mode: Mode) -> None:
+        """What was seen of the views, filled and at the size that this mode needs, made once."""
+        for one in self.asked:
+            if mode is Mode.RECALL:
+                one.shown(mode)
+            elif mode is Mode.IMAGINE and one.ground is not None:
+                self._grounds[one] = one.ground
 
     def read(self, draws: bool) -> GuidedContexts:
         """The prompt, in order, into the contexts that an answer with (`draws`) or without a
@@ -115,11 +125,11 @@ class Turn:
             self._shown[encodings] = contexts
         return self._shown[encodings].fork()
 
-    def show_given(self, contexts: GuidedContexts) -> list[Thought]:
-        """The true views, introduced by the think sentence, as if they had been drawn."""
+    def show_view(self, contexts: GuidedContexts, mode: Mode) -> list[Thought]:
+        """The true or the recalled views, introduced by the think sentence, as if they had been
+        drawn."""
         contexts.main.add_text(self.asked[0].draft)
-        views = [one.question.true_view for one in self.asked]
-        seen = [one.resized(v) for one, v in zip(self.asked, views, strict=True) if v is not None]
+        seen = [one.resized(one.shown(mode)) for one in self.asked]
         self._show(contexts, seen, self.asked[0].given_encodings)
         return [Thought(one.think) for one in self.asked]
 
@@ -202,6 +212,7 @@ class Turn:
             self._noise(seeds),
             tail_s,
             self.step_size(len(seeds)),
+            list(self._grounds.values()),
         )
         return drawing.run(steps)
 
@@ -254,7 +265,8 @@ class Turn:
         for one, text, reading, score in zip(asked, texts, readings, scores, strict=True):
             probabilities: tuple[float, ...] = ()
             if reading.outcome is Outcome.ANSWERED:
-                temperature = self.style.temperature_of(one.question.task, mode)
+                question = one.question
+                temperature = self.style.temperature_of(question.task, mode, question.share_seen)
                 probabilities = normalise(score.log_probabilities, temperature)
             out.append(Reply(text, reading, probabilities, score.mass))
         return out

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..network import attention
 from ..network.embeddings import grid_ids
 from ..question import Cancelled
+from .anchor import Anchor, AnchoredSteps
 from .context import Context
 from .replay import RecordedStep
 
@@ -47,6 +48,9 @@ class FlowSettings:
     degree `cache_order` (0 to 2).
     min_steps: the fewest steps that still draw something usable; a tighter budget does not draw at
     all.
+    anchoring: how a drawing keeps to what was seen of its view: `ddnm` holds known cells while it
+    is drawn, `off` leaves it to draw freely. anchor_noise: 0 to 1, how much of the noise is
+    renewed at each step of `ddnm`. Drawings of which nothing is known are not touched by either.
     """
 
     points: int = 50
@@ -60,6 +64,8 @@ class FlowSettings:
     cache_warmup: int = 4
     cache_order: int = 1
     min_steps: int = 4
+    anchoring: Literal["off", "ddnm"] = "ddnm"
+    anchor_noise: float = 0.85
 
     def __post_init__(self) -> None:
         if self.points < 2:
@@ -78,6 +84,10 @@ class FlowSettings:
                 "cache: expected cache_every >= 1, cache_warmup >= 1 and cache_order 0 to 2, got "
                 f"{self.cache_every}, {self.cache_warmup}, {self.cache_order}"
             )
+        if self.anchoring not in ("off", "ddnm"):
+            raise ValueError(f"anchoring: expected off or ddnm, got {self.anchoring!r}")
+        if not 0.0 <= self.anchor_noise <= 1.0:
+            raise ValueError(f"anchor_noise: expected 0 to 1, got {self.anchor_noise}")
 
     @property
     def steps(self) -> int:
@@ -116,6 +126,7 @@ def draw(
     generator: torch.Generator | None = None,
     on_step: OnStep | None = None,
     record: bool = False,
+    anchor: Anchor | None = None,
 ) -> Tensor:
     """Draw `count` pictures of height x width pixels at once; latents [count, tokens, numbers]
     float32.
@@ -124,7 +135,8 @@ def draw(
     [count, tokens, numbers]; without it drawn on the CPU from `generator`, one picture after the
     other, so that the first is the same whatever `count`. cfg_text and cfg_img may be None where
     their scale is 1. record: capture a step as a CUDA graph and replay it, which pays where many
-    small kernels wait for the host; on other devices it changes nothing.
+    small kernels wait for the host; on other devices it changes nothing. anchor: what is known of
+    the pictures; ends up in them as it is, unless the settings say `off`.
     """
     model.require_drawing()
     stride, side = model.config.latent_stride, model.config.max_latent_size
@@ -137,6 +149,9 @@ def draw(
     x = _noise(model, rows * columns, noise, count, generator).to(device)
     branches = _branches(main, cfg_text, cfg_img, settings)
     flow = _Flow(model, branches, grid_ids(rows, columns, side, device), x.shape[0], settings)
+    kept = None
+    if anchor is not None and settings.anchoring != "off":
+        kept = AnchoredSteps(anchor, x, settings.anchor_noise)
     times = settings.times()
     steps = (times[:-1] - times[1:]).to(device)
     now = times.to(device)
@@ -152,11 +167,16 @@ def draw(
             past = [*past, (host_times[i], velocity)][-settings.cache_order - 1 :]
         else:
             velocity = _extrapolate(past, host_times[i])
-        x = x - velocity * steps[i]
-        if (
-            on_step is not None
-            and on_step(i + 1, settings.steps, x - velocity * now[i + 1]) is False
-        ):
+        straight: Tensor | None = None
+        if kept is None:
+            x = x - velocity * steps[i]
+        else:
+            x, straight = kept.move(x, velocity, host_times[i], host_times[i + 1])
+        if on_step is None:
+            continue
+        if straight is None:
+            straight = x - velocity * now[i + 1]
+        if on_step(i + 1, settings.steps, straight) is False:
             raise Cancelled(f"drawing stopped after step {i + 1} of {settings.steps}")
     return x
 

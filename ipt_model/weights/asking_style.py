@@ -20,6 +20,13 @@ from ..spatial.picture_geometry import PictureGeometry
 from ..wording.prompts import PromptStyle
 
 FILE_NAME = "ipt.json"
+#: Where one class of how much of the asked view was seen ends and the next begins.
+SEEN_EDGES = (0.25, 0.5, 0.75)
+
+
+def seen_class(share_seen: float) -> int:
+    """0 to 3: which quarter of the view's share that was seen."""
+    return sum(share_seen >= edge for edge in SEEN_EDGES)
 
 
 class AskingStyleError(ValueError):
@@ -57,9 +64,12 @@ class AskingStyle:
     pictures: how maps and frames are laid out in the questions that the checkpoint was trained on.
     auto: the modes that AUTO tries, best first, as validation ranked them; auto_by_task: the same
         for tasks where that is known.
+    recall_above: where at least this share of the asked view was seen, AUTO reads the answer from
+        the recalled view before it tries those modes; by task, never for a task that is missing.
     temperature: divides the option log-probabilities before they are normalised; by task and mode,
-        found on validation data, 1 where missing. max_think_tokens, max_answer_tokens: where
-        writing is cut off.
+        found on validation data, 1 where missing. temperature_by_seen: by task, mode and
+        `seen_class`, a number for each; goes before `temperature` where it is not None.
+    max_think_tokens, max_answer_tokens: where writing is cut off.
     training: free facts on how the weights were made, for the model card.
     """
 
@@ -71,7 +81,11 @@ class AskingStyle:
     flow: FlowSettings = field(default_factory=FlowSettings)
     auto: tuple[Mode, ...] = (Mode.IMAGINE, Mode.ANSWER)
     auto_by_task: Mapping[Task, tuple[Mode, ...]] = field(default_factory=dict)
+    recall_above: Mapping[Task, float] = field(default_factory=dict)
     temperature: Mapping[Task, Mapping[Mode, float]] = field(default_factory=dict)
+    temperature_by_seen: Mapping[Task, Mapping[Mode, tuple[float | None, ...]]] = field(
+        default_factory=dict
+    )
     max_think_tokens: int = 1024
     max_answer_tokens: int = 1024
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -93,13 +107,36 @@ class AskingStyle:
                 if not value > 0:
                     name = f"temperature.{task.value}.{mode.value}"
                     raise AskingStyleError(f"{name}: expected > 0, got {value}")
+        for task, by_mode in self.temperature_by_seen.items():
+            for mode, values in by_mode.items():
+                name = f"temperature_by_seen.{task.value}.{mode.value}"
+                if len(values) != len(SEEN_EDGES) + 1:
+                    raise AskingStyleError(
+                        f"{name}: expected {len(SEEN_EDGES) + 1} numbers, one for each part of "
+                        f"the share seen that {list(SEEN_EDGES)} divide, got {list(values)}"
+                    )
+                if not all(value is None or value > 0 for value in values):
+                    raise AskingStyleError(f"{name}: expected > 0 or null, got {list(values)}")
+        for task, share in self.recall_above.items():
+            if not 0 <= share <= 1:
+                raise AskingStyleError(f"recall_above.{task.value}: expected 0 to 1, got {share}")
 
-    def preferred(self, task: Task) -> tuple[Mode, ...]:
-        """The modes that AUTO tries for such a question, best first."""
-        return self.auto_by_task.get(task, self.auto)
+    def preferred(self, task: Task, share_seen: float | None = None) -> tuple[Mode, ...]:
+        """The modes that AUTO tries for such a question, best first. share_seen: of the asked
+        view, None where nothing is recalled."""
+        modes = self.auto_by_task.get(task, self.auto)
+        enough = self.recall_above.get(task)
+        if share_seen is None or enough is None or share_seen < enough:
+            return modes
+        return (Mode.RECALL, *modes)
 
-    def temperature_of(self, task: Task, mode: Mode) -> float:
+    def temperature_of(self, task: Task, mode: Mode, share_seen: float | None = None) -> float:
         """What divides the option scores of such a question reached in such a way."""
+        if share_seen is not None:
+            own = self.temperature_by_seen.get(task, {}).get(mode)
+            found = own[seen_class(share_seen)] if own else None
+            if found is not None:
+                return found
         return self.temperature.get(task, {}).get(mode, 1.0)
 
     @staticmethod
@@ -148,6 +185,16 @@ class AskingStyle:
                 Task(task): tuple(Mode(m) for m in modes)
                 for task, modes in given["auto_by_task"].items()
             }
+        if "recall_above" in given:
+            given["recall_above"] = {Task(t): float(v) for t, v in given["recall_above"].items()}
+        if "temperature_by_seen" in given:
+            given["temperature_by_seen"] = {
+                Task(task): {
+                    Mode(mode): tuple(None if v is None else float(v) for v in values)
+                    for mode, values in modes.items()
+                }
+                for task, modes in given["temperature_by_seen"].items()
+            }
         if "temperature" in given:
             given["temperature"] = {
                 Task(task): {Mode(mode): float(v) for mode, v in modes.items()}
@@ -168,9 +215,14 @@ class AskingStyle:
             "auto_by_task": {
                 task.value: [m.value for m in modes] for task, modes in self.auto_by_task.items()
             },
+            "recall_above": {task.value: share for task, share in self.recall_above.items()},
             "temperature": {
                 task.value: {mode.value: v for mode, v in modes.items()}
                 for task, modes in self.temperature.items()
+            },
+            "temperature_by_seen": {
+                task.value: {mode.value: list(values) for mode, values in modes.items()}
+                for task, modes in self.temperature_by_seen.items()
             },
             "max_think_tokens": self.max_think_tokens,
             "max_answer_tokens": self.max_answer_tokens,

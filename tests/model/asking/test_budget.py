@@ -20,11 +20,22 @@ from ipt_model.asking.imaginer import Imaginer
 from ipt_model.asking.turn import Turn
 from ipt_model.inference.flow import _Flow
 from ipt_model.question import Answer, Mode, Outcome, Question, Task
+from ipt_model.spatial.recalled import RecalledView
 from ipt_model.weights.loading import LoadedModel
 
 IMAGE = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 QUESTION = Question(Task.FREE, (IMAGE,), "Which way?", ("left", "right"), think="Looking.")
 FREE = dataclasses.replace(QUESTION, options=())
+
+
+def view_of(picture: np.ndarray) -> RecalledView:
+    """All of it seen."""
+    size = picture.shape[:2]
+    return RecalledView(picture, np.ones(size, np.float32), np.ones(size, bool))
+
+
+SEEN = view_of(np.random.default_rng(2).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+REMEMBERED = dataclasses.replace(QUESTION, recalled=SEEN)
 CHAIN = {
     BOS: "<answer>",
     "<answer>": "left",
@@ -42,6 +53,7 @@ class Machine:
     read_s: float = 0.2
     step_s: float = 0.1
     look_s: float = 0.1
+    show_s: float = 0.15
     score_s: float = 0.05
     word_s: float = 0.01
     time_s: float = 100.0
@@ -66,6 +78,7 @@ def machine() -> Iterator[Machine]:
         for owner, name, seconds in (
             (Turn, "read", "read_s"),
             (_Flow, "velocity", "step_s"),
+            (Turn, "show_view", "show_s"),
             (Turn, "look", "look_s"),
             (ipt_model.asking.turn, "score_options", "score_s"),
             (Turn, "_keep_writing", "word_s"),
@@ -157,6 +170,75 @@ def test_a_drawing_that_falls_behind_ends_in_one_stride(
     assert 20 < answer.provenance.flow_steps_done < answer.provenance.flow_steps == 40
     assert answer.imagined_views[0].std() > 0
     assert answer.times.total_s <= 5.2
+
+
+# -- answers from what was seen
+def test_recalling_is_refused_where_it_does_not_fit(imaginer: Imaginer, machine: Machine) -> None:
+    """What showing takes is known from the warm-up alone: 0.2 s to read, 0.15 s to show, 0.13 s to
+    answer, a tenth more to be sure."""
+    imaginer.ask(QUESTION, Mode.IMAGINE, flow_steps=LEAST)
+    refused = imaginer.ask(REMEMBERED, Mode.RECALL, budget_s=0.52)
+    assert refused.outcome is Outcome.OUT_OF_BUDGET and refused.times.total_s == 0
+    answer = imaginer.ask(REMEMBERED, Mode.RECALL, budget_s=0.54)
+    assert answer.outcome is Outcome.ANSWERED
+    assert answer.times.total_s == pytest.approx(0.48)
+
+
+def test_what_showing_takes_is_learned_with_its_size(imaginer: Imaginer, machine: Machine) -> None:
+    machine.show_s = 3.0
+    for _ in range(WINDOW):
+        imaginer.ask(REMEMBERED, Mode.RECALL)
+    assert imaginer.ask(REMEMBERED, Mode.RECALL, budget_s=3.0).outcome is Outcome.OUT_OF_BUDGET
+    given = dataclasses.replace(QUESTION, true_view=SEEN.rgb)
+    assert imaginer.ask(given, Mode.GIVEN, budget_s=3.0).outcome is Outcome.OUT_OF_BUDGET
+    small = dataclasses.replace(REMEMBERED, recalled=view_of(np.full((16, 16, 3), 90, np.uint8)))
+    machine.show_s = 0.1
+    imaginer.ask(small, Mode.RECALL)
+    assert imaginer.ask(small, Mode.RECALL, budget_s=1.0).outcome is Outcome.ANSWERED
+
+
+def test_auto_recalls_then_answers_at_once_when_time_is_short(
+    loaded: LoadedModel, machine: Machine
+) -> None:
+    style = dataclasses.replace(loaded.style, recall_above={QUESTION.task: 0.5})
+    imaginer = Imaginer(dataclasses.replace(loaded, style=style), machine.now)
+    imaginer.warm_up()
+    imaginer.ask(QUESTION, Mode.IMAGINE, flow_steps=LEAST)
+    machine.steps = 0
+    for budget, mode in ((None, Mode.RECALL), (0.6, Mode.RECALL), (0.5, Mode.ANSWER)):
+        answer = imaginer.ask(REMEMBERED, budget_s=budget)
+        assert (answer.outcome, answer.provenance.mode) == (Outcome.ANSWERED, mode)
+        assert budget is None or answer.times.total_s <= budget
+    assert machine.steps == 0
+
+
+def test_a_budget_holds_with_what_was_seen_in_the_drawing(
+    imaginer: Imaginer, machine: Machine
+) -> None:
+    for budget in (4.0, 2.0, 1.2):
+        answer = imaginer.ask(REMEMBERED, Mode.IMAGINE, budget_s=budget)
+        assert answer.outcome is Outcome.ANSWERED
+        assert 0.8 * budget - 0.2 < answer.times.total_s <= budget
+        np.testing.assert_array_equal(answer.imagined_views[0], SEEN.rgb)
+
+
+def test_a_stride_keeps_to_what_was_seen(
+    imaginer: Imaginer, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    velocity = _Flow.velocity
+    machine.steps = 0
+
+    def slower(*args: object, **kwargs: object) -> object:
+        machine.time_s += 0.12 if machine.steps > 20 else 0.0
+        return velocity(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(_Flow, "velocity", slower)
+    seen = SEEN.seen.copy()
+    seen[:, 40:] = False
+    half = dataclasses.replace(REMEMBERED, recalled=dataclasses.replace(SEEN, seen=seen))
+    answer = imaginer.ask(half, mode=Mode.IMAGINE, budget_s=5.2, flow_steps=40)
+    assert 20 < answer.provenance.flow_steps_done < 40 and answer.times.total_s <= 5.2
+    np.testing.assert_array_equal(answer.imagined_views[0][seen], SEEN.rgb[seen])
 
 
 def test_endless_writing_ends_with_the_budget(tmp_path: Path, machine: Machine) -> None:

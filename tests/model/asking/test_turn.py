@@ -15,7 +15,7 @@ from ipt_model.asking.prepared import Prepared
 from ipt_model.asking.turn import Turn
 from ipt_model.inference.context import Context
 from ipt_model.inference.flow import FlowSettings, draw
-from ipt_model.question import Question, Task
+from ipt_model.question import Mode, Question, Task
 from ipt_model.weights.loading import LoadedModel, load
 from ipt_model.wording import prompts
 from ipt_model.wording.prompts import PromptStyle
@@ -149,7 +149,7 @@ def test_the_drawing_is_the_flows(loaded: LoadedModel) -> None:
 def test_the_true_view_stands_where_the_drawing_would(loaded: LoadedModel) -> None:
     turn = turn_of(loaded, dataclasses.replace(ASKED, true_view=IMAGES[0]))
     contexts = turn.read(draws=True)
-    turn.show_given(contexts)
+    turn.show_view(contexts, Mode.GIVEN)
     text = prompt_text(loaded, draws=True)
     thought = prompts.think_text("Looking.")
     assert same(contexts.main, read(loaded, *IMAGES, text, thought, IMAGES[0]))

@@ -1,6 +1,7 @@
 """`ipt.json`: what is written is read back, and what is wrong is named."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from ipt_model.weights.asking_style import AskingStyle, AskingStyleError, InputE
 from ipt_model.weights.loading import find_folder
 from ipt_model.wording.prompts import PromptStyle
 
+SHARES = (None, 0.1, 0.25, 0.7, 0.75)
 SMALL = AskingStyle(
     model_id="small",
     prompt=PromptStyle(answer_style="word", system_think="Draw.", system_answer=""),
@@ -22,7 +24,9 @@ SMALL = AskingStyle(
     flow=FlowSettings(points=11, interval=(0.4, 1.0), renorm="global", min_steps=2),
     auto=(Mode.ANSWER,),
     auto_by_task={Task.CLEARANCE: (Mode.IMAGINE, Mode.ANSWER)},
+    recall_above={Task.PATH: 0.4},
     temperature={Task.PATH: {Mode.ANSWER: 1.5}},
+    temperature_by_seen={Task.PATH: {Mode.IMAGINE: (None, 2.0, 1.5, None)}},
     training={"seed": 1},
 )
 
@@ -72,6 +76,11 @@ def test_a_plain_bagel_folder_needs_no_file(tmp_path: Path) -> None:
         ({"auto": ["best"]}, "best"),
         ({"auto_by_task": {"path": []}}, "auto_by_task.path"),
         ({"temperature": {"path": {"answer": 0}}}, "temperature.path.answer"),
+        ({"recall_above": {"path": 1.5}}, "recall_above.path: expected 0 to 1"),
+        ({"temperature_by_seen": {"path": {"recall": [1, 1]}}}, "path.recall: expected 4 numbers"),
+        ({"temperature_by_seen": {"path": {"recall": [1, 1, 0, 1]}}}, "path.recall: expected > 0"),
+        ({"flow": {"anchoring": "blended"}}, "anchoring: expected off or ddnm"),
+        ({"auto": ["recall"]}, "recall"),
         ({"prompt": {"order": "?"}}, "order"),
     ],
 )
@@ -80,6 +89,32 @@ def test_wrong_entries_are_named(tmp_path: Path, data: dict[str, object], messag
     with pytest.raises(AskingStyleError, match=message) as caught:
         AskingStyle.load(tmp_path)
     assert "ipt.json" in str(caught.value)
+
+
+def test_temperatures_fall_back_to_task_and_mode_and_then_to_one() -> None:
+    style = replace(SMALL, temperature={Task.PATH: {Mode.IMAGINE: 3.0}})
+    found = [style.temperature_of(Task.PATH, Mode.IMAGINE, share) for share in SHARES]
+    assert found == [3.0, 3.0, 2.0, 1.5, 3.0]
+    assert style.temperature_of(Task.PATH, Mode.RECALL, 0.6) == 1.0
+
+
+def test_enough_seen_goes_before_what_auto_prefers() -> None:
+    assert SMALL.preferred(Task.PATH) == SMALL.preferred(Task.PATH, 0.39) == (Mode.ANSWER,)
+    assert SMALL.preferred(Task.PATH, 0.4) == (Mode.RECALL, Mode.ANSWER)
+    assert SMALL.preferred(Task.CLEARANCE, 1.0) == (Mode.IMAGINE, Mode.ANSWER)
+
+
+def test_files_from_before_there_was_memory_are_read(tmp_path: Path) -> None:
+    old = AskingStyle.load(find_folder("ipt-tiny")).to_dict()
+    for name in ("recall_above", "temperature_by_seen"):
+        del old[name]
+    for name in ("anchoring", "anchor_noise"):
+        del old["flow"][name]
+    (tmp_path / "ipt.json").write_text(json.dumps(old))
+    style = AskingStyle.load(tmp_path)
+    assert style.recall_above == style.temperature_by_seen == {}
+    assert style.flow.anchoring == "ddnm"
+    assert Mode.RECALL not in style.preferred(Task.PATH, 1.0)
 
 
 def test_a_broken_file_is_named(tmp_path: Path) -> None:
