@@ -28,7 +28,7 @@ from ipt_model.question import Mode, Task
 from ipt_model.weights.loading import LoadedModel, find_folder
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
-from ipt_training.evaluation.asking import MODES, BatchAsker
+from ipt_training.evaluation.asking import MODES, BatchAsker, modes_of
 from ipt_training.evaluation.calibration import calibrate, write_calibration
 from ipt_training.evaluation.records import Record, record_of, summary
 from ipt_training.evaluation.report import Shown, page
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--out", type=Path, help="folder of the report (default: beside the model)"
     )
-    parser.add_argument("--modes", default="answer,imagine,given")
+    parser.add_argument("--modes", default=",".join(m.value for m in MODES))
     parser.add_argument("--tasks", default="", help="comma-separated, default all")
     parser.add_argument("--per-task", type=int, default=2000, help="most examples of a task")
     parser.add_argument("--calibrate", action="store_true")
@@ -58,7 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     modes = tuple(Mode(name) for name in given.modes.split(","))
     if not modes or not set(modes) <= set(MODES):
-        parser.error(f"--modes: expected some of answer, imagine, given, got {given.modes}")
+        known = ", ".join(m.value for m in MODES)
+        parser.error(f"--modes: expected some of {known}, got {given.modes}")
     asker = asker_of(given)
     loaded = asker.loaded
     folder = find_folder(given.model)
@@ -82,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
         "command": ["ipt-eval", *(arguments if arguments is not None else sys.argv[1:])],
         "seed": given.seed,
         "flow_steps": asker.steps,
-        "temperature": loaded.style.to_dict()["temperature"],
+        **{name: loaded.style.to_dict()[name] for name in ("temperature", "temperature_by_seen")},
         "machine": machine(loaded),
         "seconds": round(seconds, 1),
         "tasks": summary(records, modes, loaded.style),
@@ -160,7 +161,11 @@ def latency(
         times = []
         for example in examples[:: max(1, len(examples) // LATENCY_EXAMPLES)]:
             question = replace(example.question, true_view=example.true_view)
+            if not modes_of(question, [mode]):
+                continue
             times.append(imaginer.ask(question, mode).times.total_s)
+        if not times:
+            continue
         out[mode.value] = {
             "median": round(statistics.median(times), 4),
             "slowest": round(max(times), 4),

@@ -7,11 +7,16 @@ from dataclasses import replace
 
 from ipt_model.asking.imaginer import Imaginer
 from ipt_model.asking.prepared import Prepared
-from ipt_model.question import Answer, Mode
+from ipt_model.question import Answer, Mode, Question
 from ipt_model.weights.loading import LoadedModel
 from ipt_training.example import Example
 
-MODES = (Mode.ANSWER, Mode.IMAGINE, Mode.GIVEN)
+MODES = (Mode.ANSWER, Mode.IMAGINE, Mode.RECALL, Mode.GIVEN)
+
+
+def modes_of(question: Question, modes: Iterable[Mode]) -> tuple[Mode, ...]:
+    """Those of the modes that it can be asked in: nothing is recalled where nothing was seen."""
+    return tuple(m for m in modes if m is not Mode.RECALL or question.recalled is not None)
 
 
 class BatchAsker:
@@ -30,20 +35,21 @@ class BatchAsker:
     def ask(
         self, examples: Sequence[Example], modes: Iterable[Mode] = MODES, first: int = 0
     ) -> Iterator[tuple[int, dict[Mode, Answer]]]:
-        """Every example in every mode, in an order of layout; (its place in `examples`,
-        answers).
+        """Every example in every mode that it can be asked in, in an order of layout; (its place
+        in `examples`, answers).
 
         first: the number of examples[0], for the noise.
         """
         modes = tuple(modes)
-        groups: dict[Hashable, list[tuple[int, Prepared]]] = {}
+        groups: dict[tuple[tuple[Mode, ...], Hashable], list[tuple[int, Prepared]]] = {}
         for place, example in enumerate(examples):
             shown = replace(example.question, true_view=example.true_view)
             asked = self.imaginer.prepare(shown)
-            groups.setdefault(asked.layout(modes), []).append((place, asked))
-        for members in groups.values():
+            own = modes_of(shown, modes)
+            groups.setdefault((own, asked.layout(own)), []).append((place, asked))
+        for (own, _), members in groups.items():
             for start in range(0, len(members), self.batch):
                 places, some = zip(*members[start : start + self.batch], strict=True)
                 seeds = [self.seed + first + place for place in places]
-                answers = self.imaginer.ask_together(some, modes, seeds, self.steps)
+                answers = self.imaginer.ask_together(some, own, seeds, self.steps)
                 yield from zip(places, answers, strict=True)

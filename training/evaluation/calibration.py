@@ -1,8 +1,10 @@
 """Temperatures that make stated probabilities true, found on validation data.
 
 One temperature per task and mode: a model that was taught with true views believes its own
-drawings too readily, and answers at once with more doubt. Writes them, and the order of AUTO's
-modes, into the checkpoint's `ipt.json`, and what was found into `calibration.json` beside it.
+drawings too readily, and answers at once with more doubt. Where questions come with a recalled
+view, also one for each class of how much of it was seen, and the share from which on AUTO need not
+draw. Writes them, and the order of AUTO's modes, into the checkpoint's `ipt.json`, and what was
+found into `calibration.json` beside it.
 """
 
 from __future__ import annotations
@@ -14,41 +16,84 @@ from pathlib import Path
 from typing import Any
 
 from ipt_model.question import Mode, Task
-from ipt_model.weights.asking_style import AskingStyle
+from ipt_model.weights.asking_style import SEEN_EDGES, AskingStyle, seen_class
 from ipt_training.evaluation.metrics import (
     calibration_error,
     fit_temperature,
     reliability,
     share_of,
 )
-from ipt_training.evaluation.records import Record
+from ipt_training.evaluation.records import Record, confidence_of
 
 FILE_NAME = "calibration.json"
+#: A class of share seen has a temperature of its own from this many read answers on.
+LEAST_OF_CLASS = 50
+#: A level from which on AUTO recalls is looked for among so many remembered questions or more.
+LEAST_REMEMBERED = 100
+#: The levels that are tried.
+LEVELS = tuple(k / 20 for k in range(20))
+#: Entries of `ipt.json` that are written.
+WRITTEN = ("temperature", "temperature_by_seen", "recall_above", "auto", "auto_by_task")
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """temperatures by task and mode; tables: the same, with ECE before and after and the
-    reliability curves; auto: the robot's modes by their accuracy, best first, over all tasks and
-    for each."""
+    """temperatures by task and mode, and by share seen; tables: the same, with ECE before and
+    after and the reliability curves; auto: the robot's modes by their accuracy, best first, over
+    all tasks and for each; recall_above: see `AskingStyle`."""
 
     temperatures: dict[Task, dict[Mode, float]]
     tables: dict[str, dict[str, Any]]
     auto: tuple[Mode, ...]
     auto_by_task: dict[Task, tuple[Mode, ...]]
+    temperatures_by_seen: dict[Task, dict[Mode, tuple[float | None, ...]]]
+    recall_above: dict[Task, float]
 
 
 def calibrate(records: Sequence[Record], modes: Sequence[Mode]) -> Calibration:
-    """Fit on these records, in each of these modes."""
+    """Fit on these records, in each of these modes that any of them was asked in."""
     temperatures: dict[Task, dict[Mode, float]] = {}
+    by_seen: dict[Task, dict[Mode, tuple[float | None, ...]]] = {}
+    recall_above: dict[Task, float] = {}
     tables: dict[str, dict[str, Any]] = {}
     auto: dict[Task, tuple[Mode, ...]] = {}
     for task in dict.fromkeys(r.task for r in records):
         of_task = [r for r in records if r.task is task]
-        found = temperatures[task] = {mode: _fitted(of_task, mode) for mode in modes}
-        tables[task.value] = {m.value: _table(of_task, m, found[m]) for m in modes}
+        asked = {m: [r for r in of_task if m in r.replies] for m in modes}
+        asked = {mode: some for mode, some in asked.items() if some}
+        temperatures[task] = {mode: _fitted(some, mode) for mode, some in asked.items()}
+        classes = {mode: _fitted_by_seen(some, mode) for mode, some in asked.items()}
+        by_seen[task] = {m: own for m, own in classes.items() if any(t is not None for t in own)}
+        style = AskingStyle(temperature=temperatures, temperature_by_seen=by_seen)
+        tables[task.value] = {m.value: _table(some, m, style) for m, some in asked.items()}
         auto[task] = _ranked(of_task, modes)
-    return Calibration(temperatures, tables, _ranked(records, modes), auto)
+        level = recall_level(of_task, auto[task][0]) if auto[task] else None
+        if level is not None:
+            recall_above[task] = level
+    by_seen = {task: own for task, own in by_seen.items() if own}
+    best = _ranked(records, modes)
+    return Calibration(temperatures, tables, best, auto, by_seen, recall_above)
+
+
+def recall_level(records: Sequence[Record], otherwise: Mode) -> float | None:
+    """The share seen from which on answers are best read from the recalled view; None where that
+    is never so, or too few questions came with one.
+
+    otherwise: the mode below it. Of levels that are equally often right the lowest: recalling
+    costs less than drawing.
+    """
+    known = [r for r in records if Mode.RECALL in r.replies and r.share_seen is not None]
+    if len(known) < LEAST_REMEMBERED:
+        return None
+
+    def right(level: float) -> int:
+        modes = [Mode.RECALL if (r.share_seen or 0.0) >= level else otherwise for r in known]
+        return sum(r.right(mode) for r, mode in zip(known, modes, strict=True))
+
+    never = sum(r.right(otherwise) for r in known)
+    best = max(LEVELS, key=right)  # the first, so the lowest
+    reached = any((r.share_seen or 0.0) >= best for r in known)
+    return best if reached and right(best) >= never else None
 
 
 def _ranked(records: Sequence[Record], modes: Sequence[Mode]) -> tuple[Mode, ...]:
@@ -64,14 +109,26 @@ def _fitted(records: Sequence[Record], mode: Mode) -> float:
     return round(fit_temperature(scores, [r.answer_index for r in read]), 4)
 
 
-def _table(records: Sequence[Record], mode: Mode, temperature: float) -> dict[str, Any]:
+def _fitted_by_seen(records: Sequence[Record], mode: Mode) -> tuple[float | None, ...]:
+    """A temperature for each class of share seen, None where there are too few answers."""
+    out: list[float | None] = []
+    for place in range(len(SEEN_EDGES) + 1):
+        own = [
+            r for r in records if r.share_seen is not None and seen_class(r.share_seen) == place
+        ]
+        read = [r for r in own if r.replies[mode].log_probabilities]
+        out.append(_fitted(read, mode) if len(read) >= LEAST_OF_CLASS else None)
+    return tuple(out)
+
+
+def _table(records: Sequence[Record], mode: Mode, style: AskingStyle) -> dict[str, Any]:
     read = [r for r in records if r.replies[mode].log_probabilities]
     right = [r.right(mode) for r in read]
     before = [max(r.replies[mode].probabilities()) for r in read]
-    after = [max(r.replies[mode].probabilities(temperature)) for r in read]
+    after = [confidence_of(r, mode, style) for r in read]
     return {
         "n": len(read),
-        "temperature": temperature,
+        "temperature": style.temperature_of(records[0].task, mode),
         "ece_before": round(calibration_error(before, right), 4),
         "ece_after": round(calibration_error(after, right), 4),
         "reliability_before": [asdict(b) for b in reliability(before, right)],
@@ -84,6 +141,8 @@ def write_calibration(folder: Path, found: Calibration, facts: Mapping[str, Any]
     style = replace(
         AskingStyle.load(folder),
         temperature=found.temperatures,
+        temperature_by_seen=found.temperatures_by_seen,
+        recall_above=found.recall_above,
         auto=found.auto,
         auto_by_task=found.auto_by_task,
     )
@@ -91,7 +150,7 @@ def write_calibration(folder: Path, found: Calibration, facts: Mapping[str, Any]
     told = style.to_dict()
     data = {
         **facts,
-        **{name: told[name] for name in ("temperature", "auto", "auto_by_task")},
+        **{name: told[name] for name in WRITTEN},
         "tables": found.tables,
     }
     (folder / FILE_NAME).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")

@@ -16,7 +16,7 @@ import numpy as np
 from ipt_model.inference.option_log_probabilities import normalise
 from ipt_model.question import Answer, Mode, Outcome, Question, Task
 from ipt_model.spatial.maps import MapView, read_map
-from ipt_model.weights.asking_style import AskingStyle
+from ipt_model.weights.asking_style import SEEN_EDGES, AskingStyle, seen_class
 from ipt_training.evaluation.map_completion import completion_scores, inpainted
 from ipt_training.evaluation.metrics import calibration_error, psnr, share_of, ssim
 from ipt_training.evaluation.objects import judge_object, object_pixels
@@ -75,7 +75,8 @@ class PictureScores:
 
 @dataclass(frozen=True)
 class Record:
-    """One example, all modes."""
+    """One example, all modes that it can be asked in. share_seen: 0 to 1, how much of the asked
+    view was seen; None where nothing is recalled."""
 
     number: int
     task: Task
@@ -85,6 +86,7 @@ class Record:
     options: int
     replies: Mapping[Mode, Reply]
     picture: PictureScores | None
+    share_seen: float | None = None
 
     def right(self, mode: Mode) -> bool:
         return self.replies[mode].index == self.answer_index
@@ -104,10 +106,13 @@ def record_of(
         example.answer_index,
         len(question.options),
         {
-            mode: reply_of(question, answer, style.temperature_of(question.task, mode))
+            mode: reply_of(
+                question, answer, style.temperature_of(question.task, mode, question.share_seen)
+            )
             for mode, answer in answers.items()
         },
         judge_picture(example, imagined[0]) if imagined else None,
+        question.share_seen,
     )
 
 
@@ -157,7 +162,9 @@ def summary(
             "modes": {},
         }
         for mode in modes:
-            part["modes"][mode.value] = mode_summary(own, mode, style.temperature_of(task, mode))
+            asked = [r for r in own if mode in r.replies]
+            if asked:
+                part["modes"][mode.value] = mode_summary(asked, mode, style)
         if any(r.picture is not None for r in own):
             part["imagination"] = imagination_summary(own)
             part["imagination_by_variant"] = _grouped(
@@ -167,10 +174,11 @@ def summary(
     return out
 
 
-def mode_summary(records: Sequence[Record], mode: Mode, temperature: float) -> dict[str, Any]:
-    """Accuracy in all, balanced and by kind; unparsable share; calibration of what was read."""
+def mode_summary(records: Sequence[Record], mode: Mode, style: AskingStyle) -> dict[str, Any]:
+    """Accuracy in all, balanced, by kind and by share seen; unparsable share; calibration of what
+    was read."""
     read = [r for r in records if r.replies[mode].log_probabilities]
-    confidence = [max(r.replies[mode].probabilities(temperature)) for r in read]
+    confidence = [confidence_of(r, mode, style) for r in read]
     plain = [max(r.replies[mode].probabilities()) for r in read]
     flags = [r.right(mode) for r in read]
 
@@ -179,16 +187,32 @@ def mode_summary(records: Sequence[Record], mode: Mode, temperature: float) -> d
 
     by_kind = _grouped(records, lambda r: r.subcategory, accuracy)
     unparsable = [r.replies[mode].outcome is Outcome.UNPARSABLE for r in records]
+    remembered = [r for r in records if r.share_seen is not None]
+    by_seen = {"by_seen": _grouped(remembered, seen_name, accuracy)} if remembered else {}
     return {
         "accuracy": accuracy(records),
         "balanced": _rounded([float(v["share"]) for v in by_kind.values()]),
         "by_subcategory": by_kind,
         "by_variant": _grouped(records, lambda r: r.variant, accuracy),
+        **by_seen,
         "unparsable": share_of(unparsable).to_dict(),
         "ece": _finite(calibration_error(confidence, flags)),
         "ece_uncalibrated": _finite(calibration_error(plain, flags)),
         "mean_confidence": _rounded(confidence),
     }
+
+
+def confidence_of(record: Record, mode: Mode, style: AskingStyle) -> float:
+    """The calibrated probability of the option that was chosen."""
+    temperature = style.temperature_of(record.task, mode, record.share_seen)
+    return max(record.replies[mode].probabilities(temperature))
+
+
+def seen_name(record: Record) -> str:
+    """In words, how much of the asked view was seen; in order when sorted."""
+    edges = (0.0, *SEEN_EDGES, 1.0)
+    own = seen_class(record.share_seen or 0.0)
+    return f"{100 * edges[own]:.0f} to {100 * edges[own + 1]:.0f} %"
 
 
 def imagination_summary(records: Sequence[Record]) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from ipt_model.question import Mode
+from ipt_model.weights.asking_style import AskingStyle
 from ipt_training.datasets.schema import encode_image
 from ipt_training.evaluation.metrics import reliability
-from ipt_training.evaluation.records import Record
+from ipt_training.evaluation.records import Record, confidence_of
 from ipt_training.example import Example
 
 _STYLE = """
@@ -59,6 +60,7 @@ def page(
         f"{result['data']['examples']} examples &middot; seed {result['seed']}</p>",
         "<h2>Accuracy</h2>",
         _accuracy_table(result["tasks"]),
+        *_seen_tables(result["tasks"]),
         "<h2>Imagined views</h2>",
         _imagination_table(result["tasks"]),
         "<h2>Calibration</h2>",
@@ -88,6 +90,23 @@ def _accuracy_table(tasks: dict[str, Any]) -> str:
     return f"<table>{''.join(rows)}</table>"
 
 
+def _seen_tables(tasks: dict[str, Any]) -> list[str]:
+    """Right answers by how much of the asked view was seen; nothing where none was recalled."""
+    rows = []
+    for task, part in tasks.items():
+        for mode, found in part["modes"].items():
+            for name, a in found.get("by_seen", {}).items():
+                rows.append(
+                    f"<tr><td>{task}</td><td>{mode}</td><td>{name}</td>"
+                    f"<td><b>{_percent(a['share'])}</b></td>"
+                    f"<td>{_percent(a['low'])} &ndash; {_percent(a['high'])}</td>"
+                    f"<td>{a['n']}</td></tr>"
+                )
+    head = "<tr><th>task</th><th>mode</th><th>seen</th><th>right</th><th>95 %</th><th>n</th></tr>"
+    title = "<h2>By how much of the view was seen</h2>"
+    return [title, f"<table>{head}{''.join(rows)}</table>"] if rows else []
+
+
 def _imagination_table(tasks: dict[str, Any]) -> str:
     rows = ["<tr><th>task</th><th>variant</th><th>PSNR dB</th><th>SSIM</th><th>in place</th>"
             "<th>right side</th><th>map IoU</th><th>inpainting IoU</th></tr>"]  # fmt: skip
@@ -109,6 +128,8 @@ def _imagination_table(tasks: dict[str, Any]) -> str:
 
 def _curves(result: dict[str, Any], records: Sequence[Record]) -> str:
     """A reliability diagram per task: confidence to the right, accuracy up."""
+    calibration = {name: result[name] for name in ("temperature", "temperature_by_seen")}
+    style = AskingStyle.from_dict(calibration)
     out = []
     for task, part in result["tasks"].items():
         own = [r for r in records if r.task.value == task]
@@ -116,10 +137,9 @@ def _curves(result: dict[str, Any], records: Sequence[Record]) -> str:
         for mode, colour in ((Mode.ANSWER, "var(--accent)"), (Mode.IMAGINE, "var(--good)")):
             if mode.value not in part["modes"]:
                 continue
-            temperature = result["temperature"].get(task, {}).get(mode.value, 1.0)
             read = [r for r in own if r.replies[mode].log_probabilities]
             bins = reliability(
-                [max(r.replies[mode].probabilities(temperature)) for r in read],
+                [confidence_of(r, mode, style) for r in read],
                 [r.right(mode) for r in read],
             )
             points = " ".join(

@@ -11,24 +11,35 @@ import torch
 
 from ipt_model.asking.imaginer import Imaginer
 from ipt_model.question import Mode, Outcome
+from ipt_model.spatial.recalled import HOLE_RGB, RecalledView
 from ipt_model.weights.asking_style import AskingStyle
 from ipt_model.weights.loading import LoadedModel, load
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
-from ipt_training.evaluation.asking import MODES, BatchAsker
+from ipt_training.evaluation.asking import MODES, BatchAsker, modes_of
+from ipt_training.example import Example
 
 pytestmark = pytest.mark.slow(25)
 
 
-def compare(loaded: LoadedModel, data: Path, modes=MODES, flow_steps: int = 3) -> list[dict]:
-    """Ask everything both ways; returns the batched answers."""
+def compare(
+    loaded: LoadedModel, data: Path, modes=MODES, flow_steps: int = 3, remember=None
+) -> list[dict]:
+    """Ask everything both ways; returns the batched answers. remember: gives each example its
+    recalled view."""
     examples = [example_from_row(row) for row in Dataset(data)]
+    if remember is not None:
+        examples = [
+            replace(e, question=replace(e.question, recalled=remember(number, e)))
+            for number, e in enumerate(examples)
+        ]
     asker = BatchAsker(loaded, batch=5, flow_steps=flow_steps, seed=11)
     found = dict(asker.ask(examples, modes))
     imaginer = Imaginer(loaded)
     for number, example in enumerate(examples):
         question = replace(example.question, true_view=example.true_view)
-        for mode in modes:
+        assert set(found[number]) == set(modes_of(question, modes))
+        for mode in found[number]:
             alone = imaginer.ask(question, mode, seed=11 + number, flow_steps=flow_steps)
             answer = found[number][mode]
             assert (answer.outcome, answer.text) == (alone.outcome, alone.text)
@@ -49,6 +60,25 @@ def test_batches_answer_as_single_questions_do(trained, data) -> None:
     replies = compare(loaded, data)
     outcomes = {r.outcome for own in replies for r in own.values()}
     assert Outcome.ANSWERED in outcomes  # not only failures were compared
+
+
+def test_examples_with_and_without_memory_are_asked_together(trained, data) -> None:
+    """Every third has no recalled view, the others one of which more or less was seen."""
+
+    def remember(number: int, example: Example) -> RecalledView | None:
+        if number % 3 == 0:
+            return None
+        seen = np.ones(example.true_view.shape[:2], bool)
+        seen[:, : 20 * (number % 4)] = False
+        rgb = example.true_view.copy()
+        rgb[~seen] = HOLE_RGB
+        return RecalledView(rgb, np.where(seen, 1.0, 0.0).astype(np.float32), seen)
+
+    replies = compare(load(trained, "cpu"), data, flow_steps=2, remember=remember)
+    for number, own in enumerate(replies):
+        assert (Mode.RECALL in own) == (number % 3 != 0)
+        shares = {answer.share_seen for answer in own.values()}
+        assert len(shares) == 1 and (shares == {None}) == (number % 3 == 0)
 
 
 def test_guided_drawing_and_split_encodings_agree_too(trained, data) -> None:
