@@ -228,10 +228,11 @@ class GoalServer:
     def _wish(self, request: Any) -> Wish:
         values = self._desk.live.values
         name = request.mode or values.default_mode
-        if name not in ("answer", "imagine", "auto"):
+        if name not in ("answer", "imagine", "recall", "auto"):
             raise GoalError(
                 ErrorCode.BAD_GOAL,
-                f"mode: expected answer, imagine or auto, got '{cut(request.mode, MOST_INSIDE)}'",
+                "mode: expected answer, imagine, recall or auto, "
+                f"got '{cut(request.mode, MOST_INSIDE)}'",
             )
         budget_s = request.budget.sec + request.budget.nanosec * 1e-9
         if budget_s < 0:

@@ -17,6 +17,8 @@ from typing import NoReturn
 from ipt_ros.cli.values import number, picture_file, point, robot_name, seconds, text, whole
 
 ANSWERED, ERROR, ABSTAINED = 0, 1, 2
+#: That a goal may name.
+MODES = ("answer", "imagine", "recall", "auto")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -34,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     add("--json", action="store_true", help="print JSON, for programs")
     asking = argparse.ArgumentParser(add_help=False, parents=[common])
     add = asking.add_argument
-    add("--mode", choices=["answer", "imagine", "auto"], default="", help="default: the node's")
+    add("--mode", choices=MODES, default="", help="default: the node's")
     add("--budget", type=seconds, default=0.0, metavar="S", help="seconds until the answer")
     add(
         "--seed",

@@ -368,6 +368,11 @@ BAD_GOALS = {
     "empty path": (path(), ErrorCode.EMPTY_PATH, "no poses"),
     "NaN viewpoint": (viewpoint(x=math.nan), ErrorCode.BAD_GOAL, "viewpoint"),
     "unknown mode": (AskSpatial.Goal(question="?", mode="guess"), ErrorCode.BAD_GOAL, "guess"),
+    "nothing to recall": (
+        AskSpatial.Goal(question="?", mode="recall"),
+        ErrorCode.BAD_GOAL,
+        "seen",
+    ),
     "empty question": (AskSpatial.Goal(), ErrorCode.BAD_GOAL, "empty"),
     "one option": (AskSpatial.Goal(question="?", options=["a"]), ErrorCode.BAD_GOAL, "options"),
     "empty category": (CountObjects.Goal(), ErrorCode.BAD_GOAL, "category"),
