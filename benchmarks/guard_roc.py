@@ -1,10 +1,12 @@
-"""How well the guard tells true drawings from wrong ones: `python benchmarks/guard_roc.py`.
+"""How well the guard tells true drawings from wrong ones:
+`python benchmarks/guard_roc.py --real FOLDER`.
 
 In generated test rooms the truth is known, so the picture that a perfect model would draw can be
 scored beside wrong ones: the view from a shifted pose, from elsewhere, of another room, noise, a
 blank wall. Both as rendered and as a small model draws, shrunk to 16 px and stretched again.
-Writes benchmarks/results/guard_roc.json, docs/images/guard_roc.png and the table in docs/guard.md.
-Intervals are bootstrapped over rooms. Needs open3d; no ROS.
+The same on real pictures (`real_frames.py` says what the folder holds); without a folder that part
+is left out. Writes benchmarks/results/guard_roc.json, docs/images/guard_roc.png and the tables in
+docs/guard.md. Intervals are bootstrapped over rooms or pairs of frames. Needs open3d; no ROS.
 """
 
 from __future__ import annotations
@@ -13,17 +15,21 @@ import argparse
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
+import guard_real
 import numpy as np
+from guard_real import blurred
 from pages import put
-from roc_figure import Curve, Panel, draw
-from scipy.stats import rankdata
+from real_frames import load_frames
+from roc_figure import Panel, auc, curve, draw
 
 from ipt_model.spatial import maps
-from ipt_model.spatial.geometry import warp_rgbd
+from ipt_model.spatial.memory import SpatialMemory
+from ipt_model.spatial.picture_geometry import PictureGeometry
+from ipt_model.spatial.recalled import RecalledView
 from ipt_ros.answering.guard import map_consistency, view_consistency
 from ipt_ros.parameters.ipt_node import IPT_PARAMETERS
 from ipt_ros.parameters.table import defaults
@@ -32,6 +38,7 @@ from ipt_training.rendering.embree import Renderer
 from ipt_training.scenes.camera import Camera, camera_pose
 from ipt_training.scenes.grids import observed as observe_map
 from ipt_training.scenes.grids import occupancy as true_map
+from ipt_training.scenes.projection import image_shares
 from ipt_training.scenes.scene import Scene
 from ipt_training.tasks.geometry import ObjectTable, free_points, is_free
 
@@ -49,9 +56,14 @@ MOTIONS = {
     "medium": ((0.7, 1.1), (35, 60)),
     "large": ((1.1, 1.5), (60, 90)),
 }
+#: In how many directions, side by side, the robot has looked before it is asked.
+LOOKS, LOOK_APART_RAD = (1, 2, 4, 8), math.pi / 4
 OVERLAPS = {"below 0.3": (0.0, 0.3), "0.3 to 0.6": (0.3, 0.6), "above 0.6": (0.6, 1.01)}
-MAP_SIDE_M, MAP_PX, CELL_M = 8.0, 64, 0.1
-SMALL_PX = 16
+MAP_PX, CELL_M = 64, 0.1
+#: Share of the picture that a thing must fill for its absence to count as wrong.
+LARGE = 0.04
+#: How wide real frames are when they are taken in; views are drawn at CAMERA's width.
+TAKEN_PX = 320
 TRUE = "true"
 DRAWN = ("as rendered", "as a small model draws")
 
@@ -62,15 +74,6 @@ class Row(NamedTuple):
     room: int
     overlap: float
     scores: dict[str, dict[str, float]]
-
-
-def blurred(picture: np.ndarray) -> np.ndarray:
-    """As a small model draws: `SMALL_PX` wide, stretched again."""
-    height, width = picture.shape[:2]
-    small = cv2.resize(
-        picture, (SMALL_PX, SMALL_PX * height // width), interpolation=cv2.INTER_AREA
-    )
-    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def scored(
@@ -114,6 +117,30 @@ class Room:
     def side(self) -> float:
         return float(self.rng.choice((-1.0, 1.0)))
 
+    def looked_around(self, pose: tuple[float, float, float], looks: int) -> SpatialMemory:
+        """What a robot remembers that has turned on the spot, and ends at a pose."""
+        x, y, yaw = pose
+        side = self.side() * LOOK_APART_RAD
+        cameras = [camera_at((x, y, yaw + side * k)) for k in reversed(range(looks))]
+        memory = SpatialMemory()
+        views = self.renderer.render_many(cameras, CAMERA)
+        for stamp_ns, (camera, view) in enumerate(zip(cameras, views, strict=True)):
+            memory.add(view.rgb, view.depth_m, CAMERA, camera, stamp_ns)
+        return memory
+
+    def without_the_largest(
+        self, instance: np.ndarray, at: tuple[float, float, float]
+    ) -> np.ndarray | None:
+        """The view from a pose as if the thing that fills most of `instance` were not there; None
+        where no thing fills `LARGE` of it.
+        """
+        shares = image_shares(instance, len(self.scene.objects))
+        if shares.max(initial=0.0) < LARGE:
+            return None
+        gone = int(shares.argmax())
+        rest = tuple(o for k, o in enumerate(self.scene.objects) if k != gone)
+        return Renderer(replace(self.scene, objects=rest)).render(camera_at(at), CAMERA).rgb
+
 
 def camera_at(pose: tuple[float, float, float]) -> np.ndarray:
     x, y, yaw = pose
@@ -130,7 +157,10 @@ def view_rows(room: Room, other: Room) -> list[Row]:
         if there is None:
             continue
         x, y, yaw = there
-        poses = {"here": here, TRUE: there, "elsewhere in the room": room.stand()}
+        recalled = room.looked_around(here, int(room.rng.choice(LOOKS))).recall(
+            camera_at(there), CAMERA, (CAMERA.height, CAMERA.width)
+        )
+        poses = {TRUE: there, "elsewhere in the room": room.stand()}
         for shift in (15, 30, 60):
             poses[f"turned {shift} degrees"] = (x, y, yaw + room.side() * math.radians(shift))
         beside = room.moved(there, 0.5, 0.0)
@@ -138,44 +168,48 @@ def view_rows(room: Room, other: Room) -> list[Row]:
             poses["moved 0.5 m"] = beside
         cameras = [camera_at(pose) for pose in poses.values()]
         views = dict(zip(poses, room.renderer.render_many(cameras, CAMERA), strict=True))
-        seen = views.pop("here")
-        moved = warp_rgbd(seen.rgb, seen.depth_m, CAMERA, cameras[0], cameras[1])
         pictures = {kind: view.rgb for kind, view in views.items()}
         pictures["another room"] = other.renderer.render(camera_at(other.stand()), CAMERA).rgb
-        pictures["noise"] = room.rng.integers(0, 256, seen.rgb.shape, np.uint8)
+        pictures["mirrored"] = np.ascontiguousarray(views[TRUE].rgb[:, ::-1])
+        without = room.without_the_largest(
+            np.where(recalled.seen, views[TRUE].instance, -1), there
+        )
+        if without is not None:
+            pictures["thing taken out"] = without
+        pictures["noise"] = room.rng.integers(0, 256, recalled.rgb.shape, np.uint8)
         # the best guess of a model that has understood nothing but the light
-        pictures["blank wall"] = np.full_like(seen.rgb, seen.rgb.mean(axis=(0, 1)))
+        light = recalled.rgb[recalled.seen].mean(axis=0) if recalled.seen.any() else 127
+        pictures["blank wall"] = np.full_like(recalled.rgb, light)
 
-        def score(picture: np.ndarray, moved: Any = moved) -> float:
-            return view_consistency(picture, moved.rgb, moved.seen)[1]
+        def score(picture: np.ndarray, recalled: RecalledView = recalled) -> float:
+            return view_consistency(picture, recalled)[1]
 
-        rows.append(Row(room.seed, float(moved.seen.mean()), scored(pictures, score)))
+        rows.append(Row(room.seed, recalled.share_seen, scored(pictures, score)))
     return rows
 
 
 def map_row(room: Room, other: Room) -> Row:
     """The true map around a robot that looked in two directions, and wrong ones."""
-    here = room.stand()
-    x, y, yaw = here
+    x, y, yaw = room.stand()
     truth = true_map(room.scene, CELL_M)
     cameras = [camera_at((x, y, yaw + a)) for a in (-0.5, 0.5)]
     depths = [v.depth_m for v in room.renderer.render_many(cameras, CAMERA)]
     seen = observe_map(truth, [(d, CAMERA, c) for d, c in zip(depths, cameras, strict=True)])
-    view = maps.MapView.around(x, y, MAP_SIDE_M, MAP_PX)
+    view = maps.MapView.ahead((x, y, yaw), MAP_PX, PictureGeometry())
 
-    def drawn(of: maps.OccupancyGrid, at: tuple[float, float]) -> np.ndarray:
-        return maps.draw_map(of, maps.MapView.around(at[0], at[1], MAP_SIDE_M, MAP_PX))
+    def drawn(of: maps.OccupancyGrid, at: tuple[float, float, float]) -> np.ndarray:
+        return maps.draw_map(of, maps.MapView.ahead(at, MAP_PX, PictureGeometry()))
 
-    true = drawn(truth, (x, y))
+    true = drawn(truth, (x, y, yaw))
     angle = room.rng.uniform(-math.pi, math.pi)
     away = np.array([math.cos(angle), math.sin(angle)])
     pictures = {
         TRUE: true,
-        "shifted 0.5 m": drawn(truth, (x + 0.5 * away[0], y + 0.5 * away[1])),
-        "shifted 1 m": drawn(truth, (x + away[0], y + away[1])),
+        "shifted 0.5 m": drawn(truth, (x + 0.5 * away[0], y + 0.5 * away[1], yaw)),
+        "shifted 1 m": drawn(truth, (x + away[0], y + away[1], yaw)),
         "turned 90 degrees": np.ascontiguousarray(np.rot90(true)),
         "mirrored": np.ascontiguousarray(true[:, ::-1]),
-        "another room": drawn(true_map(other.scene, CELL_M), other.stand()[:2]),
+        "another room": drawn(true_map(other.scene, CELL_M), other.stand()),
         "all free": np.full_like(true, maps.FREE_GREEN),
         "noise": room.rng.integers(0, 256, true.shape, np.uint8),
     }
@@ -188,13 +222,6 @@ def map_row(room: Room, other: Room) -> Row:
 
 
 # -- from scores to figures -----------------------------------------------------------------------
-
-
-def auc(true: np.ndarray, wrong: np.ndarray) -> float:
-    """How often a true drawing scores above a wrong one; ties count half."""
-    ranks = rankdata(np.concatenate([true, wrong]))
-    above = ranks[: len(true)].sum() - len(true) * (len(true) + 1) / 2
-    return float(above / (len(true) * len(wrong)))
 
 
 def summary(rows: list[Row], how: str, kind: str, threshold: float, resamples: int) -> Any:
@@ -264,15 +291,12 @@ def rates(rows: list[Row], how: str, threshold: float) -> dict[str, float]:
 def panel(title: str, rows: list[Row], how: str, threshold: float) -> Panel:
     """ROC curves of every kind of wrong drawing."""
     curves = []
-    limits = np.concatenate([[-1.0], np.linspace(0, 1, 401), [2.0]])
     for kind in max((r.scores[how] for r in rows), key=len):
         if kind == TRUE:
             continue
         pairs = np.array([(r.scores[how][TRUE], r.scores[how].get(kind, math.nan)) for r in rows])
         true, wrong = pairs[~np.isnan(pairs).any(axis=1)].T
-        points = [((wrong >= t).mean(), (true >= t).mean()) for t in limits]
-        at = ((wrong >= threshold).mean(), (true >= threshold).mean())
-        curves.append(Curve(f"{kind}  {auc(true, wrong):.2f}", np.array(points), np.array(at)))
+        curves.append(curve(kind, true, wrong, threshold))
     return Panel(title, curves)
 
 
@@ -289,8 +313,9 @@ def table_lines(report: Any) -> list[str]:
         for kind in sharp["wrong"]:
             cells = []
             for of in (sharp["wrong"][kind], small["wrong"][kind]):
-                low, high = of["auc_95"]
-                cells += [f"{of['auc']:.2f} ({low:.2f}–{high:.2f})", f"{of['passed']:.1%}"]
+                low, high = of.get("auc_95", (math.nan, math.nan))
+                figure = f"{of.get('auc', math.nan):.2f} ({low:.2f}–{high:.2f})"
+                cells += [figure, f"{of.get('passed', math.nan):.1%}"]
             lines.append(f"| {kind} | " + " | ".join(cells) + " |")
         lines.append(
             f"| *the true one* | | {sharp['true passed']:.1%} | | {small['true passed']:.1%} |"
@@ -314,11 +339,16 @@ def table_lines(report: Any) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rooms", type=int, default=320)
     parser.add_argument("--resamples", type=int, default=500)
+    parser.add_argument("--real", type=Path, help="folder with real frames")
     parser.add_argument("--out", type=Path, default=RESULTS)
     chosen = parser.parse_args()
+    if chosen.real is not None and not (chosen.real / "pose.txt").exists():
+        parser.error(f"--real: no pose.txt in {chosen.real}")
     views: list[Row] = []
     grids: list[Row] = []
     other = Room(FIRST_SEED + chosen.rooms)
@@ -335,17 +365,33 @@ def main() -> None:
         "view": figures(views, view_limit, True, chosen.resamples),
         "map": figures(grids, map_limit, False, chosen.resamples),
     }
-    chosen.out.parent.mkdir(exist_ok=True)
-    chosen.out.write_text(json.dumps(report, indent=1) + "\n")
     panels = [
         panel(f"{title}, {how}", rows, how, limit)
         for title, rows, limit in (("views", views, view_limit), ("maps", grids, map_limit))
         for how in DRAWN
     ]
-    draw(panels, FIGURE)
     lines = table_lines(report)
     put(PAGE, "table", "\n".join(lines))
     print("\n".join(lines))
+    if chosen.real is None:
+        print("real frames: left out; name their folder with --real")
+    else:
+        pictures = [other.renderer.render(camera_at(other.stand()), CAMERA).rgb for _ in range(20)]
+        frames = load_frames(chosen.real, TAKEN_PX)
+        drawn = [frame.rgb for frame in load_frames(chosen.real, CAMERA.width)]
+        found = {
+            how: guard_real.scores(frames, drawn, pictures, how) for how in guard_real.RECALLED
+        }
+        report["real views"] = {"threshold": view_limit} | {
+            how: guard_real.summary(found[how], view_limit, chosen.resamples) for how in found
+        }
+        panels += [guard_real.panel(how, found[how], view_limit) for how in found]
+        lines = guard_real.table_lines(report["real views"])
+        put(PAGE, "real", "\n".join(lines))
+        print("\n".join(lines))
+    draw(panels, FIGURE)
+    chosen.out.parent.mkdir(exist_ok=True)
+    chosen.out.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Draws panels of ROC curves with OpenCV: `draw(panels, path)`. No plotting library needed."""
+"""ROC curves, and panels of them drawn with OpenCV: `draw(panels, path)`. No plotting library."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from scipy.stats import rankdata
 
 #: Drawn this many times larger and shrunk, for smooth lines.
 _SCALE = 3
@@ -24,6 +25,8 @@ _COLOURS = (
     (233, 180, 86),
     (30, 30, 170),
     (160, 160, 40),
+    (60, 20, 220),
+    (190, 180, 250),
 )
 
 
@@ -39,6 +42,21 @@ class Curve(NamedTuple):
 class Panel(NamedTuple):
     title: str
     curves: list[Curve]
+
+
+def auc(true: np.ndarray, wrong: np.ndarray) -> float:
+    """How often a true drawing scores above a wrong one; ties count half."""
+    ranks = rankdata(np.concatenate([true, wrong]))
+    above = ranks[: len(true)].sum() - len(true) * (len(true) + 1) / 2
+    return float(above / (len(true) * len(wrong)))
+
+
+def curve(kind: str, true: np.ndarray, wrong: np.ndarray, threshold: float) -> Curve:
+    """Of one kind of wrong drawing."""
+    limits = np.concatenate([[-1.0], np.linspace(0, 1, 401), [2.0]])
+    points = [((wrong >= t).mean(), (true >= t).mean()) for t in limits]
+    at = ((wrong >= threshold).mean(), (true >= threshold).mean())
+    return Curve(f"{kind}  {auc(true, wrong):.2f}", np.array(points), np.array(at))
 
 
 def _panel(panel: Panel) -> np.ndarray:

@@ -36,6 +36,7 @@ class GroundedQuestion:
     world_from_camera: 4 x 4 pose of that camera, optical, in the fixed frame; a map's camera
         looks down.
     map_view: the square of the world that an imagined map shows.
+    recalled: the asked view as far as it was seen; None where nothing of it is known.
     check: overlap and consistency of an imagined picture with what was seen.
     """
 
@@ -44,6 +45,7 @@ class GroundedQuestion:
     camera: Intrinsics | None = None
     world_from_camera: np.ndarray | None = None
     map_view: maps.MapView | None = None
+    recalled: RecalledView | None = None
     check: Callable[[np.ndarray], tuple[float, float]] | None = None
 
 
@@ -116,9 +118,11 @@ def ask_viewpoint(
         seen = anchor
 
         def check(picture: np.ndarray) -> tuple[float, float]:
-            return view_consistency(picture, seen.rgb, seen.seen)
+            return view_consistency(picture, seen)
 
-    return GroundedQuestion(question, (view,), view.intrinsics, there, check=check)
+    return GroundedQuestion(
+        question, (view,), view.intrinsics, there, recalled=anchor, check=check
+    )
 
 
 def recalled_view(view: Observation, there: np.ndarray, picture_px: int) -> RecalledView | None:

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from ipt_model.spatial.geometry import BODY_FROM_OPTICAL, warp_rgbd
+from ipt_model.spatial.recalled import RecalledView
 from ipt_ros.answering.guard import view_consistency
 from ipt_ros.answering.questions import GroundedQuestion, ask_viewpoint, recalled_view, scaled
 from ipt_ros.conversions import Intrinsics
@@ -171,8 +172,9 @@ def compare(imagined: ImaginedView, truth: Observation) -> Score:
     drawn = cv2.resize(imagined.picture, (width, height), interpolation=cv2.INTER_AREA)
     there = imagined.world_from_camera
     if truth.depth_m is None:
-        seen = cv2.resize(truth.rgb, (width, height), interpolation=cv2.INTER_AREA)
-        known = np.ones((height, width), bool)
+        rgb = cv2.resize(truth.rgb, (width, height), interpolation=cv2.INTER_AREA)
+        nowhere = np.zeros((height, width), np.float32)
+        moved = RecalledView(rgb, nowhere, np.ones((height, width), bool))
     else:
         near = reduced(truth, COMPARED_PX)
         assert near.depth_m is not None
@@ -185,10 +187,11 @@ def compare(imagined: ImaginedView, truth: Observation) -> Score:
             scaled(imagined.camera, width, height),
             (height, width),
         )
-        seen, known = moved.rgb, moved.seen
+    seen, known = moved.rgb, moved.seen
+    new = replace(moved, seen=known & ~_seen_before(imagined, known.shape))
     return Score(
-        consistency=view_consistency(drawn, seen, known)[1],
-        unseen=view_consistency(drawn, seen, known & ~_seen_before(imagined, known.shape))[1],
+        consistency=view_consistency(drawn, moved)[1],
+        unseen=view_consistency(drawn, new)[1],
         ssim=structural_similarity(drawn, seen, known),
         psnr_db=peak_signal_to_noise(drawn, seen, known),
     )
