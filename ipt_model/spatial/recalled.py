@@ -35,6 +35,15 @@ class RecalledView:
         """0 to 1: how much of the picture was seen."""
         return float(self.seen.mean())
 
+    def seen_at(self, height: int, width: int) -> np.ndarray:
+        """Which pixels were seen, of the view at another size: bool, those seen in all parts."""
+        if self.seen.shape == (height, width):
+            return self.seen
+        smaller = height * width < self.seen.size
+        way = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+        share = cv2.resize(self.seen.astype(np.float32), (width, height), interpolation=way)
+        return np.asarray(share > 1 - 1e-4)
+
     @cached_property
     def filled(self) -> np.ndarray:
         """The picture with colours carried into the holes; grey if there is nothing else."""

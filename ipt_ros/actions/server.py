@@ -283,7 +283,7 @@ class GoalServer:
         scores, withheld = judge(grounded, answer, values)
         fixed_frame = self._desk.senses().poses.fixed_frame
         result.imagined_view = imagined_message(grounded, answer, scores, fixed_frame)
-        result.answer = answer_message(grounded, answer, withheld)
+        result.answer = answer_message(grounded, answer, withheld, values.answer_valid_s)
         if finish is not None:
             finish(result, answer)
         # last, so that it covers everything but the way back

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ipt_model.question import Answer, Outcome, Task
 from ipt_ros.answering.guard import GuardScores
 from ipt_ros.answering.questions import GroundedQuestion, scaled
 from ipt_ros.conversions import intrinsics_to_camera_info, matrix_to_pose, ns_to_stamp
-from ipt_ros.senses.images import rgb_to_image
+from ipt_ros.senses.images import mask_to_image, rgb_to_image
 from ipt_ros.texts import cut
 
 TASK_CODES = {
@@ -34,6 +36,12 @@ def header_of(grounded: GroundedQuestion, frame_id: str) -> Any:
     return Header(stamp=ns_to_stamp(newest), frame_id=frame_id)
 
 
+def _stamps_ns(grounded: GroundedQuestion) -> list[int]:
+    """Of every view used, those that were only remembered too; oldest first."""
+    remembered = grounded.recalled.stamps_ns if grounded.recalled is not None else ()
+    return sorted({source.stamp_ns for source in grounded.sources} | set(remembered))
+
+
 def provenance_message(grounded: GroundedQuestion, answer: Answer) -> Any:
     from imaginative_perception.msg import Provenance
 
@@ -44,12 +52,16 @@ def provenance_message(grounded: GroundedQuestion, answer: Answer) -> Any:
         seed=of.seed,
         flow_steps=of.flow_steps,
         mode=of.mode.value,
-        source_stamps=[ns_to_stamp(t) for t in sorted(s.stamp_ns for s in grounded.sources)],
+        source_stamps=[ns_to_stamp(t) for t in _stamps_ns(grounded)],
     )
 
 
-def answer_message(grounded: GroundedQuestion, answer: Answer, withheld: str) -> Any:
-    """withheld: why the answer must not be acted on, or an empty string."""
+def answer_message(
+    grounded: GroundedQuestion, answer: Answer, withheld: str, valid_s: float
+) -> Any:
+    """withheld: why the answer must not be acted on, or an empty string. valid_s: how long after
+    its newest observation it may be acted on.
+    """
     from imaginative_perception.msg import SpatialAnswer, StageTimes
 
     message = SpatialAnswer()
@@ -72,6 +84,7 @@ def answer_message(grounded: GroundedQuestion, answer: Answer, withheld: str) ->
         answer_s=times.answer_s,
         total_s=times.total_s,
     )
+    message.valid_until = ns_to_stamp(newest.stamp_ns + round(valid_s * 1e9))
     message.provenance = provenance_message(grounded, answer)
     return message
 
@@ -91,6 +104,11 @@ def imagined_message(
     picture = answer.imagined_views[0]
     message.header = header_of(grounded, "imagined_optical_frame")
     message.image = rgb_to_image(picture, message.header)
+    seen = np.zeros(picture.shape[:2], bool)
+    if grounded.recalled is not None:
+        seen = grounded.recalled.seen_at(*picture.shape[:2])
+    message.seen = mask_to_image(seen, message.header)
+    message.seen_share = float(seen.mean())
     message.provenance = provenance_message(grounded, answer)
     if grounded.camera is not None and grounded.world_from_camera is not None:
         camera = scaled(grounded.camera, picture.shape[1], picture.shape[0])

@@ -73,6 +73,14 @@ IPT_PARAMETERS = (
         maximum=60.0,
     ),
     Parameter(
+        "answer_valid_s",
+        6.0,
+        "An answer is stated to be valid until this long after the newest view that it rests on "
+        "(valid_until), s. As long as a mask stands that is not imagined again.",
+        minimum=0.1,
+        maximum=600.0,
+    ),
+    Parameter(
         "stamp_max_ahead_s",
         0.5,
         "Images and odometry stamped farther ahead of the node's clock are refused, s.",
@@ -204,7 +212,7 @@ IPT_PARAMETERS = (
     ),
     Parameter(
         "min_consistency",
-        0.35,
+        0.45,
         "An answer whose drawn view agrees with what was seen by less than this is published as "
         "abstained (docs/guard.md).",
         minimum=0.0,

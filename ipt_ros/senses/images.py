@@ -126,6 +126,24 @@ def rgb_to_image(rgb: np.ndarray, header: Any) -> Any:
     return _image(rgb, header, "rgb8", 3)
 
 
+def mask_to_image(mask: np.ndarray, header: Any) -> Any:
+    """A mono8 Image of H x W bool: 255 where true, else 0."""
+    if mask.ndim != 2 or mask.dtype != np.bool_:
+        raise ImageError(
+            ErrorCode.BAD_IMAGE, f"expected H x W bool, got {mask.shape} {mask.dtype}"
+        )
+    return _image(mask.astype(np.uint8) * np.uint8(255), header, "mono8", 1)
+
+
+def image_to_mask(message: Any) -> np.ndarray:
+    """H x W bool of a mono8 Image: true where it is brighter than half."""
+    if message.encoding != "mono8":
+        raise ImageError(
+            ErrorCode.BAD_IMAGE, f"mask encoding {_short(message.encoding)}; expected mono8"
+        )
+    return np.asarray(_rows(message, 1, ErrorCode.BAD_IMAGE) > 127)
+
+
 def depth_to_image(depth_m: np.ndarray, header: Any, encoding: str = "32FC1") -> Any:
     """A depth Image of H x W metres; in 16UC1 whatever is 65.535 m or farther is no return."""
     if depth_m.ndim != 2:

@@ -212,6 +212,15 @@ def test_width_of_paths(ipt):
     ipt.robot.send_map()
 
 
+@changes("answer_valid_s")
+def test_an_answer_is_valid_for_as_long_as_is_said(ipt):
+    ipt.put(answer_valid_s=2.5)
+    answer = ipt.ask("answer").answer
+    seen, until_ns = (stamp_to_ns(s) for s in (answer.header.stamp, answer.valid_until))
+    assert until_ns - seen == 2_500_000_000
+    ipt.put(answer_valid_s=6.0)
+
+
 @changes("min_confidence", "min_consistency", "min_map_agreement")
 def test_what_the_guard_withholds(ipt):
     def withheld(answer, word):

@@ -19,7 +19,9 @@ from ipt_ros.senses.images import (
     compressed_to_rgb,
     depth_to_image,
     depth_to_metres,
+    image_to_mask,
     image_to_rgb,
+    mask_to_image,
     rgb_to_image,
 )
 from ipt_ros.senses.picture_header import picture_size
@@ -230,6 +232,19 @@ def test_both_depth_encodings_make_the_round_trip(depth):
     coarse = depth_to_metres(depth_to_image(depth, Header(), "16UC1"))
     assert coarse.dtype == np.float32
     np.testing.assert_allclose(coarse, depth, atol=0.00051)
+
+
+@given(hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9)))
+def test_masks_make_the_round_trip(mask):
+    message = mask_to_image(mask, Header())
+    assert message.encoding == "mono8" and (image_to_mask(message) == mask).all()
+
+
+def test_a_mask_is_mono8_and_bool():
+    with pytest.raises(ImageError, match="expected mono8"):
+        image_to_mask(rgb_to_image(np.zeros((2, 2, 3), np.uint8), Header()))
+    with pytest.raises(ImageError, match="bool"):
+        mask_to_image(np.zeros((2, 2), np.uint8), Header())
 
 
 def test_no_return_is_zero_whatever_the_driver_writes():
