@@ -216,4 +216,4 @@ def check_map(facts: Facts) -> Findings:
             )
         if topic.seen["unknown_share"] == 0.0:
             text = "no cell of the map is unknown: nothing is left to imagine"
-            yield Finding(WARN, "map", text, "remap map to the one of your SLAM, or a costmap")
+            yield Finding(WARN, "map", text, "remap map to the one of your SLAM")
