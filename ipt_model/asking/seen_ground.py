@@ -32,14 +32,11 @@ class SeenGround:
 
     @staticmethod
     def of(recalled: RecalledView, height: int, width: int) -> SeenGround:
-        """At this size. A pixel counts as seen if all that it is made of was."""
-        size = recalled.seen.shape
-        if size == (height, width):
+        """At this size."""
+        if recalled.seen.shape == (height, width):
             return SeenGround(recalled.filled, recalled.seen)
-        smaller = height * width < recalled.seen.size
-        way = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-        seen = cv2.resize(recalled.seen.astype(np.float32), (width, height), interpolation=way)
-        return SeenGround(resize(recalled.filled, width, height), seen > 1 - 1e-4)
+        seen = recalled.seen_at(height, width)
+        return SeenGround(resize(recalled.filled, width, height), seen)
 
     def cells(self, side: int) -> np.ndarray:
         """Which token cells of side x side pixels are known: flat bool, row by row."""

@@ -36,7 +36,7 @@ class RecalledView:
         return float(self.seen.mean())
 
     def seen_at(self, height: int, width: int) -> np.ndarray:
-        """Which pixels were seen, of the view at another size: bool, those seen in all parts."""
+        """Which pixels are seen of the view at another size, bool: those of which all was."""
         if self.seen.shape == (height, width):
             return self.seen
         smaller = height * width < self.seen.size

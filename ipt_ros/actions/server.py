@@ -294,8 +294,9 @@ class GoalServer:
 def judge(grounded: GroundedQuestion, answer: Answer, values: Any) -> tuple[GuardScores, str]:
     """How far the answer can be believed, and why it is withheld, if it is."""
     overlap = consistency = math.nan
-    if answer.imagined_views and grounded.check is not None:
-        overlap, consistency = grounded.check(answer.imagined_views[0])
+    if answer.raw_views and grounded.check is not None:
+        # as it was drawn: what was seen and put in its place agrees with itself
+        overlap, consistency = grounded.check(answer.raw_views[0])
     spread = 0.0
     if answer.option_probabilities:
         chosen = int(np.argmax(answer.option_probabilities))

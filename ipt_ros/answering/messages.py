@@ -38,7 +38,8 @@ def header_of(grounded: GroundedQuestion, frame_id: str) -> Any:
 
 def _stamps_ns(grounded: GroundedQuestion) -> list[int]:
     """Of every view used, those that were only remembered too; oldest first."""
-    remembered = grounded.recalled.stamps_ns if grounded.recalled is not None else ()
+    recalled = grounded.question.recalled
+    remembered = recalled.stamps_ns if recalled is not None else ()
     return sorted({source.stamp_ns for source in grounded.sources} | set(remembered))
 
 
@@ -105,8 +106,8 @@ def imagined_message(
     message.header = header_of(grounded, "imagined_optical_frame")
     message.image = rgb_to_image(picture, message.header)
     seen = np.zeros(picture.shape[:2], bool)
-    if grounded.recalled is not None:
-        seen = grounded.recalled.seen_at(*picture.shape[:2])
+    if grounded.question.recalled is not None:
+        seen = grounded.question.recalled.seen_at(*picture.shape[:2])
     message.seen = mask_to_image(seen, message.header)
     message.seen_share = float(seen.mean())
     message.provenance = provenance_message(grounded, answer)

@@ -36,7 +36,6 @@ class GroundedQuestion:
     world_from_camera: 4 x 4 pose of that camera, optical, in the fixed frame; a map's camera
         looks down.
     map_view: the square of the world that an imagined map shows.
-    recalled: the asked view as far as it was seen; None where nothing of it is known.
     check: overlap and consistency of an imagined picture with what was seen.
     """
 
@@ -45,7 +44,6 @@ class GroundedQuestion:
     camera: Intrinsics | None = None
     world_from_camera: np.ndarray | None = None
     map_view: maps.MapView | None = None
-    recalled: RecalledView | None = None
     check: Callable[[np.ndarray], tuple[float, float]] | None = None
 
 
@@ -112,7 +110,7 @@ def ask_viewpoint(
         words = phrasing.motion_in_words(motion)
         sentence = f"{words[0].upper()}{words[1:]}. {text or 'What is seen from there?'}"
         question = make_question(Task.PERSPECTIVE, images, sentence, options)
-    question = replace(question, view_size=view.rgb.shape[:2])
+    question = replace(question, view_size=view.rgb.shape[:2], recalled=anchor)
     check = None
     if anchor is not None:
         seen = anchor
@@ -120,9 +118,7 @@ def ask_viewpoint(
         def check(picture: np.ndarray) -> tuple[float, float]:
             return view_consistency(picture, seen)
 
-    return GroundedQuestion(
-        question, (view,), view.intrinsics, there, recalled=anchor, check=check
-    )
+    return GroundedQuestion(question, (view,), view.intrinsics, there, check=check)
 
 
 def recalled_view(view: Observation, there: np.ndarray, picture_px: int) -> RecalledView | None:

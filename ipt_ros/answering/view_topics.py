@@ -1,12 +1,16 @@
 """Shows what was imagined to whoever looks: picture, camera and frame, as a real camera would.
 
-`~/imagined/image` and `~/imagined/camera_info` are what RViz and image tools read; the frame that
-both name is broadcast where tf2_msgs is installed, so that RViz puts the picture in its place.
+`~/imagined/image` and `~/imagined/camera_info` are what RViz and image tools read, and
+`~/imagined/tinted` is the same picture with what was imagined of it tinted. The frame that they
+name is broadcast where tf2_msgs is installed, so that RViz puts the picture in its place.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from ipt_ros.answering.tint import tinted
+from ipt_ros.senses.images import image_to_mask, image_to_rgb, rgb_to_image
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -18,6 +22,7 @@ class ImaginedOutput:
 
         self._node = node
         self._image = node.create_publisher(Image, "~/imagined/image", 1)
+        self._tinted = node.create_publisher(Image, "~/imagined/tinted", 1)
         self._info = node.create_publisher(CameraInfo, "~/imagined/camera_info", 1)
         self._transforms = _transform_publisher(node)
 
@@ -32,9 +37,12 @@ class ImaginedOutput:
                 self._info.publish(view.camera_info)
         if self._image.get_subscription_count():
             self._image.publish(view.image)
+        if self._tinted.get_subscription_count():
+            picture = tinted(image_to_rgb(view.image), image_to_mask(view.seen))
+            self._tinted.publish(rgb_to_image(picture, view.header))
 
     def destroy(self) -> None:
-        for publisher in (self._image, self._info, self._transforms):
+        for publisher in (self._image, self._tinted, self._info, self._transforms):
             if publisher is not None:
                 self._node.destroy_publisher(publisher)
 

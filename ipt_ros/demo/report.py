@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from ipt_ros.answering.tint import tinted
+
 if TYPE_CHECKING:
     from ipt_ros.demo.scenario import Card
     from ipt_ros.demo.space import Space
@@ -24,6 +26,8 @@ TASKS = {
     "TracePath": "clearance",
     "CountObjects": "counting",
 }
+#: Grey level of the legend's remembered ground; its imagined ground is the same grey, tinted.
+LEGEND_GREY = 190
 #: Stages in the order they happen, with the colour of their share in the bar.
 STAGES = (
     ("queue_s", "wait", "#98a2b3"),
@@ -70,11 +74,11 @@ def _card(card: Card, measured: dict[str, Any]) -> str:
     failed = r["error_code"] != 0
     said = f"error {r['error_code']}: {r['error_msg']}" if failed else r["said"]
     columns = "".join(
-        f"<div><h3>{title}</h3>{_pictures(pictures, empty)}</div>"
-        for title, pictures, empty in (
-            ("what the robot saw", card.seen, ""),
-            ("what the model imagined", card.imagined, "nothing was drawn"),
-            ("the truth", card.truth, ""),
+        f"<div><h3>{title}</h3>{_pictures(pictures, empty)}{legend}</div>"
+        for title, pictures, empty, legend in (
+            ("what the robot saw", card.seen, "", ""),
+            ("what the model imagined", card.imagined, "nothing was drawn", _legend(r)),
+            ("the truth", card.truth, "", ""),
         )
     )
     return f"""<section class='card'>
@@ -86,6 +90,19 @@ def _card(card: Card, measured: dict[str, Any]) -> str:
 <p class='soft'>truth: {_text(str(r["truth"]))}{_usually(r, measured)}</p>{_options(r)}</div>
 <div>{_stages(r["times"])}</div></div>
 </section>"""
+
+
+def _legend(record: dict[str, Any]) -> str:
+    """What the tint says, where a picture is tinted."""
+    if not record["seen_share"]:
+        return ""
+    mixed = tinted(np.full((1, 1, 3), LEGEND_GREY, np.uint8), np.zeros((1, 1), bool))[0, 0]
+    colours = (("remembered", [LEGEND_GREY] * 3), ("imagined", mixed))
+    keys = "".join(
+        f"<span><b style='background:rgb({r},{g},{b})'></b>{name}</span> "
+        for name, (r, g, b) in colours
+    )
+    return f"<div class='key legend'>{keys}</div>"
 
 
 def verdict(record: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from ipt_model.spatial import maps
 from ipt_model.weights.asking_style import AskingStyle, AskingStyleError
 from ipt_model.weights.loading import ModelNotFoundError, find_folder
 from ipt_model.wording import phrasing
+from ipt_ros.answering.tint import tinted
 from ipt_ros.client import Asker
 from ipt_ros.conversions import matrix_to_pose, planar_matrix, stamp_to_ns
 from ipt_ros.demo.robot import NodeProcess, Robot
@@ -22,7 +23,7 @@ from ipt_ros.demo.story import CameraMount, Pose2, Referee, ViewpointQuestion
 from ipt_ros.parameters.ipt_node import IPT_PARAMETERS
 from ipt_ros.parameters.sim_node import SIM_PARAMETERS
 from ipt_ros.parameters.table import defaults
-from ipt_ros.senses.images import image_to_rgb
+from ipt_ros.senses.images import image_to_mask, image_to_rgb
 from ipt_training.scenes.camera import Camera
 
 
@@ -214,6 +215,7 @@ class Scenario:
             "seed": answer.provenance.seed,
             "flow_steps": answer.provenance.flow_steps,
             "source_stamps": stamps,
+            "seen_share": result.imagined_view.seen_share,
             "times": {name: getattr(times, name) for name in times.get_fields_and_field_types()},
         }
         card = Card(title, record)
@@ -222,8 +224,20 @@ class Scenario:
             if picture is not None:
                 card.seen.append((f"camera, stamp {stamp / 1e9:.3f}", picture))
         if result.imagined_view.image.height:
-            card.imagined.append(("imagined", image_to_rgb(result.imagined_view.image)))
+            card.imagined = imagined_pictures(result.imagined_view)
         return card
+
+
+def imagined_pictures(view: Any) -> list[tuple[str, np.ndarray]]:
+    """Of an ImaginedView: the picture, and where some of it is remembered, once more with the rest
+    tinted.
+    """
+    picture = image_to_rgb(view.image)
+    seen = image_to_mask(view.seen)
+    if not seen.any():
+        return [("all of it imagined", picture)]
+    share = f"{100 * view.seen_share:.0f} % of it remembered"
+    return [("imagined", picture), (share, tinted(picture, seen))]
 
 
 def style_of(model: str) -> AskingStyle:

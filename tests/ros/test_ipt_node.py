@@ -22,6 +22,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from imaginative_perception.action import AskSpatial, CountObjects, ImagineView, TracePath
 from ipt_ros.conversions import stamp_to_ns
 from ipt_ros.errors import ErrorCode
+from ipt_ros.senses.images import image_to_mask, image_to_rgb
 
 pytestmark = pytest.mark.slow(120)
 
@@ -156,6 +157,7 @@ def test_every_action_answers_from_images_that_came_over_the_wire(tester, client
     # the newest view wins: at most a few frames old when the goal was sent, on a busy machine too
     assert max(stamps) >= robot.sent[max(0, before - 40)]
     assert stamp_to_ns(result.answer.header.stamp) == max(stamps)
+    assert stamp_to_ns(result.answer.valid_until) == max(stamps) + 6 * 10**9
     times = result.answer.times
     stages = times.queue_s, times.preprocess_s, times.context_s, times.imagine_s, times.answer_s
     assert all(t >= 0 for t in stages) and sum(stages) <= times.total_s + 1e-3
@@ -186,9 +188,28 @@ def test_an_imagined_view_comes_with_its_camera_and_pose(tester, clients, robot)
     assert view.pose.header.frame_id == "odom"
     assert view.pose.pose.position.x == pytest.approx(1.0, abs=0.051)
     # a wall 2 m ahead, seen from 1 m nearer: all of it was seen, and noise does not look like it
-    assert view.overlap > 0.9 and view.consistency < 0.5
+    assert view.overlap > 0.9 and view.consistency < 0.45
+    mask = image_to_mask(view.seen)
+    assert mask.shape == (view.image.height, view.image.width)
+    assert view.seen_share == pytest.approx(mask.mean()) and view.seen_share > 0.9
     assert view.provenance.flow_steps > 0 and view.provenance.mode == "imagine"
     robot.wrong = lambda messages: messages
+
+
+def test_what_is_imagined_of_a_view_is_shown_tinted(tester, clients, robot):
+    tints = tester.collect(Image, "ipt_node/imagined/tinted")
+    until(lambda: tester.node.count_publishers(tints.topic), "topics")
+    goal = viewpoint(x=0.0)
+    turn = math.radians(20)  # half of it beside what the camera shows
+    goal.viewpoint.pose.orientation.z = math.sin(turn)
+    goal.viewpoint.pose.orientation.w = math.cos(turn)
+    view = ask(tester, clients, goal)[1].imagined_view
+    mask = image_to_mask(view.seen)
+    assert 0.2 < view.seen_share < 0.8 and view.seen_share == pytest.approx(mask.mean())
+    tint = image_to_rgb(tints.wait_for(lambda m: m.header == view.header))
+    picture = image_to_rgb(view.image)
+    assert (tint[mask] == picture[mask]).all()
+    assert (tint[~mask] != picture[~mask]).any(axis=1).all()
 
 
 def test_the_frame_of_an_imagined_view_is_broadcast(tester, clients):

@@ -65,8 +65,10 @@ def test_nothing_drawn_has_no_mask():
 
 def test_provenance_lists_remembered_views_too_each_once():
     grounded = question()
-    old = replace(grounded.recalled, stamps_ns=(STAMP_NS, 2_000_000_001, 3_000_000_000))
-    message = provenance_message(replace(grounded, recalled=old), drawn())
+    stamps_ns = STAMP_NS, 2_000_000_001, 3_000_000_000
+    old = replace(grounded.question.recalled, stamps_ns=stamps_ns)
+    question_of_old = replace(grounded.question, recalled=old)
+    message = provenance_message(replace(grounded, question=question_of_old), drawn())
     stamps = [stamp_to_ns(s) for s in message.source_stamps]
     assert stamps == [2_000_000_001, 3_000_000_000, STAMP_NS]
 

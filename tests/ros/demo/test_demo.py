@@ -55,6 +55,10 @@ def test_the_mask_claims_unseen_cells_alone_and_is_taken_back(demo):
 def test_the_report_holds_all_its_pictures(demo):
     page = (demo[0] / "report.html").read_text()
     assert page.count("data:image/png;base64,") >= 12
+    # the view that was partly seen is shown with its tint and what that means
+    shares = [r["seen_share"] for r in json.loads((demo[0] / "answers.json").read_text())]
+    assert 0.0 < shares[0] < 1.0
+    assert page.count("class='key legend'") == sum(share > 0 for share in shares)
     assert not re.search(r"(src|href)='(?!data:)", page)
     assert "untrained" not in page and "right" in demo[1]
 

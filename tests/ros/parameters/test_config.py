@@ -34,7 +34,7 @@ def test_the_rviz_configuration_shows_topics_that_the_nodes_publish():
     topics = {d["Topic"]["Value"] for d in displays if "Topic" in d}
     assert topics == {
         "map", "odom", "camera/image", "truth/image",
-        "ipt_node/imagined/image", "ipt_node/imagined_space",
+        "ipt_node/imagined/tinted", "ipt_node/imagined_space",
     }  # fmt: skip
 
 
