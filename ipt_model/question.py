@@ -194,8 +194,9 @@ class Answer:
         `option_probabilities` were normalised; near 0 the model wanted to say something else. None
         for a free question.
     think: the text written before drawing. reply: everything the model wrote, as written.
-    raw_views: `imagined_views` as the model drew them, before what was seen was put in its place:
-        only these say whether the drawing itself can be trusted.
+    raw_views: `imagined_views` as the model drew them, before what was seen was put in its place.
+    unheld: H x W bool, seen pixels of the view that the drawing was not held to; None where
+        nothing was recalled or drawn. There alone `raw_views` say whether it can be trusted.
     share_seen: 0 to 1, how much of the asked view was seen; None where nothing was recalled.
     """
 
@@ -210,6 +211,7 @@ class Answer:
     reply: str = ""
     option_mass: float | None = None
     raw_views: tuple[np.ndarray, ...] = ()
+    unheld: np.ndarray | None = None
     share_seen: float | None = None
 
     @property

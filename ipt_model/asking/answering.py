@@ -203,6 +203,7 @@ class Answering:
             reply=(thought.written if thought else "") + (spoken.text if spoken else ""),
             option_mass=sum(masses) / len(masses) if masses else None,
             raw_views=drawn.raw_arrays[own] if drawn else (),
+            unheld=drawn.unheld[place] if drawn and drawn.unheld else None,
             share_seen=question.share_seen,
         )
 

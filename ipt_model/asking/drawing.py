@@ -33,10 +33,12 @@ _STEPS_BEFORE_DOUBT = 3
 @dataclass(frozen=True)
 class Drawn:
     """pictures: [k, H, W, 3] uint8; raw: the same before what was seen was put in its place.
-    steps, steps_done: how many flow steps were planned and run."""
+    unheld: for each question with a recalled view, H x W bool, which seen pixels the drawing was
+    not held to. steps, steps_done: how many flow steps were planned and run."""
 
     pictures: Tensor
     raw: Tensor
+    unheld: tuple[np.ndarray, ...]
     steps: int
     steps_done: int
 
@@ -117,7 +119,11 @@ class Drawing:
             parts = latents.split(self.contexts.main.batch)
             raw = torch.cat([self.codec.picture(p, self.height, self.width) for p in parts])
             pictures = self._pasted(raw)
-        return Drawn(pictures, raw, steps, done)
+        side = self.loaded.model.config.latent_stride
+        unheld = [
+            ground.seen if anchor is None else ground.unheld(side) for ground in self.grounds
+        ]
+        return Drawn(pictures, raw, tuple(unheld), steps, done)
 
     def _anchor(self) -> Anchor | None:
         """What the flow holds to; None where no token cell is known or drawing is to be free."""

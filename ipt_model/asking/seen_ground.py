@@ -17,8 +17,9 @@ from torch import Tensor
 from ..network.transforms import resize
 from ..spatial.recalled import RecalledView
 
-#: A token cell is known when at least this share of its pixels was seen.
-HELD_SHARE = 0.95
+#: A token cell is held when at least this share of its pixels was seen. What is missing of it is
+#: then what the edges say, which beats a drawing that is held to less (docs/memory.md).
+HELD_SHARE = 0.5
 #: How far into the drawn part colours are drawn towards those seen at its edge, pixels.
 EDGE_PX = 4
 
@@ -39,10 +40,16 @@ class SeenGround:
         return SeenGround(resize(recalled.filled, width, height), seen)
 
     def cells(self, side: int) -> np.ndarray:
-        """Which token cells of side x side pixels are known: flat bool, row by row."""
+        """Which token cells of side x side pixels are held: flat bool, row by row."""
         height, width = self.seen.shape
         cells = self.seen.reshape(height // side, side, width // side, side)
         return np.asarray(cells.mean((1, 3)).ravel() >= HELD_SHARE)
+
+    def unheld(self, side: int) -> np.ndarray:
+        """H x W bool: seen pixels outside of held cells, which a drawing has to find itself."""
+        rows, columns = (n // side for n in self.seen.shape)
+        held = self.cells(side).reshape(rows, columns).repeat(side, 0).repeat(side, 1)
+        return np.asarray(self.seen & ~held)
 
     def paste(self, drawn: Tensor) -> Tensor:
         """The drawn picture H x W x 3 uint8 with every seen pixel in its place, exactly.
