@@ -30,7 +30,7 @@ from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.mask.publisher import MaskOutput
 from ipt_ros.mask.topic import MaskTopic
 from ipt_ros.parameters.ipt_node import IPT_PARAMETERS, check_together
-from ipt_ros.parameters.table import declare
+from ipt_ros.parameters.table import Values, declare
 from ipt_ros.reports import Reports
 from ipt_ros.self_scoring.watch import SelfScoreOutput
 from ipt_ros.senses.senses import Senses
@@ -43,7 +43,7 @@ class IptNode(LifecycleNode):
         super().__init__("ipt_node")
         self._live = declare(self, IPT_PARAMETERS, check_together)
         self._reports = Reports(self)
-        self._live.on_change(lambda values: self._reports.set_rate(values.diagnostics_rate_hz))
+        self._live.on_change(self._take_over)
         self._mask_topic = MaskTopic(self, self._live.values.fixed_frame)
         self._model = ModelLife(self._live, self._reports)
         self._senses: Senses | None = None
@@ -61,6 +61,11 @@ class IptNode(LifecycleNode):
                 ReentrantCallbackGroup(),
                 clock=Clock(clock_type=ClockType.STEADY_TIME),
             )
+
+    def _take_over(self, values: Values) -> None:
+        self._reports.set_rate(values.diagnostics_rate_hz)
+        if self._senses is not None:
+            self._senses.take_over(values)
 
     async def _autostart(self) -> None:
         self.destroy_timer(self._start)
@@ -89,7 +94,7 @@ class IptNode(LifecycleNode):
         live, reports, model = self._live, self._reports, self._model
         reports.start(self._refresh, live.values.diagnostics_rate_hz)
         try:
-            senses = Senses(self, live, reports, self._time_jumped, self._new_map)
+            senses = Senses(self, live, reports, self._forgotten, self._new_map)
         except Exception:
             reports.stop()
             raise
@@ -168,11 +173,10 @@ class IptNode(LifecycleNode):
         if self._mask is not None:
             self._mask.new_map(message)
 
-    def _time_jumped(self) -> None:
-        text = "stamps went backwards; remembered views are forgotten"
+    def _forgotten(self, why: str) -> None:
         if self._mask is not None:
-            self._mask.take_back(text)
-        self._reports.alarm("time", diagnostics.WARN, text)
+            self._mask.take_back(why)
+        self._reports.alarm("time", diagnostics.WARN, why)
 
     def _answered(
         self, request: Any, grounded: GroundedQuestion, answer: Answer, result: Any
@@ -200,8 +204,9 @@ class IptNode(LifecycleNode):
                 active.imaginer.model_id,
                 questions=self._reports.answers,
                 goals=active.worker.goals,
-                keyframes=len(senses.keyframes),
             )
+        level, message, figures = senses.remembering.health()
+        self._reports.tell("memory", level, message, **figures)
         for camera, (wrong, figures) in senses.health().items():
             level = diagnostics.ERROR if wrong else diagnostics.OK
             self._reports.tell(camera, level, wrong or "views arrive", **figures)

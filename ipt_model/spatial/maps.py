@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from ipt_model.spatial.picture_geometry import PictureGeometry
+from ipt_model.spatial.recalled import RecalledView
 
 UNKNOWN, FREE, OCCUPIED = -1, 0, 100
 
@@ -171,6 +172,16 @@ def draw_map(
         corners = [(r * math.cos(a), -r * math.sin(a)) for a, r in spikes]
         _fill(picture, middle + np.array(corners), ROBOT_RED_BLUE)
     return picture
+
+
+def recalled_map(
+    picture: np.ndarray, grid: OccupancyGrid, view: MapView, stamps_ns: tuple[int, ...] = ()
+) -> RecalledView:
+    """A drawn map as a recalled view: what was seen of the completed one. Its unknown cells stay
+    as they are drawn, the path through them with them. It has no depth, 0 everywhere.
+    """
+    seen = grid.values(view.pixel_centres()) != UNKNOWN
+    return RecalledView(picture, np.zeros(seen.shape, np.float32), seen, stamps_ns=stamps_ns)
 
 
 def read_map(picture: np.ndarray, view: MapView, grid: OccupancyGrid) -> np.ndarray:

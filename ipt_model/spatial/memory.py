@@ -16,9 +16,9 @@ import numpy as np
 
 from ipt_model.spatial.lens import Lens, Pinhole
 from ipt_model.spatial.maps import MapView, OccupancyGrid
-from ipt_model.spatial.observed_map import ObservedMap
 from ipt_model.spatial.recalled import RecalledView
 from ipt_model.spatial.views.depth import clean
+from ipt_model.spatial.views.floor import Floors, Ground
 from ipt_model.spatial.views.keeping import compare, erase_gone
 from ipt_model.spatial.views.recalling import recall
 from ipt_model.spatial.views.remembered import RememberedView
@@ -30,8 +30,10 @@ NEAR_M, FAR_M = 0.1, 12.0
 LEAST_KNOWN = 0.02
 #: A camera that has not moved this far since a view of less than REFRESH_S ago shows nothing new.
 SAME_PLACE_M, SAME_TURN_RAD, REFRESH_S = 0.05, math.radians(3), 2.0
-#: Lower than this above the floor is floor: a sensor's floor is never quite flat.
-FLOOR_NOISE_M = 0.04
+#: Of an extent: the share of points that may lie beyond it on each side, and its border, m.
+OUTLIERS, BEYOND_M = 0.03, 0.1
+#: Of cameras without depth, another place and direction is all that tells views apart.
+ELSEWHERE_M, ELSEWHERE_RAD = 0.5, 0.5
 #: A view that adds no more than this to what others show is not kept; it may still correct them.
 ADDS_NOTHING = 0.02
 
@@ -56,7 +58,8 @@ class MemoryLimits:
 class SpatialMemory:
     """Views with depth and poses, kept by what each adds; what a newer one sees through is gone.
 
-    counts: what happened so far: `same place`, `dropped`, `contradicted`, `jumps`.
+    counts: what happened so far: `same place`, `dropped`, `contradicted`,
+    `jumps`.
     """
 
     def __init__(self, limits: MemoryLimits | None = None) -> None:
@@ -66,6 +69,7 @@ class SpatialMemory:
         self._views: list[RememberedView] = []
         #: By two views: which samples of the first the second sees again.
         self._again: dict[tuple[int, int], np.ndarray] = {}
+        self._floors = Floors()
         self._origin = np.zeros(3)
 
     def __len__(self) -> int:
@@ -91,7 +95,7 @@ class SpatialMemory:
     def add(
         self,
         rgb: np.ndarray,
-        depth_m: np.ndarray,
+        depth_m: np.ndarray | None,
         camera: Pinhole,
         world_from_camera: np.ndarray,
         stamp_ns: int,
@@ -99,23 +103,27 @@ class SpatialMemory:
     ) -> bool:
         """Take a view in; False when it adds nothing to the others and is not kept.
 
-        rgb: H x W x 3 uint8. depth_m: H x W along the optical axis, 0 or not finite where unknown.
-        camera: pinhole, pixel centres at .5. world_from_camera: 4 x 4, optical. name: of the
-        camera. Raises ViewRefused.
+        rgb: H x W x 3 uint8. depth_m: H x W along the optical axis, 0 or not finite where unknown;
+        None for a camera without depth, of which nothing can be recalled. camera: pinhole, pixel
+        centres at .5. world_from_camera: 4 x 4, optical. name: of the camera.
+
+        Raises ViewRefused.
         """
         check(rgb, depth_m, camera, world_from_camera)
         with self._lock:
             self._follow(name, world_from_camera, stamp_ns)
-            if self._is_same(name, world_from_camera, stamp_ns):
+            if self.knows(world_from_camera, stamp_ns, name):
                 self.counts["same place"] += 1
                 return False
-        depth = clean(depth_m, NEAR_M, FAR_M)
-        known = float((depth > 0).mean())
-        if known < LEAST_KNOWN:
-            raise ViewRefused(
-                f"depth: {100 * known:.1f} % of it lies between {NEAR_M} and {FAR_M} m, expected "
-                f"at least {100 * LEAST_KNOWN:.0f} %; is it in metres?"
-            )
+        depth = np.zeros(rgb.shape[:2], np.float32)
+        if depth_m is not None:
+            depth = clean(depth_m, NEAR_M, FAR_M)
+            known = float((depth > 0).mean())
+            if known < LEAST_KNOWN:
+                raise ViewRefused(
+                    f"depth: {100 * known:.1f} % of it lies between {NEAR_M} and {FAR_M} m, "
+                    f"expected at least {100 * LEAST_KNOWN:.0f} %; is it in metres?"
+                )
         with self._lock:
             if not self._views:
                 self._origin = world_from_camera[:3, 3].copy()
@@ -135,11 +143,33 @@ class SpatialMemory:
                 self._drop(min(self._views, key=lambda v: (self.adds(v), v.stamp_ns)))
             return view in self._views
 
+    def knows(self, world_from_camera: np.ndarray, stamp_ns: int, name: str = "camera") -> bool:
+        """Whether this camera showed the same just before, so that nothing need be decoded."""
+        with self._lock:
+            return any(
+                view.name == name
+                and 0 <= stamp_ns - view.stamp_ns < REFRESH_S * 1e9
+                and _beside(view.world_from_camera, world_from_camera, SAME_PLACE_M, SAME_TURN_RAD)
+                for view in self._views
+            )
+
     def adds(self, view: RememberedView) -> float:
         """0 to 1: the share of what a view shows that no other remembered one shows as well."""
         with self._lock:
             if not len(view.sample_z):
-                return 0.0
+                return 1.0 - float(
+                    any(
+                        other.name == view.name
+                        and other.stamp_ns < view.stamp_ns
+                        and _beside(
+                            other.world_from_camera,
+                            view.world_from_camera,
+                            ELSEWHERE_M,
+                            ELSEWHERE_RAD,
+                        )
+                        for other in self._views
+                    )
+                )
             again = [self._again.get((id(view), id(o))) for o in self._views if o is not view]
             known = [one for one in again if one is not None]
             return 1.0 - float(np.logical_or.reduce(known).mean()) if known else 1.0
@@ -162,6 +192,25 @@ class SpatialMemory:
         with self._lock:
             return recall(self._views, TopDownTarget(view, below_m, self._origin))
 
+    def extent(self, xy: tuple[float, float], reach_m: float) -> tuple[float, float, float] | None:
+        """The square around what views from within reach of a place show: x_min, y_min and side,
+        m; None where they show nothing. What only a few points lie beyond is left out: one look
+        through a door does not make the room larger.
+        """
+        with self._lock:
+            near = [
+                view.samples
+                for view in self._views
+                if math.dist(view.world_from_camera[:2, 3], xy) <= reach_m and len(view.sample_z)
+            ]
+            if not near:
+                return None
+            x, y = (np.concatenate([p[axis] for p in near]) for axis in (0, 1))
+            low, high = np.quantile(np.stack([x, y]), (OUTLIERS, 1 - OUTLIERS), axis=1)
+            middle = 0.5 * (low + high) + self._origin[:2]
+        side_m = float((high - low).max()) + 2 * BEYOND_M
+        return float(middle[0] - 0.5 * side_m), float(middle[1] - 0.5 * side_m), side_m
+
     def occupancy(
         self,
         shape: OccupancyGrid,
@@ -175,21 +224,9 @@ class SpatialMemory:
         higher above the floor cannot be hit. floor_m: how high the floor lies in the frame of the
         poses. footprint_m: nothing stood within this of a camera.
         """
-        height, width = shape.cells.shape
-        x, y = shape.origin_xy
-        side = shape.resolution_m
-        bounds = (x, y, x + width * side, y + height * side)
-        seen = ObservedMap(bounds, side, robot_height_m, floor_m=FLOOR_NOISE_M)
-        axes = np.eye(4)
-        c, s = math.cos(shape.turn_rad), math.sin(shape.turn_rad)
-        axes[:2, :2] = [[c, s], [-s, c]]
-        axes[2, 3] = -floor_m
-        for view in self.views:
-            pose = axes @ view.world_from_camera
-            seen.add(view.depth_m, view.lens, pose)
-            if footprint_m > 0:
-                seen.add_footprint(float(pose[0, 3]), float(pose[1, 3]), footprint_m)
-        return OccupancyGrid(seen.grid().cells, side, shape.origin_xy, shape.turn_rad)
+        ground = Ground.of(shape, robot_height_m, floor_m, footprint_m)
+        with self._lock:
+            return self._floors.grid(self._views, shape, ground)
 
     # -- inside
     def _follow(self, name: str, pose: np.ndarray, stamp_ns: int) -> None:
@@ -203,16 +240,6 @@ class SpatialMemory:
         if moved_m > SAME_PLACE_M * 10 + fastest * dt_s:
             self.counts["jumps"] += 1
             self.clear()
-
-    def _is_same(self, name: str, pose: np.ndarray, stamp_ns: int) -> bool:
-        for view in self._views:
-            if (
-                view.name == name
-                and 0 <= stamp_ns - view.stamp_ns < REFRESH_S * 1e9
-                and _beside(view.world_from_camera, pose, SAME_PLACE_M, SAME_TURN_RAD)
-            ):
-                return True
-        return False
 
     def _settle(self, view: RememberedView) -> None:
         """Compare a new view with all others: newer sight corrects older, either way round."""
@@ -242,12 +269,12 @@ class SpatialMemory:
 
 
 def check(
-    rgb: np.ndarray, depth_m: np.ndarray, camera: Pinhole, world_from_camera: np.ndarray
+    rgb: np.ndarray, depth_m: np.ndarray | None, camera: Pinhole, world_from_camera: np.ndarray
 ) -> None:
     """Refuse what is no view."""
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:
         raise ViewRefused(f"rgb: expected H x W x 3 uint8, got {rgb.shape} {rgb.dtype}")
-    if depth_m.shape != rgb.shape[:2]:
+    if depth_m is not None and depth_m.shape != rgb.shape[:2]:
         raise ViewRefused(
             f"depth_m: expected the size of rgb {rgb.shape[:2]}, got {depth_m.shape}"
         )

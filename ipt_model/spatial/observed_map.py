@@ -82,6 +82,11 @@ class ObservedMap:
         inside = np.hypot(xs[None, :] - x, ys[:, None] - y) <= inner
         self._free |= inside.ravel()
 
+    def masks(self) -> tuple[np.ndarray, np.ndarray]:
+        """H x W bool each: seen free, and seen occupied."""
+        shape = self._height, self._width
+        return self._free.reshape(shape), self._occupied.reshape(shape)
+
     def grid(self) -> OccupancyGrid:
         """The map so far; a copy."""
         cells = np.full(self._free.shape, UNKNOWN, np.int8)

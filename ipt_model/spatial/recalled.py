@@ -19,9 +19,9 @@ _FILL_PX = 3
 
 @dataclass(frozen=True)
 class RecalledView:
-    """rgb: H x W x 3 uint8, HOLE_RGB where not seen. depth_m: H x W float32, 0 where not seen.
-    seen: H x W bool. source: H x W int16, which of `stamps_ns` a pixel was seen at, -1 for none.
-    stamps_ns: capture times of the views that are used.
+    """rgb: H x W x 3 uint8, where not seen HOLE_RGB, or on a map how it marks unknown. depth_m: H
+    x W float32, 0 where not seen. seen: H x W bool. source: H x W int16, which of `stamps_ns` a
+    pixel was seen at, -1 for none. stamps_ns: capture times of the views that are used.
     """
 
     rgb: np.ndarray
@@ -47,9 +47,11 @@ class RecalledView:
     @cached_property
     def filled(self) -> np.ndarray:
         """The picture with colours carried into the holes; grey if there is nothing else."""
-        if self.seen.all():
+        holes = ~self.seen & (self.rgb == HOLE_RGB).all(axis=-1)
+        if not holes.any():
             return self.rgb
-        if not self.seen.any():
+        if holes.all():
             return np.full_like(self.rgb, 127)
-        holes = (~self.seen).astype(np.uint8)
-        return np.asarray(cv2.inpaint(self.rgb, holes, _FILL_PX, cv2.INPAINT_TELEA))
+        return np.asarray(
+            cv2.inpaint(self.rgb, holes.astype(np.uint8), _FILL_PX, cv2.INPAINT_TELEA)
+        )

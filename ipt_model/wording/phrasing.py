@@ -9,6 +9,7 @@ letters.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -93,6 +94,34 @@ def motion_in_words(motion: Motion) -> str:
     if degrees:
         parts.append(f"turn {'left' if degrees > 0 else 'right'} {abs(degrees)} degrees")
     return ", then ".join(parts) or "stay where you are"
+
+
+_SHIFT = re.compile(
+    r"(\d+(?:\.\d+)?) ?m(?:et(?:er|re)s?)? (forward|back|to the left|to the right)\b"
+)
+_TURN = re.compile(r"\bturn (left|right) (\d+(?:\.\d+)?) degrees\b")
+
+
+def motion_in(text: str) -> Motion | None:
+    """The motion that a question states in these words, rounded; None where it states none, or
+    one that these words do not tell (two turns, a turn before the shift)."""
+    told = text.lower()
+    shifts = list(_SHIFT.finditer(told))
+    turns = list(_TURN.finditer(told))
+    if not (shifts or turns) or len(turns) > 1 or len(shifts) > 2:
+        return None
+    along = [m for m in shifts if m[2] in ("forward", "back")]
+    across = [m for m in shifts if m not in along]
+    if (
+        len(along) > 1
+        or len(across) > 1
+        or (turns and any(m.start() > turns[0].start() for m in shifts))
+    ):
+        return None
+    forward = sum(float(m[1]) * (1 if m[2] == "forward" else -1) for m in along)
+    left = sum(float(m[1]) * (1 if m[2] == "to the left" else -1) for m in across)
+    degrees = sum(float(m[2]) * (1 if m[1] == "left" else -1) for m in turns)
+    return round_motion(Motion(forward, left, math.radians(degrees)))
 
 
 def perspective_question(

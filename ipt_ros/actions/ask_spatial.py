@@ -16,6 +16,9 @@ def ask_spatial_server(node: Node, desk: Desk) -> GoalServer:
     from imaginative_perception.action import AskSpatial
 
     def prepare(goal: Any) -> tuple[GroundedQuestion, None]:
-        return ask_spatial(desk.senses().newest_view(), goal.question, goal.options), None
+        senses = desk.senses()
+        view = senses.newest_view()
+        memory, picture_px = senses.remember(view), desk.model.picture_px
+        return ask_spatial(view, goal.question, goal.options, picture_px, memory), None
 
     return GoalServer(node, desk, AskSpatial, "~/ask_spatial", prepare)

@@ -19,8 +19,11 @@ def count_objects_server(node: Node, desk: Desk) -> GoalServer:
     def prepare(goal: Any) -> tuple[GroundedQuestion, Finish]:
         senses = desk.senses()
         pictures, picture_px = desk.model.pictures, desk.model.picture_px
-        views = count_views(senses.remembered_views(), senses.newest_view(), pictures)
-        return ask_count(views, goal.category, pictures, goal.max_count, picture_px), finish
+        view = senses.newest_view()
+        memory = senses.remember(view)
+        views = count_views(senses.remembered_views(), view, pictures)
+        grounded = ask_count(views, goal.category, pictures, goal.max_count, picture_px, memory)
+        return grounded, finish
 
     def finish(result: Any, answer: Answer) -> None:
         result.count = -1 if result.answer.abstained else int(answer.text)

@@ -28,6 +28,7 @@ def imagine_view_server(node: Node, desk: Desk) -> GoalServer:
             goal.question,
             goal.options,
             desk.model.picture_px,
+            senses.remember(view),
         )
         return grounded, None
 

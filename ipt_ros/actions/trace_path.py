@@ -65,7 +65,8 @@ def trace_path_server(node: Node, desk: Desk) -> GoalServer:
         points = path_points(goal.path)
         radius = check_radius(goal.robot_radius_m or desk.live.values.robot_radius_m)
         view = senses.newest_view()
-        located = locate_map(senses.latest_map(), senses.poses, view.stamp_ns)
+        senses.remember(view)
+        located = locate_map(senses.latest_map(anew=True), senses.poses, view.stamp_ns)
         to_fixed = senses.poses.frame(frame_id, view.stamp_ns)
         fixed = points @ to_fixed[:3, :3].T + to_fixed[:3, 3]
         view = located.view(view)

@@ -92,11 +92,11 @@ class Sweep:
         """imagined: probability of occupied per cell of the grid, H x W, NaN where the drawing
         does not reach.
         """
-        steps, complete = _step_risk(self, imagined)
-        known = np.full(len(self.path_xy), -np.inf)
-        np.maximum.at(known, self.leads_to, np.nan_to_num(steps, nan=-np.inf))
+        steps, told, complete = _step_risk(self, imagined)
+        known = np.zeros(len(self.path_xy))
+        np.maximum.at(known, self.leads_to, steps)
         doubtful = np.zeros(len(known), bool)
-        doubtful[self.leads_to[np.isnan(steps)]] = True
+        doubtful[self.leads_to[~told]] = True
         return PathRisk(np.where(doubtful & (known <= 0.5), np.nan, known), complete)
 
     def stretch(self, shown: np.ndarray) -> np.ndarray:
@@ -241,9 +241,9 @@ def _row_sums(mask: np.ndarray) -> np.ndarray:
     return sums
 
 
-def _step_risk(swept: Sweep, imagined: np.ndarray | None) -> tuple[np.ndarray, bool]:
-    """S: of each disc the worst that is known or drawn, NaN where that is no more than half of it;
-    and whether all cells are known or drawn.
+def _step_risk(swept: Sweep, imagined: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, bool]:
+    """S: of each disc the worst that is known or drawn, 0 where nothing is; S bool: whether that
+    is more than half of it, or blocks for certain; and whether all cells are known or drawn.
     """
     crop = _Crop.around(swept.grid, swept.points, swept.radius_m)
     spoken = crop.cells != UNKNOWN
@@ -254,14 +254,15 @@ def _step_risk(swept: Sweep, imagined: np.ndarray | None) -> tuple[np.ndarray, b
         guess[speaks] = drawn[speaks]
         spoken |= speaks
     sums, worst = _row_sums(spoken), _RowMaxima(guess)
-    risk = np.full(len(swept.points), np.nan)
+    risk = np.zeros(len(swept.points))
+    known = np.zeros(len(swept.points), bool)
     complete = True
     for some, spans in _spans(crop, swept.points, swept.radius_m):
         told, touched = spans.count(sums).sum(axis=1), spans.width.sum(axis=1)
-        risk[some] = np.where(2 * told > touched, worst.over(spans), np.nan)
+        risk[some], known[some] = worst.over(spans), 2 * told > touched
         complete &= bool((told == touched).all())
     risk[swept.blocked] = 1.0
-    return risk, complete
+    return risk, known | swept.blocked, complete
 
 
 class _RowMaxima:

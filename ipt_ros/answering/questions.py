@@ -7,16 +7,17 @@ threads or the model.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
 from ipt_model.question import Question, QuestionError, Task
 from ipt_model.spatial import maps
-from ipt_model.spatial.geometry import BODY_FROM_OPTICAL, warp_rgbd
+from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
+from ipt_model.spatial.memory import SpatialMemory, ViewRefused
 from ipt_model.spatial.picture_geometry import PictureGeometry
 from ipt_model.spatial.recalled import RecalledView
 from ipt_model.wording import phrasing
@@ -25,6 +26,11 @@ from ipt_ros.conversions import Intrinsics
 from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.senses.observations import Observation
 from ipt_ros.senses.poses import inverse, yaw_of
+
+#: Seen from above, what is higher than this over the fixed frame's zero is cut off, m: ceilings.
+CEILING_CUT_M = 2.2
+#: Overlap and consistency of an imagined picture with what was seen.
+Check = Callable[[np.ndarray], tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class GroundedQuestion:
     camera: Intrinsics | None = None
     world_from_camera: np.ndarray | None = None
     map_view: maps.MapView | None = None
-    check: Callable[[np.ndarray], tuple[float, float]] | None = None
+    check: Check | None = None
 
 
 def make_question(
@@ -57,14 +63,35 @@ def make_question(
         raise GoalError(ErrorCode.BAD_GOAL, str(error)) from error
 
 
-def ask_spatial(view: Observation, text: str, options: Sequence[str]) -> GroundedQuestion:
-    """Any question about the present view."""
-    return GroundedQuestion(
-        make_question(Task.FREE, [view.rgb], text, options),
-        (view,),
-        view.intrinsics,
-        view.world_from_camera,
-    )
+def memory_of(view: Observation, camera: str = "camera") -> SpatialMemory:
+    """A memory of one view alone; of nothing where its depth is of no use."""
+    memory = SpatialMemory()
+    with contextlib.suppress(ViewRefused):
+        memory.add(
+            view.rgb, view.depth_m, view.intrinsics, view.world_from_camera, view.stamp_ns, camera
+        )
+    return memory
+
+
+def ask_spatial(
+    view: Observation,
+    text: str,
+    options: Sequence[str],
+    picture_px: int = 128,
+    memory: SpatialMemory | None = None,
+) -> GroundedQuestion:
+    """Any question about the present view, or about the view after a motion that it states.
+
+    memory: None knows this view alone, here and below.
+    """
+    question = make_question(Task.FREE, [view.rgb], text, options)
+    motion = phrasing.motion_in(text)
+    if motion is None:
+        return GroundedQuestion(question, (view,), view.intrinsics, view.world_from_camera)
+    there = moved(view.world_from_camera, motion)
+    recalled = recalled_view(view, there, picture_px, memory)
+    question = replace(question, recalled=recalled, view_size=view.rgb.shape[:2])
+    return GroundedQuestion(question, (view,), view.intrinsics, there, check=view_check(recalled))
 
 
 def ask_viewpoint(
@@ -74,12 +101,13 @@ def ask_viewpoint(
     text: str,
     options: Sequence[str],
     picture_px: int = 128,
+    memory: SpatialMemory | None = None,
 ) -> GroundedQuestion:
     """What is seen from a viewpoint (body axes: x forward, z up), told to the model as a motion
     from here.
 
-    With depth, what was seen is moved to the viewpoint and shown to the model too: only the rest
-    need be imagined. picture_px: the longer side of that picture.
+    What was ever seen of it is recalled and shown to the model too: only the rest need be
+    imagined. memory: holds the present view as well. picture_px: the longer side of that picture.
 
     The motion is rounded as in training, and the imagined camera stands where the rounded motion
     leads: what is published is the pose that was asked of the model, not the one that was almost
@@ -96,44 +124,46 @@ def ask_viewpoint(
         )
     )
     there = moved(view.world_from_camera, motion)
-    anchor = recalled_view(view, there, picture_px)
-    images = [view.rgb] if anchor is None else [view.rgb, anchor.rgb]
+    recalled = recalled_view(view, there, picture_px, memory)
+    images = [view.rgb] if recalled is None else [view.rgb, recalled.rgb]
     asked = text or ("side" if target else "")
     if asked in ("side", "distance"):
         if not target:
             raise GoalError(
                 ErrorCode.BAD_GOAL, f"question '{asked}' needs an object, like 'green chair'"
             )
-        phrase = phrasing.perspective_question(asked, target, motion, anchored=anchor is not None)
+        phrase = phrasing.perspective_question(
+            asked, target, motion, anchored=recalled is not None
+        )
         question = make_question(Task.PERSPECTIVE, images, phrase.text, phrase.options)
     else:
         words = phrasing.motion_in_words(motion)
         sentence = f"{words[0].upper()}{words[1:]}. {text or 'What is seen from there?'}"
         question = make_question(Task.PERSPECTIVE, images, sentence, options)
-    question = replace(question, view_size=view.rgb.shape[:2], recalled=anchor)
-    check = None
-    if anchor is not None:
-        seen = anchor
-
-        def check(picture: np.ndarray) -> tuple[float, float]:
-            return view_consistency(picture, seen)
-
-    return GroundedQuestion(question, (view,), view.intrinsics, there, check=check)
+    question = replace(question, view_size=view.rgb.shape[:2], recalled=recalled)
+    return GroundedQuestion(question, (view,), view.intrinsics, there, check=view_check(recalled))
 
 
-def recalled_view(view: Observation, there: np.ndarray, picture_px: int) -> RecalledView | None:
-    """What was seen, moved to another camera pose; None without depth."""
-    if view.depth_m is None:
-        return None
+def recalled_view(
+    view: Observation, there: np.ndarray, picture_px: int, memory: SpatialMemory | None = None
+) -> RecalledView | None:
+    """What was ever seen of the view from another pose of this camera; None where the robot has
+    no depth and so remembers no space.
+    """
     shrink = min(1.0, picture_px / max(view.rgb.shape[:2]))
     width, height = (
         max(1, round(n * shrink)) for n in (view.intrinsics.width, view.intrinsics.height)
     )
-    camera = scaled(view.intrinsics, width, height)
-    rgb = cv2.resize(view.rgb, (width, height), interpolation=cv2.INTER_AREA)
-    # averaging depth would invent surfaces between near and far
-    depth = cv2.resize(view.depth_m, (width, height), interpolation=cv2.INTER_NEAREST)
-    return warp_rgbd(rgb, depth, camera, view.world_from_camera, there)
+    memory = memory_of(view) if memory is None else memory
+    recalled = memory.recall(there, scaled(view.intrinsics, width, height), (height, width))
+    return None if view.depth_m is None and not recalled.stamps_ns else recalled
+
+
+def view_check(recalled: RecalledView | None) -> Check | None:
+    """Whether a drawing agrees with what is recalled of it."""
+    if recalled is None:
+        return None
+    return lambda picture: view_consistency(picture, recalled)
 
 
 def scaled(camera: Intrinsics, width: int, height: int) -> Intrinsics:
@@ -190,6 +220,7 @@ def ask_path(
     question = replace(
         make_question(Task.CLEARANCE, [view.rgb, picture], phrase.text, phrase.options),
         view_size=picture.shape[:2],
+        recalled=maps.recalled_map(picture, grid, map_view, (view.stamp_ns,)),
     )
 
     def check(drawn: np.ndarray) -> tuple[float, float]:
@@ -226,10 +257,13 @@ def ask_count(
     pictures: PictureGeometry,
     most: int = 0,
     picture_px: int = 128,
+    memory: SpatialMemory | None = None,
 ) -> GroundedQuestion:
     """How many things of a category stand around, over as many views as in training.
 
     most: the largest of the counts in a row to choose from; 0 takes the smallest that was trained.
+    What was seen of these surroundings from above is recalled: the square around all that the
+    views of this place show.
     """
     if not category.strip():
         raise GoalError(ErrorCode.BAD_GOAL, "category is empty; name one, like 'chair'")
@@ -251,7 +285,21 @@ def ask_count(
     numbers = range(most - pictures.count_options + 1, most + 1)
     phrase = phrasing.counting_question(category.strip(), numbers)
     question = make_question(Task.COUNTING, [v.rgb for v in views], phrase.text, phrase.options)
-    return GroundedQuestion(replace(question, view_size=(picture_px, picture_px)), tuple(views))
+    question = replace(question, view_size=(picture_px, picture_px))
+    here = np.mean([v.world_from_camera[:2, 3] for v in views], axis=0)
+    at, reach_m = (float(here[0]), float(here[1])), pictures.count_apart_m
+    square = None if memory is None else memory.extent(at, reach_m)
+    if memory is None or square is None:
+        return GroundedQuestion(question, tuple(views))
+    x, y, side_m = square
+    map_view = maps.MapView(x, y, side_m, picture_px)
+    recalled = memory.recall_top_down(map_view, CEILING_CUT_M)
+    return GroundedQuestion(
+        replace(question, recalled=recalled),
+        tuple(views),
+        map_view=map_view,
+        check=view_check(recalled),
+    )
 
 
 def count_views(

@@ -215,7 +215,7 @@ class MaskOutput:
         create_task = self._node.executor.create_task
         began = self._steady()
         try:
-            message = self._senses.latest_map()
+            message = self._senses.latest_map(anew=True)
             frame_id = message.header.frame_id
             view = self._senses.newest_view(frame_id)
             located = locate_map(message, self._senses.poses, view.stamp_ns)

@@ -164,42 +164,65 @@ IPT_PARAMETERS = (
     ),
     # -- memory
     Parameter(
-        "keyframe_moved_m",
-        0.5,
-        "A view is remembered when its camera stood this far from every remembered one, m.",
-        minimum=0.01,
-        maximum=10.0,
-        read_only=True,
+        "remember",
+        True,
+        "Keep views to recall others from (docs/memory.md). False forgets all of them and keeps "
+        "none; questions then know the present view alone.",
     ),
     Parameter(
-        "keyframe_turned_rad",
-        0.5,
-        "A view is also remembered when its camera looked this far past every one near it, rad.",
-        minimum=0.05,
-        maximum=3.2,
-        read_only=True,
-    ),
-    Parameter(
-        "keyframe_age_s",
-        120.0,
-        "Remembered views are forgotten after this, s.",
-        minimum=1.0,
-        maximum=86400.0,
-        read_only=True,
-    ),
-    Parameter(
-        "keyframes",
-        16,
-        "Most views that are remembered; the oldest goes first.",
+        "memory_views",
+        32,
+        "Most views that are remembered; the one that adds least to the others goes first.",
         minimum=1,
         maximum=256,
         read_only=True,
     ),
     Parameter(
-        "keyframe_bytes",
+        "memory_bytes",
         64 * 1024 * 1024,
-        "Most bytes of remembered views; the oldest goes first.",
+        "Most bytes of remembered views; the one that adds least goes first.",
         minimum=1024,
+        read_only=True,
+    ),
+    Parameter(
+        "memory_age_s",
+        120.0,
+        "Views are forgotten when they are this much older than the newest, s.",
+        minimum=1.0,
+        maximum=86400.0,
+        read_only=True,
+    ),
+    Parameter(
+        "memory_fastest_m_s",
+        5.0,
+        "A camera that seems to have moved faster has jumped: everything seen before is "
+        "forgotten, m/s.",
+        minimum=0.1,
+        maximum=1000.0,
+        read_only=True,
+    ),
+    Parameter(
+        "map_source",
+        "topic",
+        "Where trace_path and the mask know occupancy from: the map topic, or what is remembered "
+        "in the fixed frame.",
+        choices=("topic", "memory"),
+        read_only=True,
+    ),
+    Parameter(
+        "memory_map_side_m",
+        12.0,
+        "Side of the map made from memory, around the robot, m; needs map_source memory.",
+        minimum=2.0,
+        maximum=100.0,
+        read_only=True,
+    ),
+    Parameter(
+        "memory_map_resolution_m",
+        0.05,
+        "Side of a cell of that map, m.",
+        minimum=0.01,
+        maximum=0.5,
         read_only=True,
     ),
     # -- the guard
@@ -325,6 +348,8 @@ def check_together(values: Values) -> str | None:
             f"mounts: expected {needed} numbers for {len(values.cameras)} camera(s), "
             f"got {len(values.mounts)}"
         )
+    if values.map_source == "memory" and not values.use_depth:
+        return "map_source: 'memory' needs use_depth, for nothing is known of space without depth"
     if len(set(values.cameras)) != len(values.cameras):
         return f"cameras: named twice in {list(values.cameras)}"
     return None

@@ -20,7 +20,7 @@ import numpy as np
 from ipt_model.spatial.geometry import BODY_FROM_OPTICAL, warp_rgbd
 from ipt_model.spatial.recalled import RecalledView
 from ipt_ros.answering.guard import view_consistency
-from ipt_ros.answering.questions import GroundedQuestion, ask_viewpoint, recalled_view, scaled
+from ipt_ros.answering.questions import GroundedQuestion, ask_viewpoint, scaled
 from ipt_ros.conversions import Intrinsics
 from ipt_ros.self_scoring.similarity import peak_signal_to_noise, structural_similarity
 from ipt_ros.senses.observations import Observation
@@ -41,6 +41,7 @@ class ImaginedView:
     view: what it was imagined from, reduced to what the model takes in. target, text, options: as
     the goal stated them. picture: H x W x 3 uint8, taken by `camera` at `world_from_camera` (4 x
     4, optical). stated, confidence: the answer and its probability, NaN when none was chosen.
+    seen: H x W bool, what was recalled of the picture when it was drawn, of any size.
     """
 
     view: Observation
@@ -54,6 +55,7 @@ class ImaginedView:
     confidence: float = float("nan")
     model_hash: str = ""
     seed: int = 0
+    seen: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -198,14 +200,11 @@ def compare(imagined: ImaginedView, truth: Observation) -> Score:
 
 
 def _seen_before(imagined: ImaginedView, size: tuple[int, ...]) -> np.ndarray:
-    """Which pixels of the drawing could be copied from what was seen; none without depth."""
-    anchor = recalled_view(imagined.view, imagined.world_from_camera, COMPARED_PX)
-    if anchor is None:
+    """Which pixels of the drawing were seen when it was made; none without depth."""
+    if imagined.seen is None:
         return np.zeros(size, bool)
-    known = cv2.resize(
-        anchor.seen.astype(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_NEAREST
-    )
-    return known > 0
+    seen = imagined.seen.astype(np.uint8)
+    return cv2.resize(seen, (size[1], size[0]), interpolation=cv2.INTER_NEAREST) > 0
 
 
 def asked_anew(imagined: ImaginedView, truth: Observation, picture_px: int) -> GroundedQuestion:

@@ -114,7 +114,7 @@ class SelfScoreOutput:
         ):
             return
         assert grounded.camera is not None and grounded.world_from_camera is not None
-        picture = answer.imagined_views[0]
+        picture, recalled = answer.imagined_views[0], grounded.question.recalled
         chosen = answer.outcome is Outcome.ANSWERED and bool(answer.option_probabilities)
         self._waiting.keep(
             ImaginedView(
@@ -129,6 +129,7 @@ class SelfScoreOutput:
                 confidence=answer.confidence if chosen else float("nan"),
                 model_hash=answer.provenance.model_hash,
                 seed=answer.provenance.seed,
+                seen=None if recalled is None else recalled.seen,
             )
         )
         self._tell()

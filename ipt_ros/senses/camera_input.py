@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ipt_ros.conversions import stamp_to_ns
-from ipt_ros.senses.keyframes import CameraMemory
+from ipt_ros.senses.frames import CameraFrames
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -28,14 +28,14 @@ def sensor_qos(reliability: str, depth: int = 5) -> Any:
 
 
 class CameraInput:
-    """Feeds one `CameraMemory`. on_jump is told about stamps that went backwards, on_qos about
+    """Feeds one `CameraFrames`. on_jump is told about stamps that went backwards, on_qos about
     silent mismatches. incredible: what is wrong with a stamp, as `why_incredible` says it.
     """
 
     def __init__(
         self,
         node: Node,
-        memory: CameraMemory,
+        memory: CameraFrames,
         values: Any,
         on_jump: Callable[[], None],
         on_qos: Callable[[str], None],

@@ -12,8 +12,8 @@ import numpy as np
 
 from ipt_ros.conversions import Intrinsics, camera_info_to_intrinsics
 from ipt_ros.errors import ErrorCode, GoalError
+from ipt_ros.senses.frames import Frame
 from ipt_ros.senses.images import compressed_to_rgb, depth_to_metres, image_to_rgb
-from ipt_ros.senses.keyframes import Frame
 
 
 @dataclass(frozen=True)

@@ -3,60 +3,62 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ipt_model.spatial.memory import MemoryLimits, SpatialMemory
 from ipt_ros.diagnostics import ERROR, Rate
 from ipt_ros.errors import ErrorCode, GoalError
-from ipt_ros.parameters.table import LiveParameters
+from ipt_ros.parameters.table import LiveParameters, Values
 from ipt_ros.reports import Reports
 from ipt_ros.senses.camera_input import CameraInput, sensor_qos
-from ipt_ros.senses.keyframes import (
-    CameraMemory,
-    Frame,
-    KeyframeMemory,
-    MemoryLimits,
-    newest_posed,
-)
+from ipt_ros.senses.frames import CameraFrames, Frame, newest_posed
+from ipt_ros.senses.memory_map import memory_map
 from ipt_ros.senses.observations import Observation, observe
 from ipt_ros.senses.pose_source import OdometryPose, PoseSource, TfPose
+from ipt_ros.senses.remembering import Remembering
 from ipt_ros.senses.stamps import why_incredible
 
 if TYPE_CHECKING:
     from rclpy.node import Node
 
-#: Between looks at whether the newest view should become a keyframe, s.
+#: Between looks at whether the newest view should be remembered, s.
 REMEMBER_S = 0.2
+#: Between two maps made from memory, at least, s.
+MAP_S = 1.0
 
 
 class Senses:
-    """on_jump and on_map are told of time going back and of new maps."""
+    """on_forgotten and on_map are told why nothing is remembered any more, and of new maps."""
 
     def __init__(
         self,
         node: Node,
         live: LiveParameters,
         reports: Reports,
-        on_jump: Callable[[], None],
+        on_forgotten: Callable[[str], None],
         on_map: Callable[[Any], None],
     ) -> None:
         from nav_msgs.msg import OccupancyGrid
         from rclpy.qos import DurabilityPolicy, QoSProfile
+        from std_srvs.srv import Trigger
 
         self._node, self._live = node, live
-        self._on_jump, self._on_map = on_jump, on_map
+        self._on_forgotten, self._on_map = on_forgotten, on_map
         values = self._live.values
-        self.keyframes = KeyframeMemory(
+        self.memory = SpatialMemory(
             MemoryLimits(
-                moved_m=values.keyframe_moved_m,
-                turned_rad=values.keyframe_turned_rad,
-                age_s=values.keyframe_age_s,
-                number=values.keyframes,
-                n_bytes=values.keyframe_bytes,
+                number=values.memory_views,
+                n_bytes=values.memory_bytes,
+                age_s=values.memory_age_s,
+                fastest_m_s=values.memory_fastest_m_s,
             )
         )
+        self.remembering = Remembering(self.memory, values.rectified, self._make_map)
         self.poses: PoseSource = (
             OdometryPose(node, live, sensor_qos(values.reliability, 20), self._incredible)
             if values.pose_source == "odometry"
@@ -67,7 +69,7 @@ class Senses:
             reports.alarm("qos", ERROR, text)
 
         self._memories = {
-            name: CameraMemory(name, values.use_depth, values.sync_slop_s)
+            name: CameraFrames(name, values.use_depth, values.sync_slop_s)
             for name in values.cameras
         }
         self._rates = {name: Rate() for name in values.cameras}
@@ -77,16 +79,28 @@ class Senses:
         ]
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._map: Any | None = None
-        self._map_subscription = node.create_subscription(
-            OccupancyGrid, "map", self._store_map, latched
-        )
+        self._mapped_s = -math.inf
+        self._map_subscription = self._map_publisher = None
+        if values.map_source == "memory":
+            self._map_publisher = node.create_publisher(OccupancyGrid, "~/memory_map", latched)
+        else:
+            self._map_subscription = node.create_subscription(
+                OccupancyGrid, "map", self._store_map, latched
+            )
+        self._forget_service = node.create_service(Trigger, "~/forget", self._asked_to_forget)
         self._timer = node.create_timer(REMEMBER_S, self._remember)
 
     def destroy(self) -> None:
         for camera in self._cameras:
             camera.destroy(self._node)
         self._node.destroy_timer(self._timer)
-        self._node.destroy_subscription(self._map_subscription)
+        self._node.destroy_service(self._forget_service)
+        self.remembering.stop()
+        if self._map_publisher is not None:
+            self._node.destroy_publisher(self._map_publisher)
+            self._map_publisher = None
+        if self._map_subscription is not None:
+            self._node.destroy_subscription(self._map_subscription)
         self.poses.destroy()
 
     # -- callbacks --------------------------------------------------------------------------------
@@ -99,19 +113,62 @@ class Senses:
         """Stamps went backwards: a bag was restarted or the simulation reset; nothing remembered
         holds.
         """
-        self.keyframes.clear()
         self.poses.clear()
-        self._on_jump()
+        self._forget_views("stamps went backwards; remembered views are forgotten")
+
+    def _forget_views(self, why: str) -> int:
+        """And what was made of them; how many they were."""
+        number = self.remembering.forget()
+        if self._map_publisher is not None:
+            self._map = None
+        self._on_forgotten(why)
+        return number
+
+    def take_over(self, values: Values) -> None:
+        """Parameters have changed."""
+        if not values.remember and len(self.memory):
+            self._forget_views("remember was set to false; remembered views are forgotten")
+
+    def _asked_to_forget(self, request: Any, response: Any) -> Any:
+        number = self._forget_views("remembered views were asked to be forgotten")
+        response.success, response.message = True, f"{number} views forgotten"
+        return response
 
     def _remember(self) -> None:
-        """Keep newest views that show the world from elsewhere; one whose pose is not known yet
-        waits a turn.
-        """
+        """Offer the newest views; one whose pose is not known yet waits a turn."""
+        if not self._live.values.remember:
+            return
         for memory in self._memories.values():
             frame = memory.peek()
-            if frame is not None:
+            if frame is not None and not self._incredible(frame.stamp_ns):
                 with contextlib.suppress(GoalError):
-                    self.keyframes.offer(frame, self._pose_of)
+                    self.remembering.offer(frame, self._pose_of(frame))
+
+    def _make_map(self) -> None:
+        """What is remembered, as the map; on the thread of remembering, once in a while."""
+        if self._map_publisher is not None and time.monotonic() - self._mapped_s >= MAP_S:
+            with contextlib.suppress(GoalError):
+                self._map_anew()
+
+    def _map_anew(self) -> None:
+        values = self._live.values
+        _, pose = self.newest_pose()
+        message = memory_map(
+            self.memory,
+            (float(pose[0, 3]), float(pose[1, 3])),
+            values.fixed_frame,
+            values.memory_map_side_m,
+            values.memory_map_resolution_m,
+            values.robot_radius_m,
+        )
+        if message is not None:
+            self._mapped_s, self._map = time.monotonic(), message
+            self._node.executor.create_task(self._take_map, message)
+
+    def _take_map(self, message: Any) -> None:
+        if self._map_publisher is not None:  # else this node was cleaned up meanwhile
+            self._map_publisher.publish(message)
+            self._store_map(message)
 
     def _pose_of(self, frame: Frame, wait: bool = False) -> np.ndarray:
         return self.poses.camera(frame.camera, frame.frame_id, frame.stamp_ns, wait)
@@ -153,16 +210,31 @@ class Senses:
         return frame.stamp_ns, pose
 
     def remembered_views(self) -> list[Observation]:
-        """The keyframes, oldest first, from where they were taken."""
-        rectified = self._live.values.rectified
-        return [observe(k.frame, k.world_from_camera, rectified) for k in self.keyframes.all()]
+        """Oldest first, from where they were taken."""
+        return self.remembering.observations()
 
-    def latest_map(self) -> Any:
+    def remember(self, view: Observation) -> SpatialMemory | None:
+        """The memory, with this view of the first camera in it; None where nothing may be
+        kept.
+        """
+        values = self._live.values
+        if values.remember:
+            self.remembering.add(view, values.cameras[0])
+            return self.memory
+        return None
+
+    def latest_map(self, anew: bool = False) -> Any:
+        """A nav_msgs OccupancyGrid. anew: one that is made of memory is made again, of all that is
+        remembered by now; any thread but the executor's."""
+        if anew and self._map_publisher is not None:
+            self._map_anew()
         if self._map is None:
             raise GoalError(
                 ErrorCode.NO_MAP,
-                "no map has arrived on the topic map (reliable, transient local); remap it to the "
-                "map of your SLAM or map server",
+                "nothing is remembered yet that a map could be made of"
+                if self._map_publisher is not None
+                else "no map has arrived on the topic map (reliable, transient local); remap it "
+                "to the map of your SLAM or map server, or set map_source to memory",
             )
         return self._map
 

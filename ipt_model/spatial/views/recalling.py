@@ -46,14 +46,14 @@ def recall(views: Sequence[RememberedView], target: Target) -> RecalledView:
         pixel = np.flatnonzero(best >= 0)
         owner = best[pixel]
         of_view = owner >> _PIXEL_BITS
-        for k in np.flatnonzero(np.bincount(of_view)):
+        for k in np.flatnonzero(np.bincount(of_view)).tolist():
             own = of_view == k
             index = owner[own] & ((1 << _PIXEL_BITS) - 1)
             at, colours, metres = _looked_back(views[k], pixel[own], index, target)
             rgb[at], depth[at], source[at] = colours, metres, k
         hidden = _behind_unseen(views, target, depth, source)
         rgb[hidden], depth[hidden], source[hidden] = HOLE_RGB, 0, -1
-    used = np.flatnonzero(np.bincount(source[source >= 0], minlength=1))
+    used = np.flatnonzero(np.bincount(source[source >= 0], minlength=1)).tolist()
     place = np.full(len(views) + 1, -1, np.int16)
     place[used] = np.arange(len(used))
     return RecalledView(

@@ -55,6 +55,8 @@ class RememberedView:
         self.from_local[:3, :3] = self.local[:3, :3].T
         self.from_local[:3, 3] = -self.local[:3, :3].T @ self.local[:3, 3]
         self.stamp_ns, self.name = stamp_ns, name
+        #: How often something was taken out of it.
+        self.changes = 0
         self._slopes = self.lens.slopes(w, h)
         self._depth_mm = np.minimum(np.rint(1000 * small), 65535).astype(np.uint16)
         #: How far each pixel was seen through, whatever became of what it ended at.
@@ -110,6 +112,7 @@ class RememberedView:
         depth = self._depth_mm.copy()  # others may be reading
         depth.ravel()[index] = 0
         self._depth_mm = depth
+        self.changes += 1
 
     # -- others' points
     def pixels(self, own: Points) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

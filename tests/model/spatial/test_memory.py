@@ -171,7 +171,7 @@ def test_occupancy_of_a_turned_grid_is_the_same_room() -> None:
     shape = OccupancyGrid(np.full((160, 160), UNKNOWN, np.int8), 0.05, (-4.0, -4.0), turn)
     found = memory.occupancy(shape)
     c, s = math.cos(turn), math.sin(turn)
-    along = np.array([(1.52, 0.0), (2.0, 1.5), (2.9, 0.0)]) @ np.array([[c, -s], [s, c]])
+    along = np.array([(1.502, 0.0), (2.0, 1.0), (2.9, 0.0)]) @ np.array([[c, -s], [s, c]])
     assert found.values(along).tolist() == [OCCUPIED, FREE, UNKNOWN]
 
 
@@ -258,6 +258,15 @@ def test_what_is_too_old_is_forgotten() -> None:
     room.shown_to(memory, pose(), 0)
     room.shown_to(memory, pose(yaw=math.pi), 31 * SECOND)
     assert [view.stamp_ns for view in memory.views] == [31 * SECOND]
+
+
+def test_a_camera_without_depth_is_remembered_by_place_and_direction() -> None:
+    memory = SpatialMemory()
+    rgb, _ = Room(HALL).look(pose())
+    places = [pose(), pose(0.3), pose(0.7), pose(yaw=0.3), pose(yaw=0.6)]
+    kept = [memory.add(rgb, None, LENS, at, k * SECOND) for k, at in enumerate(places)]
+    assert kept == [True, False, True, False, True]
+    assert memory.recall(pose(), LENS, (30, 40)).share_seen == 0
 
 
 # -- bad input

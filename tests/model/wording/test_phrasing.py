@@ -97,3 +97,32 @@ def test_impossible_words_are_refused() -> None:
         phrasing.counting_question("crate", [-1, 2])
     with pytest.raises(PhrasingError, match="left"):
         phrasing.path_question("behind", ["a", "b"])
+
+
+@given(METRES, METRES, RADIANS)
+def test_a_motion_is_read_back_from_its_words(forward: float, left: float, turn: float) -> None:
+    rounded = round_motion(Motion(forward, left, turn))
+    words = motion_in_words(rounded)
+    found = phrasing.motion_in(f"If I {words}, what do I see?")
+    if words == "stay where you are":
+        assert found is None
+        return
+    assert found is not None
+    assert found.forward_m == pytest.approx(rounded.forward_m)
+    assert found.left_m == pytest.approx(rounded.left_m)
+    assert math.cos(found.turn_rad - rounded.turn_rad) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Is the sofa 2 m wide?",
+        "What is to the left of the door?",
+        "turn left 90 degrees, then move 1.0 m forward. What is there?",
+        "turn left 90 degrees, then turn right 30 degrees. What is there?",
+        "move 1.0 m forward and 2.0 m forward. What is there?",
+        "",
+    ],
+)
+def test_no_motion_is_read_where_none_is_told_in_these_words(text: str) -> None:
+    assert phrasing.motion_in(text) is None

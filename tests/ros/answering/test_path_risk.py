@@ -163,6 +163,14 @@ def test_a_stretch_that_is_drawn_in_part_is_told_only_when_it_blocks():
     assert sweep(unknown, path, 0.15).risk(imagined).poses[1] == pytest.approx(0.9)
 
 
+def test_a_disc_that_is_half_off_the_map_still_tells_of_what_blocks_it():
+    imagined = np.zeros((12, 12))
+    imagined[0, 4], imagined[7, 0] = 0.75, 1.0
+    path = np.array([[1.0, 0.0], [-0.5, 0.8125], [0.0, 0.0]])
+    risk = sweep(grid(np.full((12, 12), UNKNOWN)), path, 0.15625).risk(imagined).poses
+    assert risk[1] == 1.0  # not the 0.75 of a disc that lies wholly on the map
+
+
 # -- which part is shown --------------------------------------------------------------------------
 
 

@@ -170,6 +170,20 @@ def test_age_of_views(ipt):
     assert ipt.code() != ErrorCode.STALE_VIEW
 
 
+@changes("remember")
+def test_remembering(ipt):
+    def views():
+        message = ipt.statuses.messages[-1] if ipt.statuses.messages else None
+        found = [s for s in message.status if s.name.endswith("memory")] if message else []
+        return int({v.key: v.value for v in found[0].values}["views"]) if found else None
+
+    until(lambda: views() == 1, "the view is remembered")
+    ipt.put(remember=False)
+    until(lambda: views() == 0, "it is forgotten")
+    ipt.put(remember=True)
+    until(lambda: views() == 1, "it is remembered again")
+
+
 @changes("stamp_max_ahead_s")
 def test_stamps_ahead(ipt):
     def ahead():

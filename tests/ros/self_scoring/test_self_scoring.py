@@ -115,8 +115,9 @@ def test_the_unseen_part_is_scored_apart(places):
     for place in places:
         anchor = recalled_view(place.source, place.there, 128)
         plain = np.where(anchor.seen[:, :, None], anchor.rgb, (90, 90, 90)).astype(np.uint8)
-        lazy.append(compare(drawn(plain, place.there, place.source), place.later))
-        honest.append(compare(drawn(place.true, place.there, place.source), place.later))
+        seen = {"seen": anchor.seen}
+        lazy.append(compare(drawn(plain, place.there, place.source, **seen), place.later))
+        honest.append(compare(drawn(place.true, place.there, place.source, **seen), place.later))
     told = [s for s in honest if not math.isnan(s.unseen)]
     assert len(told) >= 5
     assert area_under_curve([s.unseen for s in honest], [s.unseen for s in lazy]) > 0.8

@@ -6,8 +6,8 @@ import pytest
 
 from ipt_ros.conversions import Intrinsics, intrinsics_to_camera_info
 from ipt_ros.errors import ErrorCode, GoalError
+from ipt_ros.senses.frames import Frame
 from ipt_ros.senses.images import depth_to_image, rgb_to_image
-from ipt_ros.senses.keyframes import Frame
 from ipt_ros.senses.observations import observe
 
 messages = pytest.importorskip("sensor_msgs.msg", reason="ROS messages are not installed")

@@ -1,4 +1,4 @@
-"""What is remembered: the newest complete view, never an older one, and bounded keyframes."""
+"""What a camera sent last: the newest complete view, never an older one."""
 
 import numpy as np
 import pytest
@@ -6,11 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipt_ros.errors import ErrorCode, GoalError
-from ipt_ros.senses.keyframes import (
-    CameraMemory,
+from ipt_ros.senses.frames import (
+    CameraFrames,
     Frame,
-    KeyframeMemory,
-    MemoryLimits,
     newest_posed,
 )
 from ipt_ros.senses.poses import from_xyz_rpy
@@ -20,7 +18,7 @@ S = 1000 * MS
 
 
 def memory(want_depth=True):
-    return CameraMemory("camera", want_depth, slop_s=0.03)
+    return CameraFrames("camera", want_depth, slop_s=0.03)
 
 
 def refusal(cam, now=10 * S, age=1.0):
@@ -105,7 +103,7 @@ class Steady:
 
 def fed(steady, period_s=0.1, count=10, start_ns=10 * S):
     """A camera that sent images at a rate until now; its last stamp is returned too."""
-    cam = CameraMemory("camera", want_depth=False, steady=steady)
+    cam = CameraFrames("camera", want_depth=False, steady=steady)
     cam.put_info("info")
     stamp_ns = start_ns
     for _ in range(count):
@@ -128,7 +126,7 @@ def test_a_camera_that_falls_silent_is_stale_though_the_clock_stands_still():
 
 def test_a_simulation_slower_than_the_world_is_not_taken_for_a_dead_camera():
     steady = Steady()
-    cam = CameraMemory("camera", want_depth=False, steady=steady)
+    cam = CameraFrames("camera", want_depth=False, steady=steady)
     cam.put_info("info")
     for number in range(6):
         steady.now_s += 2.0  # 0.1 s of the simulation
@@ -150,7 +148,7 @@ def test_a_view_ahead_of_the_clock_is_refused():
 
 
 def test_images_refused_at_the_door_are_the_reason_only_while_nothing_better_is_there():
-    cam = CameraMemory("camera", want_depth=False)
+    cam = CameraFrames("camera", want_depth=False)
     cam.put_info("info")
     cam.refuse("is stamped nonsense")
     assert "is stamped nonsense" in refusal(cam).text
@@ -203,58 +201,3 @@ def at(x, yaw=0.0):
     pose = from_xyz_rpy(x, 0, 0, 0, 0, 0)
     pose[:3, 2] = (np.cos(yaw), np.sin(yaw), 0)
     return lambda _: pose
-
-
-def test_a_keyframe_needs_a_new_place_or_direction():
-    kept = KeyframeMemory(MemoryLimits(moved_m=0.5, turned_rad=0.5))
-    assert kept.offer(frame(1), at(0.0))
-    assert not kept.offer(frame(2), at(0.4))
-    assert kept.offer(frame(3), at(0.6))
-    assert kept.offer(frame(4), at(0.0, yaw=0.8))
-    assert [k.frame.stamp_ns for k in kept.all()] == [1, 3, 4]
-
-
-def test_another_camera_at_the_same_place_is_kept():
-    kept = KeyframeMemory(MemoryLimits())
-    assert kept.offer(frame(1, "front"), at(0.0))
-    assert kept.offer(frame(1, "rear"), at(0.0))
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 10**11), st.floats(-9, 9), st.integers(1, 50))),
-    st.integers(1, 8),
-    st.integers(60, 200),
-)
-def test_memory_is_bounded_in_number_and_bytes(offers, number, n_bytes):
-    kept = KeyframeMemory(MemoryLimits(moved_m=0.1, number=number, n_bytes=n_bytes))
-    for stamp, x, size in sorted(offers):
-        kept.offer(frame(stamp, n_bytes=size), at(x))
-        assert len(kept) <= number
-        assert kept.n_bytes <= n_bytes
-
-
-def test_old_keyframes_and_those_of_the_future_are_dropped():
-    kept = KeyframeMemory(MemoryLimits(age_s=10.0))
-    kept.offer(frame(1 * S), at(0.0))
-    kept.offer(frame(12 * S), at(3.0))
-    assert [k.frame.stamp_ns for k in kept.all()] == [12 * S]
-    kept.offer(frame(5 * S), at(6.0))
-    assert [k.frame.stamp_ns for k in kept.all()] == [5 * S]
-
-
-def test_a_camera_that_is_a_little_behind_evicts_nothing_of_another():
-    kept = KeyframeMemory(MemoryLimits(age_s=10.0))
-    for turn in range(3):
-        kept.offer(frame(100 * S + turn * S, "front"), at(turn))
-        kept.offer(frame(100 * S + turn * S - 30 * MS, "rear"), at(turn))
-    assert [k.frame.camera for k in kept.all()].count("front") == 3
-    assert [k.frame.camera for k in kept.all()].count("rear") == 3
-    stamps = [k.frame.stamp_ns for k in kept.all()]
-    assert stamps == sorted(stamps)
-
-
-def test_a_camera_that_stopped_long_ago_is_forgotten_by_the_newest_of_all():
-    kept = KeyframeMemory(MemoryLimits(age_s=10.0))
-    kept.offer(frame(100 * S, "front"), at(0.0))
-    assert not kept.offer(frame(85 * S, "rear"), at(0.0))
-    assert [k.frame.camera for k in kept.all()] == ["front"]

@@ -1,4 +1,4 @@
-"""What the robot has seen: the newest complete view and a bounded set of keyframes with poses.
+"""What a camera sent last: its newest complete views, each an image with what belongs to it.
 
 Callbacks put what arrives, the worker takes what it needs. Images stay as they came; nothing is
 decoded here, so putting costs microseconds. Knows nothing of ROS: a frame carries whatever object
@@ -44,26 +44,7 @@ class Frame:
     n_bytes: int
 
 
-@dataclass(frozen=True)
-class Keyframe:
-    """A frame worth keeping, and where its optical camera stood: `world_from_camera`, 4 x 4."""
-
-    frame: Frame
-    world_from_camera: np.ndarray
-
-
-@dataclass(frozen=True)
-class MemoryLimits:
-    """When a view becomes a keyframe, and how many are kept."""
-
-    moved_m: float = 0.5
-    turned_rad: float = 0.5
-    age_s: float = 120.0
-    number: int = 16
-    n_bytes: int = 64 * 1024 * 1024
-
-
-class CameraMemory:
+class CameraFrames:
     """The newest complete views of one camera: image, calibration and, where wanted, depth within
     `slop_s`.
 
@@ -244,62 +225,3 @@ def newest_posed(
         with contextlib.suppress(GoalError):
             return frame, pose_of(frame, False)
     return frames[0], pose_of(frames[0], wait)
-
-
-class KeyframeMemory:
-    """Views from different places, bounded in number and bytes; the oldest goes first."""
-
-    def __init__(self, limits: MemoryLimits) -> None:
-        self._limits = limits
-        self._lock = threading.Lock()
-        self._keyframes: list[Keyframe] = []
-
-    def __len__(self) -> int:
-        return len(self._keyframes)
-
-    @property
-    def n_bytes(self) -> int:
-        return sum(k.frame.n_bytes for k in self._keyframes)
-
-    def clear(self) -> None:
-        with self._lock:
-            self._keyframes.clear()
-
-    def offer(self, frame: Frame, pose_at: Callable[[Frame], np.ndarray]) -> bool:
-        """Keep the frame when it shows the world from elsewhere than the newest keyframes; says
-        whether it did.
-        """
-        pose = pose_at(frame)
-        limits = self._limits
-        with self._lock:
-            # What lies in a camera's future is from before the clock was set back. Cameras do not
-            # take their images at one time: of another one a later view says nothing.
-            kept = [
-                k
-                for k in self._keyframes
-                if k.frame.camera != frame.camera or k.frame.stamp_ns <= frame.stamp_ns
-            ]
-            newest = max([frame.stamp_ns, *(k.frame.stamp_ns for k in kept)])
-            oldest = newest - int(limits.age_s * 1e9)
-            self._keyframes = [k for k in kept if k.frame.stamp_ns >= oldest]
-            if frame.stamp_ns < oldest:
-                return False
-            for k in self._keyframes:
-                if k.frame.camera != frame.camera:
-                    continue
-                moved = np.linalg.norm(k.world_from_camera[:3, 3] - pose[:3, 3])
-                cosine = float(k.world_from_camera[:3, 2] @ pose[:3, 2])
-                if moved < limits.moved_m and cosine > np.cos(limits.turned_rad):
-                    return False
-            self._keyframes.append(Keyframe(frame, pose))
-            self._keyframes.sort(key=lambda k: k.frame.stamp_ns)
-            while len(self._keyframes) > limits.number or (
-                len(self._keyframes) > 1 and self.n_bytes > limits.n_bytes
-            ):
-                self._keyframes.pop(0)
-            return True
-
-    def all(self) -> list[Keyframe]:
-        """Oldest first."""
-        with self._lock:
-            return list(self._keyframes)
