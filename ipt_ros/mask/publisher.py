@@ -231,9 +231,9 @@ class MaskOutput:
                 flow_steps=values.flow_steps or None,
             )
             assert grounded.map_view is not None
+            # as drawn: with what was seen put in its place every map would seem to agree
             read = [
-                maps.read_map(picture, grounded.map_view, grid)
-                for picture in answer.imagined_views
+                maps.read_map(picture, grounded.map_view, grid) for picture in answer.raw_views
             ]
             if answer.outcome is Outcome.OUT_OF_BUDGET:
                 read = []
