@@ -34,6 +34,8 @@ SAME_PLACE_M, SAME_TURN_RAD, REFRESH_S = 0.05, math.radians(3), 2.0
 OUTLIERS, BEYOND_M = 0.03, 0.1
 #: Of cameras without depth, another place and direction is all that tells views apart.
 ELSEWHERE_M, ELSEWHERE_RAD = 0.5, 0.5
+#: A camera may be this far off, m, before it is said to have jumped.
+SLACK_M = 0.5
 #: A view that adds no more than this to what others show is not kept; it may still correct them.
 ADDS_NOTHING = 0.02
 
@@ -69,6 +71,8 @@ class SpatialMemory:
         self._views: list[RememberedView] = []
         #: By two views: which samples of the first the second sees again.
         self._again: dict[tuple[int, int], np.ndarray] = {}
+        #: When and where each camera was last.
+        self._last: dict[str, tuple[int, np.ndarray]] = {}
         self._floors = Floors()
         self._origin = np.zeros(3)
 
@@ -89,6 +93,7 @@ class SpatialMemory:
     def clear(self) -> None:
         with self._lock:
             self._views.clear()
+            self._last = {}
             self._again.clear()
 
     # -- what comes in
@@ -111,8 +116,7 @@ class SpatialMemory:
         """
         check(rgb, depth_m, camera, world_from_camera)
         with self._lock:
-            self._follow(name, world_from_camera, stamp_ns)
-            if self.knows(world_from_camera, stamp_ns, name):
+            if not self.wants(world_from_camera, stamp_ns, name):
                 self.counts["same place"] += 1
                 return False
         depth = np.zeros(rgb.shape[:2], np.float32)
@@ -143,10 +147,13 @@ class SpatialMemory:
                 self._drop(min(self._views, key=lambda v: (self.adds(v), v.stamp_ns)))
             return view in self._views
 
-    def knows(self, world_from_camera: np.ndarray, stamp_ns: int, name: str = "camera") -> bool:
-        """Whether this camera showed the same just before, so that nothing need be decoded."""
+    def wants(self, world_from_camera: np.ndarray, stamp_ns: int, name: str = "camera") -> bool:
+        """Whether a view from there, now, may show something new; if not, it need not be decoded.
+        Notices by the pose alone when a camera has jumped: then all that was seen is forgotten.
+        """
         with self._lock:
-            return any(
+            self._follow(name, world_from_camera, stamp_ns)
+            return not any(
                 view.name == name
                 and 0 <= stamp_ns - view.stamp_ns < REFRESH_S * 1e9
                 and _beside(view.world_from_camera, world_from_camera, SAME_PLACE_M, SAME_TURN_RAD)
@@ -231,15 +238,16 @@ class SpatialMemory:
     # -- inside
     def _follow(self, name: str, pose: np.ndarray, stamp_ns: int) -> None:
         """Forget everything when a camera seems to have moved faster than it can."""
+        last_ns, last = self._last.get(name, (stamp_ns, pose))
+        if stamp_ns < last_ns or not np.isfinite(pose).all():
+            return  # late news; what is no pose is refused elsewhere
+        self._last[name] = stamp_ns, pose
+        moved_m = float(np.linalg.norm(pose[:3, 3] - last[:3, 3]))
         fastest = self.limits.fastest_m_s
-        own = [v for v in self._views if v.name == name and v.stamp_ns <= stamp_ns]
-        if fastest is None or not own:
-            return
-        dt_s = (stamp_ns - own[-1].stamp_ns) * 1e-9
-        moved_m = float(np.linalg.norm(pose[:3, 3] - own[-1].world_from_camera[:3, 3]))
-        if moved_m > SAME_PLACE_M * 10 + fastest * dt_s:
+        if fastest is not None and moved_m > SLACK_M + fastest * (stamp_ns - last_ns) * 1e-9:
             self.counts["jumps"] += 1
             self.clear()
+            self._last[name] = stamp_ns, pose
 
     def _settle(self, view: RememberedView) -> None:
         """Compare a new view with all others: newer sight corrects older, either way round."""

@@ -51,7 +51,7 @@ class Remembering:
     def offer(self, frame: Frame, world_from_camera: np.ndarray) -> None:
         """Any thread; returns at once. A newer frame takes the place of one that still waits."""
         self._frame_ids[frame.camera] = frame.frame_id
-        if self.memory.knows(world_from_camera, frame.stamp_ns, frame.camera):
+        if not self.memory.wants(world_from_camera, frame.stamp_ns, frame.camera):
             return
         with self._changed:
             self._waiting[frame.camera] = frame, world_from_camera

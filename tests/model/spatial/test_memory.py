@@ -280,6 +280,15 @@ def test_a_robot_that_was_carried_away_remembers_nothing_of_before() -> None:
     assert memory.counts["jumps"] == 1
 
 
+def test_a_jump_is_noticed_after_standing_for_long() -> None:
+    memory, room = SpatialMemory(MemoryLimits(fastest_m_s=3.0)), Room(HALL, CHAIR)
+    for k in range(60):
+        room.shown_to(memory, pose(), k * SECOND)  # the same view: only the first is kept
+    room.shown_to(memory, pose(3.0, 2.5, 1.0), 60 * SECOND)
+    assert [view.stamp_ns for view in memory.views] == [60 * SECOND]
+    assert memory.counts["jumps"] == 1
+
+
 def test_a_pose_that_jumped_on_the_spot_drops_what_it_contradicts() -> None:
     memory = SpatialMemory(MemoryLimits(fastest_m_s=3.0))
     Room(((-4.0, -4.0, 0.0), (1.2, 4.0, 2.5), (220, 30, 30))).shown_to(memory, pose(), 0)
