@@ -67,6 +67,11 @@ def interpolate(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
     return result
 
 
+#: What lies between two poses is guessed for a body that is no faster than this, and this much
+#: more: m, m/s, rad, rad/s.
+JUMP_M, FASTEST_M_S, JUMP_RAD, FASTEST_RAD_S = 0.2, 10.0, 0.3, 15.0
+
+
 class PoseHistory:
     """The last seconds of a body's pose.
 
@@ -118,6 +123,7 @@ class PoseHistory:
                     f"odometry has a gap of {(after - before) / 1e9:.1f} s at the image, more "
                     f"than {self._bridge_ns / 1e9:.1f} s",
                 )
+            self._refuse_jump(a, b, (after - before) / 1e9)
             return interpolate(a, b, (stamp_ns - before) / (after - before))
         nearest, pose = samples[0] if i == 0 else samples[-1]
         gap = abs(stamp_ns - nearest)
@@ -129,3 +135,16 @@ class PoseHistory:
                 f"more than {self._reach_ns / 1e9:.2f} s; do camera and odometry share a clock?",
             )
         return pose
+
+    @staticmethod
+    def _refuse_jump(a: np.ndarray, b: np.ndarray, dt_s: float) -> None:
+        """Between two samples of which the second is of a robot put elsewhere, it never was."""
+        moved_m = float(np.linalg.norm(b[:3, 3] - a[:3, 3]))
+        cosine = 0.5 * (float(np.trace(a[:3, :3].T @ b[:3, :3])) - 1.0)
+        turned_rad = math.acos(max(-1.0, min(1.0, cosine)))
+        if moved_m > JUMP_M + FASTEST_M_S * dt_s or turned_rad > JUMP_RAD + FASTEST_RAD_S * dt_s:
+            raise GoalError(
+                ErrorCode.NO_POSE,
+                f"the pose jumped by {moved_m:.2f} m and {turned_rad:.2f} rad within "
+                f"{1e3 * dt_s:.0f} ms around the image",
+            )

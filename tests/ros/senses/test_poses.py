@@ -71,6 +71,17 @@ def test_a_sample_that_comes_a_little_late_takes_its_place():
     assert history.at(75_000_000)[0, 3] == pytest.approx(0.65)
 
 
+@pytest.mark.parametrize("there", [(3.0, 0.0), (0.0, 1.6)])
+def test_no_pose_is_made_up_between_before_and_after_a_jump(there):
+    history = PoseHistory()
+    history.put(0, np.eye(4))
+    history.put(20_000_000, from_xyz_rpy(there[0], 0, 0, 0, 0, there[1]))
+    with pytest.raises(GoalError, match="jumped") as caught:
+        history.at(10_000_000)
+    assert caught.value.code is ErrorCode.NO_POSE
+    assert np.array_equal(history.at(0), np.eye(4))  # at the samples themselves it is known
+
+
 def test_a_long_gap_is_not_bridged():
     history = PoseHistory(bridge_s=2.0)
     history.put(0, np.eye(4))
