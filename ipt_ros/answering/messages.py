@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ipt_model.question import Answer, Outcome, Task
+from ipt_model.question import Answer, Mode, Outcome, Task
 from ipt_ros.answering.guard import GuardScores
 from ipt_ros.answering.questions import GroundedQuestion, scaled
 from ipt_ros.conversions import intrinsics_to_camera_info, matrix_to_pose, ns_to_stamp
@@ -90,19 +90,30 @@ def answer_message(
     return message
 
 
+def shown(grounded: GroundedQuestion, answer: Answer) -> np.ndarray | None:
+    """What the model looked at when it answered: the first drawing, or what was recalled with its
+    holes filled; None when it looked at no other view."""
+    if answer.imagined_views:
+        return answer.imagined_views[0]
+    recalled = grounded.question.recalled
+    if answer.provenance.mode is Mode.RECALL and recalled is not None:
+        return recalled.filled
+    return None
+
+
 def imagined_message(
     grounded: GroundedQuestion, answer: Answer, scores: GuardScores, fixed_frame: str
 ) -> Any:
-    """The first drawing, with the camera that would have taken it; height 0 when nothing was
-    drawn.
+    """The view from elsewhere with the camera that would have taken it, and which of its pixels
+    are remembered; height 0 when the answer needed none.
     """
     from imaginative_perception.msg import ImaginedView
 
     message = ImaginedView()
     message.overlap, message.consistency = scores.overlap, scores.consistency
-    if not answer.imagined_views:
+    picture = shown(grounded, answer)
+    if picture is None:
         return message
-    picture = answer.imagined_views[0]
     message.header = header_of(grounded, "imagined_optical_frame")
     message.image = rgb_to_image(picture, message.header)
     seen = np.zeros(picture.shape[:2], bool)

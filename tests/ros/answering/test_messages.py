@@ -53,6 +53,18 @@ def test_every_pixel_says_whether_it_was_seen(height, width):
     assert view.seen_share == pytest.approx(mask.mean())
 
 
+def test_an_answer_from_memory_alone_shows_what_it_rests_on():
+    grounded = question()
+    of = Provenance("m", "h", 0, 0, Mode.RECALL)
+    answer = Answer(Outcome.ANSWERED, "left", (0.9, 0.1), (), StageTimes(), of)
+    view = imagined_message(grounded, answer, GuardScores(), "odom")
+    recalled = grounded.question.recalled
+    assert bytes(view.image.data) == recalled.filled.tobytes()
+    assert np.array_equal(image_to_mask(view.seen), recalled.seen)
+    at_once = replace(answer, provenance=replace(of, mode=Mode.ANSWER))
+    assert imagined_message(grounded, at_once, GuardScores(), "odom").image.height == 0
+
+
 def test_without_depth_all_of_it_is_imagined():
     view = imagined_message(question(None), drawn(), GuardScores(), "odom")
     assert set(view.seen.data) == {0} and view.seen_share == 0.0
