@@ -58,6 +58,8 @@ def main(argv: list[str] | None = None) -> int:
             "device": chosen.device,
             "pose_source": "odometry",
             "mounts": list(Scenario.MOUNT),
+            # it is put elsewhere between questions, by a simulator that always knows where
+            "memory_fastest_m_s": 1000.0,
         },
         chosen.out / "ipt_node.log",
     )

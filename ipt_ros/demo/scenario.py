@@ -80,6 +80,8 @@ class Scenario:
         space = SpaceWatch(
             self._asker, robot, self._referee.truth, self._pictures.map_side_m
         ).look()
+        robot.look_around()
+        robot.put(question.start)
         imagine = self._imagine_view(question)
         return [imagine, trace, self._count_objects(), self._ask_spatial()], space
 
@@ -173,6 +175,8 @@ class Scenario:
 
     def _ask_spatial(self) -> Card:
         question = self._referee.viewpoint_question(turns_only=True)
+        self._robot.put(question.start)
+        self._robot.look_around()
         self._robot.put(question.start)
         phrase = phrasing.perspective_question("side", question.object_name, question.motion)
         goal = AskSpatial.Goal(

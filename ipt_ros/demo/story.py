@@ -23,6 +23,8 @@ from ipt_training.scenes.scene import Scene
 
 #: Least share of a picture that an object must fill to be asked about.
 SHARE = 0.006
+#: The largest of the counts that count_objects offers unless it is told otherwise.
+MOST_COUNTED = min(PictureGeometry().count_most)
 
 
 @dataclass(frozen=True)
@@ -163,9 +165,10 @@ class Referee:
         return max(found, key=lambda pair: pair[0])[1]
 
     def count_question(self) -> CountQuestion:
-        """The category that stands around most often."""
+        """The category that stands around most often, of those that the asked choices can count."""
         categories = [o.category for o in self.scene.objects]
-        category = max(sorted(set(categories)), key=categories.count)
+        fit = [c for c in sorted(set(categories)) if categories.count(c) <= MOST_COUNTED]
+        category = max(fit or sorted(set(categories)), key=categories.count)
         return CountQuestion(category, categories.count(category))
 
     def top_down(self) -> np.ndarray:
