@@ -165,7 +165,7 @@ class Referee:
         return max(found, key=lambda pair: pair[0])[1]
 
     def count_question(self) -> CountQuestion:
-        """The category that stands around most often, of those that the asked choices can count."""
+        """The category that stands around most often, of those that the choices can count."""
         categories = [o.category for o in self.scene.objects]
         fit = [c for c in sorted(set(categories)) if categories.count(c) <= MOST_COUNTED]
         category = max(fit or sorted(set(categories)), key=categories.count)
