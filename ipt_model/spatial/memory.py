@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,32 +68,32 @@ class SpatialMemory:
     def __init__(self, limits: MemoryLimits | None = None) -> None:
         self.limits = limits or MemoryLimits()
         self.counts: Counter[str] = Counter()
+        #: Held while views are taken in; who only looks takes the list as it is, which is never
+        #: changed but replaced.
         self._lock = threading.RLock()
-        self._views: list[RememberedView] = []
+        self._mapping = threading.Lock()
+        self._views: tuple[RememberedView, ...] = ()
         #: By two views: which samples of the first the second sees again.
         self._again: dict[tuple[int, int], np.ndarray] = {}
         #: When and where each camera was last.
         self._last: dict[str, tuple[int, np.ndarray]] = {}
         self._floors = Floors()
-        self._origin = np.zeros(3)
 
     def __len__(self) -> int:
         return len(self._views)
 
     @property
     def n_bytes(self) -> int:
-        with self._lock:
-            return sum(view.n_bytes for view in self._views)
+        return sum(view.n_bytes for view in self._views)
 
     @property
     def views(self) -> list[RememberedView]:
         """Oldest first."""
-        with self._lock:
-            return list(self._views)
+        return list(self._views)
 
     def clear(self) -> None:
         with self._lock:
-            self._views.clear()
+            self._views = ()
             self._last = {}
             self._again.clear()
 
@@ -115,10 +116,9 @@ class SpatialMemory:
         Raises ViewRefused.
         """
         check(rgb, depth_m, camera, world_from_camera)
-        with self._lock:
-            if not self.wants(world_from_camera, stamp_ns, name):
-                self.counts["same place"] += 1
-                return False
+        if not self.wants(world_from_camera, stamp_ns, name):
+            self.counts["same place"] += 1
+            return False
         depth = np.zeros(rgb.shape[:2], np.float32)
         if depth_m is not None:
             depth = clean(depth_m, NEAR_M, FAR_M)
@@ -129,14 +129,10 @@ class SpatialMemory:
                     f"expected at least {100 * LEAST_KNOWN:.0f} %; is it in metres?"
                 )
         with self._lock:
-            if not self._views:
-                self._origin = world_from_camera[:3, 3].copy()
-            view = RememberedView(
-                rgb, depth, camera, world_from_camera, self._origin, stamp_ns, name
-            )
+            origin = world_from_camera[:3, 3].copy() if not self._views else self._views[0].origin
+            view = RememberedView(rgb, depth, camera, world_from_camera, origin, stamp_ns, name)
             self._settle(view)
-            self._views.append(view)
-            self._views.sort(key=lambda v: v.stamp_ns)
+            self._views = tuple(sorted((*self._views, view), key=lambda v: v.stamp_ns))
             self._forget_old()
             if len(self._views) > 1 and self.adds(view) <= ADDS_NOTHING:
                 self._drop(view)
@@ -151,14 +147,13 @@ class SpatialMemory:
         """Whether a view from there, now, may show something new; if not, it need not be decoded.
         Notices by the pose alone when a camera has jumped: then all that was seen is forgotten.
         """
-        with self._lock:
-            self._follow(name, world_from_camera, stamp_ns)
-            return not any(
-                view.name == name
-                and 0 <= stamp_ns - view.stamp_ns < REFRESH_S * 1e9
-                and _beside(view.world_from_camera, world_from_camera, SAME_PLACE_M, SAME_TURN_RAD)
-                for view in self._views
-            )
+        self._follow(name, world_from_camera, stamp_ns)
+        return not any(
+            view.name == name
+            and 0 <= stamp_ns - view.stamp_ns < REFRESH_S * 1e9
+            and _beside(view.world_from_camera, world_from_camera, SAME_PLACE_M, SAME_TURN_RAD)
+            for view in self._views
+        )
 
     def adds(self, view: RememberedView) -> float:
         """0 to 1: the share of what a view shows that no other remembered one shows as well."""
@@ -188,33 +183,33 @@ class SpatialMemory:
         """What a camera would see there, as far as it was seen. size: height, width."""
         if world_from_camera.shape != (4, 4) or not np.isfinite(world_from_camera).all():
             raise ValueError("world_from_camera: expected a finite 4 x 4 matrix")
-        with self._lock:
-            local = world_from_camera.copy()
-            local[:3, 3] -= self._origin
-            return recall(self._views, PinholeTarget(Lens.of(camera), local, size))
+        local = world_from_camera.copy()
+        views = self._views
+        local[:3, 3] -= origin_of(views)
+        return recall(views, PinholeTarget(Lens.of(camera), local, size))
 
     def recall_top_down(self, view: MapView, below_m: float) -> RecalledView:
         """A square of the floor from straight above, north up, without what is higher than
         below_m. Its depth is counted from there down."""
-        with self._lock:
-            return recall(self._views, TopDownTarget(view, below_m, self._origin))
+        views = self._views
+        return recall(views, TopDownTarget(view, below_m, origin_of(views)))
 
     def extent(self, xy: tuple[float, float], reach_m: float) -> tuple[float, float, float] | None:
         """The square around what views from within reach of a place show: x_min, y_min and side,
         m; None where they show nothing. What only a few points lie beyond is left out: one look
         through a door does not make the room larger.
         """
-        with self._lock:
-            near = [
-                view.samples
-                for view in self._views
-                if math.dist(view.world_from_camera[:2, 3], xy) <= reach_m and len(view.sample_z)
-            ]
-            if not near:
-                return None
-            x, y = (np.concatenate([p[axis] for p in near]) for axis in (0, 1))
-            low, high = np.quantile(np.stack([x, y]), (OUTLIERS, 1 - OUTLIERS), axis=1)
-            middle = 0.5 * (low + high) + self._origin[:2]
+        views = self._views
+        near = [
+            view.samples
+            for view in views
+            if math.dist(view.world_from_camera[:2, 3], xy) <= reach_m and len(view.sample_z)
+        ]
+        if not near:
+            return None
+        x, y = (np.concatenate([p[axis] for p in near]) for axis in (0, 1))
+        low, high = np.quantile(np.stack([x, y]), (OUTLIERS, 1 - OUTLIERS), axis=1)
+        middle = 0.5 * (low + high) + origin_of(views)[:2]
         side_m = float((high - low).max()) + 2 * BEYOND_M
         return float(middle[0] - 0.5 * side_m), float(middle[1] - 0.5 * side_m), side_m
 
@@ -232,7 +227,7 @@ class SpatialMemory:
         poses. footprint_m: nothing stood within this of a camera.
         """
         ground = Ground.of(shape, robot_height_m, floor_m, footprint_m)
-        with self._lock:
+        with self._mapping:
             return self._floors.grid(self._views, shape, ground)
 
     # -- inside
@@ -271,9 +266,14 @@ class SpatialMemory:
                 self._drop(view)
 
     def _drop(self, view: RememberedView) -> None:
-        self._views.remove(view)
+        self._views = tuple(v for v in self._views if v is not view)
         self.counts["dropped"] += 1
         self._again = {pair: m for pair, m in self._again.items() if id(view) not in pair}
+
+
+def origin_of(views: Sequence[RememberedView]) -> np.ndarray:
+    """Of the local frame of these views, which they share."""
+    return views[0].origin if views else np.zeros(3)
 
 
 def check(

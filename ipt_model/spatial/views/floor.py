@@ -5,6 +5,7 @@ map is asked for again and again and a view hardly ever changes.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,7 +87,7 @@ class Floors:
         self._kept: dict[RememberedView, tuple[int, Floor]] = {}
 
     def grid(
-        self, views: list[RememberedView], shape: OccupancyGrid, ground: Ground
+        self, views: Sequence[RememberedView], shape: OccupancyGrid, ground: Ground
     ) -> OccupancyGrid:
         """All of them on a grid of this ground. What one view saw occupied and another free is
         occupied: a foot of a table is between the looks that pass it.

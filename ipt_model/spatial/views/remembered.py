@@ -48,7 +48,7 @@ class RememberedView:
         self.rgb = np.array(rgb, order="C")  # a copy: the caller's may live in a message
         self.lens = Lens.of(camera, w / width, h / height)
         self.picture_lens = Lens.of(camera, shown[0] / width, shown[1] / height)
-        self.world_from_camera = world_from_camera
+        self.world_from_camera, self.origin = world_from_camera, origin
         self.local = world_from_camera.copy()
         self.local[:3, 3] -= origin
         self.from_local = np.eye(4)
