@@ -54,6 +54,7 @@ def report_of(verb: str, result: Any, file: str = "") -> dict[str, Any]:
             "frame": view.pose.header.frame_id,
             "camera_at": [at.x, at.y, at.z] if view.pose.header.frame_id else None,
             "overlap": _known(view.overlap),
+            "seen_share": _known(view.seen_share),
             "consistency": _known(view.consistency),
             "file": file,
         }
@@ -112,7 +113,7 @@ def rows(report: dict[str, Any]) -> list[tuple[str, str]]:
         size = f"{view['width']} x {view['height']} px"
         seen = [
             f"{name} {view[name]:.2f}"
-            for name in ("overlap", "consistency")
+            for name in ("overlap", "seen_share", "consistency")
             if view[name] is not None
         ]
         found.append(("imagined view", ", ".join([size, *seen])))

@@ -114,6 +114,7 @@ class SelfScoreOutput:
         ):
             return
         assert grounded.camera is not None and grounded.world_from_camera is not None
+        # what was put in its place was not imagined
         picture, recalled = answer.raw_views[0], grounded.question.recalled
         chosen = answer.outcome is Outcome.ANSWERED and bool(answer.option_probabilities)
         self._waiting.keep(
