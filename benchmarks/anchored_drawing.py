@@ -218,6 +218,7 @@ def table(result: dict[str, Any]) -> str:
         "| way | model runs | " + " | ".join(columns) + " |",
         "|---|--:|" + "--:|" * len(columns),
     ]
+    # `held from` has ddnm as the weights have it
     for rows in zip(*(part["rows"] for part in tasks.values()), strict=True):
         cells = [str(rows[0]["way"]), str(rows[0]["runs"] or "none")]
         for row in rows:

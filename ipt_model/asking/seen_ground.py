@@ -17,9 +17,9 @@ from torch import Tensor
 from ..network.transforms import resize
 from ..spatial.recalled import RecalledView
 
-#: A token cell is held when at least this share of its pixels was seen. What is missing of it is
-#: then what the edges say, which beats a drawing that is held to less (docs/memory.md).
-HELD_SHARE = 0.5
+#: A token cell is held when at least this share of its pixels was seen, the rest as its edges say.
+#: Measured in docs/memory.md.
+HELD_SHARE = 0.8
 #: How far into the drawn part colours are drawn towards those seen at its edge, pixels.
 EDGE_PX = 4
 
