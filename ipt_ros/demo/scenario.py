@@ -180,7 +180,7 @@ class Scenario:
         self._robot.put(question.start)
         phrase = phrasing.perspective_question("side", question.object_name, question.motion)
         goal = AskSpatial.Goal(
-            mode="imagine", seed=1, question=phrase.text, options=list(phrase.options)
+            mode="recall", seed=1, question=phrase.text, options=list(phrase.options)
         )
         result = self._asker.ask(AskSpatial, goal)
         self._robot.put(question.viewpoint)

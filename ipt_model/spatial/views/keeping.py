@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -86,16 +87,19 @@ def erase_gone(older: RememberedView, newer: RememberedView) -> None:
 
 
 def free_share(
-    views: list[RememberedView], start: Points, end: Points, samples: int
+    views: Sequence[RememberedView], start: Points, end: Points, samples: int, presumed_m: float
 ) -> np.ndarray:
     """For each line from start to end (local): the share of it, 0 to 1, that some view saw empty.
 
-    The last stretch before the end is its surface, and does not count.
+    presumed_m: how much of its begin is taken for empty, at most half of it. The last stretch
+    before the end is its surface, and does not count.
     """
     x, y, z = (e - s for s, e in zip(start, end, strict=True))
-    length = np.sqrt(x * x + y * y + z * z)
-    reach = np.maximum(0.0, 1.0 - BEFORE_SURFACE_M / np.maximum(length, 1e-6)).astype(np.float32)
-    at = np.linspace(1.0 / samples, 1.0, samples, dtype=np.float32)[:, None] * reach
+    length = np.maximum(np.sqrt(x * x + y * y + z * z), np.float32(1e-6))
+    last = np.maximum(0.0, 1.0 - BEFORE_SURFACE_M / length)
+    first = np.minimum(presumed_m / length, 0.5 * last)
+    at = np.linspace(1.0 / samples, 1.0, samples)[:, None] * (last - first) + first
+    at = at.astype(np.float32)
     line = Points(start.x + at * x, start.y + at * y, start.z + at * z)
     flat = Points(*(np.ravel(a) for a in line))
     empty = np.zeros(flat.z.shape, bool)

@@ -125,7 +125,7 @@ def _behind_unseen(
     ends = target.points(asked, depth[asked])
     eye = target.focus[1]
     by_near = sorted(views, key=lambda v: float(np.linalg.norm(v.local[:3, 3] - eye)))
-    share = free_share(by_near, target.lines(ends), ends, LINE_SAMPLES)
+    share = free_share(by_near, target.lines(ends), ends, LINE_SAMPLES, target.presumed_m)
     rows, columns = np.divmod(asked, width)
     blocked = np.zeros((-(-height // LINE_STEP), -(-width // LINE_STEP)), bool)
     blocked[rows // LINE_STEP, columns // LINE_STEP] = share < LINE_FREE

@@ -45,9 +45,16 @@ class Target(Protocol):
     def lines(self, points: Points) -> Points:
         """From where each local point is looked at, local."""
 
+    @property
+    def presumed_m(self) -> float:
+        """How far along these lines nothing is presumed to stand."""
+
 
 class PinholeTarget:
     """local: 4 x 4, from the optical camera to the memory's frame."""
+
+    #: Whoever asks for a view from there has room to stand there, also where nobody has looked.
+    presumed_m = 0.7
 
     def __init__(self, lens: Lens, local: np.ndarray, size: tuple[int, int]) -> None:
         self.lens, self.local, self.size = lens, local, size
@@ -79,6 +86,8 @@ class TopDownTarget:
     """A square of the floor from straight above, north up, of what lies lower than `below_m`;
     depth is counted from there down. origin: of the memory's frame, in the world.
     """
+
+    presumed_m = 0.0
 
     def __init__(self, view: MapView, below_m: float, origin: np.ndarray) -> None:
         self.size = (view.size_px, view.size_px)
