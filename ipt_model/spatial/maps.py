@@ -225,6 +225,20 @@ def read_map(picture: np.ndarray, view: MapView, grid: OccupancyGrid) -> np.ndar
     return np.where(inside, summed / area, np.nan).astype(np.float32)
 
 
+def under(mask: np.ndarray, view: MapView, grid: OccupancyGrid) -> np.ndarray:
+    """H x W bool: the cells of `grid` of which the middle lies below a true pixel of a mask of the
+    view, of any size.
+    """
+    height, width = mask.shape
+    unit = MapView(view.x_min, view.y_min, view.side_m, 1)
+    at = np.floor(unit.to_pixel(grid.centres()) * (width, height)).astype(int)
+    column, row = at[..., 0], at[..., 1]
+    inside = (column >= 0) & (row >= 0) & (column < width) & (row < height)
+    found = np.zeros(grid.cells.shape, bool)
+    found[inside] = mask[row[inside], column[inside]]
+    return found
+
+
 def _stroke(
     picture: np.ndarray, pixels: np.ndarray, width: int, red_blue: tuple[int, int]
 ) -> None:

@@ -295,8 +295,8 @@ def judge(grounded: GroundedQuestion, answer: Answer, values: Any) -> tuple[Guar
     """How far the answer can be believed, and why it is withheld, if it is."""
     overlap = consistency = math.nan
     if answer.raw_views and grounded.check is not None:
-        # as it was drawn: what was seen and put in its place agrees with itself
-        overlap, consistency = grounded.check(answer.raw_views[0])
+        # as it was drawn, and where it was free: what it was held to agrees with itself
+        overlap, consistency = grounded.check(answer.raw_views[0], answer.unheld)
     spread = 0.0
     if answer.option_probabilities:
         chosen = int(np.argmax(answer.option_probabilities))

@@ -36,10 +36,13 @@ def header_of(grounded: GroundedQuestion, frame_id: str) -> Any:
     return Header(stamp=ns_to_stamp(newest), frame_id=frame_id)
 
 
-def _stamps_ns(grounded: GroundedQuestion) -> list[int]:
+def _stamps_ns(grounded: GroundedQuestion, mode: Mode) -> list[int]:
     """Of every view used, those that were only remembered too; oldest first."""
-    recalled = grounded.question.recalled
-    remembered = recalled.stamps_ns if recalled is not None else ()
+    recalled, remembered = grounded.question.recalled, ()
+    if recalled is not None:
+        looked_at = any(picture is recalled.rgb for picture in grounded.question.images)
+        if looked_at or mode in (Mode.IMAGINE, Mode.RECALL):
+            remembered = recalled.stamps_ns
     return sorted({source.stamp_ns for source in grounded.sources} | set(remembered))
 
 
@@ -53,7 +56,7 @@ def provenance_message(grounded: GroundedQuestion, answer: Answer) -> Any:
         seed=of.seed,
         flow_steps=of.flow_steps,
         mode=of.mode.value,
-        source_stamps=[ns_to_stamp(t) for t in _stamps_ns(grounded)],
+        source_stamps=[ns_to_stamp(t) for t in _stamps_ns(grounded, of.mode)],
     )
 
 

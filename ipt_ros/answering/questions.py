@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from ipt_model.question import Question, QuestionError, Task
@@ -29,8 +30,9 @@ from ipt_ros.senses.poses import inverse, yaw_of
 
 #: Seen from above, what is higher than this over the fixed frame's zero is cut off, m: ceilings.
 CEILING_CUT_M = 2.2
-#: Overlap and consistency of an imagined picture with what was seen.
-Check = Callable[[np.ndarray], tuple[float, float]]
+#: Overlap and consistency with what was seen: of a picture as it was drawn, and H x W bool, which
+#: of its pixels the drawing was free in; None where it was in all.
+Check = Callable[[np.ndarray, np.ndarray | None], tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -160,10 +162,20 @@ def recalled_view(
 
 
 def view_check(recalled: RecalledView | None) -> Check | None:
-    """Whether a drawing agrees with what is recalled of it."""
+    """Whether a drawing agrees with what is recalled of it, where it was not held to that."""
     if recalled is None:
         return None
-    return lambda picture: view_consistency(picture, recalled)
+
+    def check(picture: np.ndarray, free: np.ndarray | None) -> tuple[float, float]:
+        seen = recalled.seen
+        if free is not None:
+            size = seen.shape[1], seen.shape[0]
+            there = cv2.resize(free.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+            seen = seen & (there > 0)
+        _, consistency = view_consistency(picture, replace(recalled, seen=seen))
+        return recalled.share_seen, consistency
+
+    return check
 
 
 def scaled(camera: Intrinsics, width: int, height: int) -> Intrinsics:
@@ -223,10 +235,12 @@ def ask_path(
         recalled=maps.recalled_map(picture, grid, map_view, (view.stamp_ns,)),
     )
 
-    def check(drawn: np.ndarray) -> tuple[float, float]:
+    def check(drawn: np.ndarray, free: np.ndarray | None) -> tuple[float, float]:
         values = maps.read_map(drawn, map_view, grid)
         inside = ~np.isnan(values)
         seen = float((grid.cells[inside] != maps.UNKNOWN).mean()) if inside.any() else 0.0
+        if free is not None:
+            values[~maps.under(free, map_view, grid)] = np.nan
         return seen, map_consistency(grid.cells, values)
 
     return GroundedQuestion(question, (view,), map_view=map_view, check=check)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -223,15 +223,15 @@ class MaskOutput:
             model = self._model
             grounded = ask_map(located.view(view), grid, model.pictures, model.picture_px)
             values = self._live.values
+            # drawn freely: agreement with what was seen says nothing of a drawing held to it
             answer = active.imaginer.ask(
-                grounded.question,
+                replace(grounded.question, recalled=None),
                 mode=Mode.IMAGINE,
                 k=values.imagined_space_imaginations,
                 on_progress=lambda _: active.is_free,
                 flow_steps=values.flow_steps or None,
             )
             assert grounded.map_view is not None
-            # as drawn: with what was seen put in its place every map would seem to agree
             read = [
                 maps.read_map(picture, grounded.map_view, grid) for picture in answer.raw_views
             ]

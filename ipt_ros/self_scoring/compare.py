@@ -222,7 +222,7 @@ def is_same_place(grounded: GroundedQuestion, truth_picture: np.ndarray, least: 
     """
     if grounded.check is None:
         return True  # without depth nobody can tell
-    consistency = grounded.check(truth_picture)[1]
+    consistency = grounded.check(truth_picture, None)[1]
     return math.isnan(consistency) or consistency >= least
 
 

@@ -187,8 +187,9 @@ def test_an_imagined_view_comes_with_its_camera_and_pose(tester, clients, robot)
     assert view.camera_info.k[0] == pytest.approx(40.0 * view.image.width / 64)
     assert view.pose.header.frame_id == "odom"
     assert view.pose.pose.position.x == pytest.approx(1.0, abs=0.051)
-    # a wall 2 m ahead, seen from 1 m nearer: all of it was seen, and noise does not look like it
-    assert view.overlap > 0.9 and view.consistency < 0.45
+    # a wall 2 m ahead, seen from 1 m nearer: all of it was seen, and what was drawn of it where
+    # the drawing was not held to that, if anything was, does not look like it
+    assert view.overlap > 0.9 and not view.consistency > 0.45
     mask = image_to_mask(view.seen)
     assert mask.shape == (view.image.height, view.image.width)
     assert view.seen_share == pytest.approx(mask.mean()) and view.seen_share > 0.9
@@ -243,7 +244,7 @@ def test_the_same_seed_draws_the_same_bytes_of_the_same_view(tester, clients, ro
     assert pictures[0] == pictures[1]
 
 
-def test_a_count_uses_keyframes_older_than_the_odometry_that_is_kept(tester, clients, robot):
+def test_a_count_uses_views_older_than_the_odometry_that_is_kept(tester, clients, robot):
     """Views in four directions, taken so long ago that their odometry is gone."""
     robot.look_around()
     first = robot.sent[-1]

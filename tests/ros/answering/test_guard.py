@@ -248,7 +248,7 @@ def test_views_and_maps_have_limits_of_their_own(map_view, agreement, believed):
     from ipt_ros.parameters.ipt_node import IPT_PARAMETERS
     from ipt_ros.parameters.table import defaults
 
-    grounded = SimpleNamespace(map_view=map_view, check=lambda _: (0.9, agreement))
+    grounded = SimpleNamespace(map_view=map_view, check=lambda *_: (0.9, agreement))
     drawn = replace(answer(0.9, 0.1), raw_views=(np.zeros((8, 8, 3), np.uint8),))
     scores, withheld = judge(grounded, drawn, defaults(IPT_PARAMETERS))
     assert scores.consistency == agreement
