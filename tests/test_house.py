@@ -23,7 +23,7 @@ MAY_IMPORT = {
         "spatial": "",
         "question": "tags spatial",
         "network": "tags question",
-        "wording": "tags question",
+        "wording": "tags spatial question",
         "inference": "question network wording",
         "weights": "spatial question network wording inference",
         "asking": "spatial question network wording inference weights",

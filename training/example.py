@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ipt_model.question import Question
+from ipt_model.spatial.recalled import RecalledView
 
 
 class ExampleError(ValueError):
@@ -26,6 +27,7 @@ class Example:
         draw.
     think: the sentence that introduces the drawing. reasoning: text chain-of-thought from the
         geometry.
+    recalled: the true view as far as the robot has seen it; None where it remembers nothing.
     variant: how the task was posed (`marker`, `pose`, `pose+anchored`, ...). subcategory: what
         is balanced.
     scene_seed: the world. facts: JSON-able numbers (poses, distances, counts) that audits and
@@ -41,6 +43,7 @@ class Example:
     subcategory: str
     scene_seed: int
     facts: dict[str, Any] = field(default_factory=dict)
+    recalled: RecalledView | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.answer_index < len(self.question.options):

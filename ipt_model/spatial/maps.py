@@ -144,11 +144,12 @@ def draw_map(
     path: np.ndarray | Sequence[Sequence[float]] | None = None,
     robot: tuple[float, float, float] | None = None,
     goal: tuple[float, float] | None = None,
+    path_width_m: float | None = None,
 ) -> np.ndarray:
     """The map as size x size x 3 uint8 RGB.
 
     path: N x 2 points, m. robot: x, y, yaw of a triangle that points ahead. goal: x, y of a
-    square.
+    square. path_width_m: what a robot of this width sweeps is painted; None paints a thin line.
     """
     values = grid.values(view.pixel_centres())
     green = np.full(values.shape, UNKNOWN_GREEN, np.uint8)
@@ -160,7 +161,10 @@ def draw_map(
         points = np.asarray(path, float)
         if points.ndim != 2 or points.shape[1] != 2 or len(points) < 2:
             raise MapError(f"path: expected N x 2 points with N >= 2, got shape {points.shape}")
-        _stroke(picture, view.to_pixel(points), max(1, round(1.5 * scale)), PATH_RED_BLUE)
+        width = 1.5 * scale
+        if path_width_m is not None:
+            width = path_width_m * view.size_px / view.side_m
+        _stroke(picture, view.to_pixel(points), max(1, round(width)), PATH_RED_BLUE)
     if goal is not None:
         middle, half = view.to_pixel(np.asarray(goal, float)), 1.5 * scale
         corners = [(-half, -half), (half, -half), (half, half), (-half, half)]

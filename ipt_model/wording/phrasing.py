@@ -19,6 +19,7 @@ import yaml
 
 METRES_STEP = 0.1
 DEGREES_STEP = 5
+RADIUS_STEP_M = 0.05
 
 DISTANCE_OPTIONS = ("closer", "further")
 SIDE_OPTIONS = ("left", "right")
@@ -170,9 +171,25 @@ def counting_question(category: str, numbers: Sequence[int], *, template: int = 
     return Phrase(words, tuple(str(n) for n in numbers))
 
 
-def clearance_question(*, template: int = 0) -> Phrase:
-    """Whether the path drawn on the map is free, through the cells that were not seen."""
-    return Phrase(_fill("clearance", template), YES_NO_OPTIONS)
+def round_radius(radius_m: float) -> float:
+    """The radius that `clearance_question` speaks of: the next step of 0.05 m that is no smaller,
+    so that nobody is told of more room than there is.
+    """
+    if not (math.isfinite(radius_m) and radius_m > 0):
+        raise PhrasingError(f"radius_m: expected a positive length, got {radius_m}")
+    return round(math.ceil(radius_m / RADIUS_STEP_M - 1e-6) * RADIUS_STEP_M, 2)
+
+
+def clearance_question(*, radius_m: float | None = None, template: int = 0) -> Phrase:
+    """Whether the path drawn on the map is free, through the cells that were not seen.
+
+    radius_m: of the robot, told in words and rounded up as `round_radius` does; None leaves it
+    unsaid: the robot is then the one that the model was trained with.
+    """
+    words = _fill("clearance", template)
+    if radius_m is not None:
+        words = f"{words} {_fill('told_radius', 0, radius=f'{round_radius(radius_m):.2f}')}"
+    return Phrase(words, YES_NO_OPTIONS)
 
 
 def plural(category: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..question import Question
+from ..spatial.recalled import RecalledView
 from .prompts import Picture, PromptStyle, answer_text, option_names, prompt_parts, think_text
 
 #: How rows are stored, whatever a later checkpoint prefers.
@@ -54,6 +55,16 @@ OWN_COLUMNS = pa.schema(
         ("split", pa.string()),
         ("level", pa.string()),
         ("facts", pa.string()),  # JSON: poses, distances, counts, grids
+    ]
+)
+
+
+#: Only in files with a row that has them: what was seen before of the view to draw.
+RECALLED_COLUMNS = pa.schema(
+    [
+        ("recalled_image", pa.binary()),  # PNG, of one colour where not seen
+        ("recalled_seen", pa.binary()),  # PNG of one bit a pixel, white where seen
+        ("share_seen", pa.float64()),
     ]
 )
 
@@ -97,6 +108,36 @@ def decode_image(data: bytes) -> np.ndarray:
             f"{len(data)} bytes starting {data[:8]!r} are not a readable PNG, JPEG or WebP picture"
         )
     return np.ascontiguousarray(image[:, :, ::-1])
+
+
+def encode_recalled(view: RecalledView) -> dict[str, Any]:
+    """`RECALLED_COLUMNS` of a recalled view; its depth and stamps are not stored."""
+    done, mask = cv2.imencode(
+        ".png", 255 * view.seen.astype(np.uint8), [cv2.IMWRITE_PNG_BILEVEL, 1]
+    )
+    if not done:
+        raise ImageFormatError(f"could not encode a mask of shape {view.seen.shape}")
+    return {
+        "recalled_image": encode_image(view.rgb),
+        "recalled_seen": mask.tobytes(),
+        "share_seen": view.share_seen,
+    }
+
+
+def decode_recalled(own: Mapping[str, Any]) -> RecalledView | None:
+    """The inverse, its depth 0 everywhere; None where a row has no such columns."""
+    absent = [name for name in RECALLED_COLUMNS.names if own.get(name) is None]
+    if len(absent) == len(RECALLED_COLUMNS):
+        return None
+    if absent:
+        raise SchemaError(f"{', '.join(absent)}: the value is null beside the others")
+    rgb, seen = decode_image(own["recalled_image"]), decode_image(own["recalled_seen"])
+    if rgb.shape != seen.shape:
+        raise SchemaError(
+            f"recalled_seen: expected the size of its picture {rgb.shape[:2]}, got "
+            f"{seen.shape[:2]}"
+        )
+    return RecalledView(rgb, np.zeros(rgb.shape[:2], np.float32), seen[..., 0] > 127)
 
 
 @dataclass(frozen=True)
@@ -144,7 +185,7 @@ def record_from_row(row: Row) -> dict[str, Any]:
         "instruction_list": list(row.instructions),
         "output_text_list": list(row.outputs),
         "num_input_images": row.num_input_images,
-        **{name: row.own.get(name) for name in OWN_COLUMNS.names},
+        **{name: row.own.get(name) for name in (*OWN_COLUMNS.names, *RECALLED_COLUMNS.names)},
     }
 
 
@@ -203,7 +244,9 @@ def write_file(path: Path, data: bytes) -> None:
 
 def encode_shard(rows: Sequence[Row], metadata: dict[str, str] | None = None) -> bytes:
     """The bytes of a parquet file with these rows; equal rows and metadata give equal bytes."""
-    schema = pa.schema([*PUBLISHED_COLUMNS, *OWN_COLUMNS], metadata=metadata or {})
+    remembers = any(set(RECALLED_COLUMNS.names) & set(row.own) for row in rows)
+    more = RECALLED_COLUMNS if remembers else ()
+    schema = pa.schema([*PUBLISHED_COLUMNS, *OWN_COLUMNS, *more], metadata=metadata or {})
     table = pa.Table.from_pylist([record_from_row(row) for row in rows], schema=schema)
     sink = pa.BufferOutputStream()
     # The pictures are compressed already; dictionaries of them would only cost memory.

@@ -29,7 +29,8 @@ IMAGINED, RIGHT = (68, 88, 200), (29, 122, 61)
 
 def card(example: Example) -> Image.Image:
     """The example as an RGB picture."""
-    pictures = [*example.question.images, example.true_view]
+    recalled = [] if example.recalled is None else [example.recalled.rgb]
+    pictures = [*example.question.images, *recalled, example.true_view]
     width = 2 * EDGE + len(pictures) * (SHOWN_PX + GAP) - GAP
     font = ImageFont.load_default(FONT_PX)
     lines = _wrapped(example.question.text, font, width - 2 * EDGE)
@@ -73,6 +74,8 @@ def names_of(example: Example) -> list[str]:
     else:
         cameras = ["camera"] if inputs == 2 else [f"camera {k}" for k in range(1, inputs)]
         names = [*cameras, "map of what was seen"]
+    if example.recalled is not None:
+        names.append(f"recalled, {100 * example.recalled.share_seen:.0f} % seen")
     return [*names, "true view"]
 
 

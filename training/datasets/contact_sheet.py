@@ -85,6 +85,9 @@ def _card(row: Row, index: int) -> str:
     example = example_from_row(row)
     question = example.question
     pictures = [_figure(image, f"input {k}") for k, image in enumerate(question.images, 1)]
+    if example.recalled is not None:
+        share = f"recalled, {100 * example.recalled.share_seen:.0f} % seen"
+        pictures.append(_figure(example.recalled.rgb, share))
     pictures.append(_figure(example.true_view, "true view", true_view=True))
     options = "".join(
         f'<span class="{"right" if k == example.answer_index else ""}">{html.escape(o)}</span>'

@@ -26,6 +26,10 @@ MAX_COUNT = 50_000_000
 BYTES_PER_SHARD = 96_000_000
 
 
+#: A variant, and from and to below which share of the asked view is to be seen.
+Kind = tuple[str, tuple[float, float] | None]
+
+
 class PlanError(ValueError):
     """The options ask for a dataset that cannot be; the message says what was given and what is
     possible.
@@ -36,7 +40,7 @@ class PlanError(ValueError):
 class DatasetPlan:
     """Everything that decides the bytes of a dataset.
 
-    tasks: task name to its share. variants: empty for all, else names of variants to keep.
+    tasks: task name to its share. variants: empty for all plain ones, else names of those to make.
     size_px: side of the pictures. seed: of the whole dataset; the houses still come from the
     split.
     """
@@ -75,14 +79,28 @@ class DatasetPlan:
 
     def variants_of(self, task: str) -> tuple[str, ...]:
         """The variants of a task that this plan makes."""
-        all_of_it: tuple[str, ...] = task_module(task).VARIANTS
-        kept = tuple(v for v in all_of_it if not self.variants or v in self.variants)
+        module = task_module(task)
+        plain: tuple[str, ...] = module.VARIANTS
+        if not self.variants:
+            return plain
+        kept = tuple(v for v in (*plain, *module.MORE_VARIANTS) if v in self.variants)
         if not kept:
             raise PlanError(
-                f"variants: {task} has {', '.join(all_of_it)}, none of which is among "
-                f"{', '.join(self.variants)}"
+                f"variants: {task} has {', '.join((*plain, *module.MORE_VARIANTS))}, none of "
+                f"which is among {', '.join(self.variants)}"
             )
         return kept
+
+    def kinds_of(self, task: str) -> tuple[Kind, ...]:
+        """Each variant that this plan makes, and where the robot remembers something, each with
+        every share that it may have seen.
+        """
+        shares: tuple[tuple[float, float], ...] = task_module(task).SHARES
+        return tuple(
+            (variant, share)
+            for variant in self.variants_of(task)
+            for share in (shares if "memory" in variant.split("+") else (None,))
+        )
 
     @property
     def shard_count(self) -> int:
@@ -133,22 +151,24 @@ class Slots:
     def __getitem__(self, index: int) -> tuple[Task, Wanted]:
         name = self._names[int(self._which[index])]
         module = task_module(name)
-        variants = self.plan.variants_of(name)
+        kinds = self.plan.kinds_of(name)
         subcategories, positions = module.SUBCATEGORIES, module.OPTION_COUNT
-        block = len(variants) * len(subcategories) * positions
+        block = len(kinds) * len(subcategories) * positions
         rank = int(self._rank[index])
         # each block holds every combination once, in an order of its own
         key = [self.plan.seed, index_of_task(name), rank // block]
         place = int(np.random.default_rng(key).permutation(block)[rank % block])
         place, position = divmod(place, positions)
-        variant, subcategory = divmod(place, len(subcategories))
+        kind, subcategory = divmod(place, len(subcategories))
+        variant, share_seen = kinds[kind]
         split = list(SPLITS).index(self.plan.split)  # type: ignore[arg-type]
         draw = np.random.default_rng([self.plan.seed, split, index, 0xD7]).integers(2**62)
         return Task(name), Wanted(
-            variant=variants[variant],
+            variant=variant,
             subcategory=subcategories[subcategory],
             answer_position=position,
             draw=int(draw),
+            share_seen=share_seen,
         )
 
 

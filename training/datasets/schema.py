@@ -16,11 +16,14 @@ from ipt_model.wording.rows import (
     IMAGE_FORMATS,
     OWN_COLUMNS,
     PUBLISHED_COLUMNS,
+    RECALLED_COLUMNS,
     ImageFormatError,
     Row,
     SchemaError,
     decode_image,
+    decode_recalled,
     encode_image,
+    encode_recalled,
     record_from_row,
 )
 from ipt_training.example import Example
@@ -29,6 +32,7 @@ __all__ = [
     "IMAGE_FORMATS",
     "OWN_COLUMNS",
     "PUBLISHED_COLUMNS",
+    "RECALLED_COLUMNS",
     "ImageFormatError",
     "Row",
     "SchemaError",
@@ -53,7 +57,7 @@ def check_columns(schema: pa.Schema, source: str, *, ignore_unknown: bool = Fals
             f"{source}: lacks {', '.join(missing)}; expected the columns "
             f"{', '.join(PUBLISHED_COLUMNS.names)}, found {', '.join(schema.names) or 'none'}"
         )
-    known = {f.name: f.type for f in [*PUBLISHED_COLUMNS, *OWN_COLUMNS]}
+    known = {f.name: f.type for f in [*PUBLISHED_COLUMNS, *OWN_COLUMNS, *RECALLED_COLUMNS]}
     for column in schema:
         expected = known.get(column.name)
         if expected is not None and not _same_kind(column.type, expected):
@@ -78,6 +82,8 @@ def _same_kind(found: pa.DataType, expected: pa.DataType) -> bool:
         return is_list and _same_kind(found.value_type, expected.value_type)
     if pa.types.is_integer(expected):
         return bool(pa.types.is_integer(found))
+    if pa.types.is_floating(expected):
+        return bool(pa.types.is_floating(found))
     if pa.types.is_string(expected):
         return bool(pa.types.is_string(found) or pa.types.is_large_string(found))
     return bool(pa.types.is_binary(found) or pa.types.is_large_binary(found))
@@ -88,7 +94,8 @@ def row_from_record(record: dict[str, Any]) -> Row:
     for name in PUBLISHED_COLUMNS.names:
         if record.get(name) is None:
             raise SchemaError(f"{name}: the value is null")
-    own = {k: v for k, v in record.items() if k in OWN_COLUMNS.names and v is not None}
+    ours = {*OWN_COLUMNS.names, *RECALLED_COLUMNS.names}
+    own = {k: v for k, v in record.items() if k in ours and v is not None}
     return Row(
         images=tuple(record["image_list"]),
         instructions=tuple(record["instruction_list"]),
@@ -115,6 +122,7 @@ def own_columns(example: Example, *, index: int, split: str, level: str) -> dict
         "split": split,
         "level": level,
         "facts": json.dumps(example.facts, sort_keys=True, separators=(",", ":")),
+        **({} if example.recalled is None else encode_recalled(example.recalled)),
     }
 
 
@@ -127,12 +135,14 @@ def example_from_row(row: Row) -> Example:
             "(ipt_training.datasets.supervision.supervise_row), not the example behind it"
         )
     own = row.own
+    recalled = decode_recalled(own)
     return Example(
         question=Question(
             task=Task(own["task"]),
             images=tuple(decode_image(data) for data in row.inputs),
             text=own["question"],
             options=tuple(own["options"]),
+            recalled=recalled,
         ),
         answer_index=int(own["answer_index"]),
         true_view=decode_image(row.drawn[0]),
@@ -142,4 +152,5 @@ def example_from_row(row: Row) -> Example:
         subcategory=own["subcategory"],
         scene_seed=int(own["scene_seed"]),
         facts=json.loads(own["facts"]),
+        recalled=recalled,
     )

@@ -1,9 +1,11 @@
 """The tasks: one module each, with the same small surface, so that adding one is adding a module
 and a line here.
 
-A task module has VARIANTS, SUBCATEGORIES, OPTION_COUNT and `sample(scene, rng, *, wanted, context,
-renderer=None) -> Example | None`; where it needs scenes of a certain kind, also
-`scene_request(wanted, level, rng) -> dict` with arguments for `make_scene`.
+A task module has VARIANTS (which a dataset has unless others are named), MORE_VARIANTS (which
+have to be named), SHARES (how much of the asked view may have been seen), SUBCATEGORIES,
+OPTION_COUNT and `sample(scene, rng, *, wanted, context, renderer=None) -> Example | None`; where
+it needs scenes of a certain kind, also `scene_request(wanted, level, rng) -> dict` with arguments
+for `make_scene`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 In: a scene. Out: an `Example` with one or two views and the partial map that their depth gives,
 with the path drawn in; its true view is the completed map. No path meets anything that is
 already on the partial map, and whatever blocks one was seen from some side, so the answer is a
-matter of inference, neither of reading nor of luck.
+matter of inference, neither of reading nor of luck. `told radius` asks for a robot whose size the
+question states, and draws the path as wide as the robot.
 """
 
 from __future__ import annotations
@@ -14,46 +15,56 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from ipt_model.question import Question, Task
 from ipt_model.spatial.maps import FREE, OCCUPIED, UNKNOWN, MapView, OccupancyGrid, draw_map
-from ipt_model.spatial.picture_geometry import PictureGeometry
-from ipt_model.wording.phrasing import YES_NO_OPTIONS, clearance_question
+from ipt_model.wording.phrasing import (
+    RADIUS_STEP_M,
+    YES_NO_OPTIONS,
+    clearance_question,
+)
 from ipt_model.wording.prompts import think_sentence
 from ipt_training.example import Example
 from ipt_training.rendering.embree import Renderer
-from ipt_training.scenes.camera import Camera, camera_pose
-from ipt_training.scenes.grids import observed, occupancy
-from ipt_training.scenes.projection import image_shares
+from ipt_training.scenes.camera import Camera
 from ipt_training.scenes.scene import Scene
-from ipt_training.tasks.geometry import ObjectTable, free_points, room_of
+from ipt_training.tasks.geometry import ObjectTable, room_of
 from ipt_training.tasks.reasoning import clearance_reasoning
-from ipt_training.tasks.sampling import Context, Wanted, place_answer
+from ipt_training.tasks.sampling import CLEARANCE_SHARE_BINS, Context, Wanted, place_answer
+from ipt_training.tasks.seen.remembered import Remembered, with_memory
+from ipt_training.tasks.seen.sight import (
+    MIN_SHARE,
+    PICTURES,
+    Sight,
+    distance_m,
+    look,
+    recalled_map,
+    true_map,
+)
 from ipt_training.tasks.stored_maps import cropped, rows_of
 from ipt_training.tasks.twins import matched_pairs
 
 TASK = "clearance"
 VARIANTS = ("one view", "two views")
+TOLD_RADIUS = tuple(f"{variant}+told radius" for variant in VARIANTS)
+MORE_VARIANTS = (*TOLD_RADIUS, *(f"{variant}+memory" for variant in (*VARIANTS, *TOLD_RADIUS)))
+SHARES = CLEARANCE_SHARE_BINS
 SUBCATEGORIES = ("clear", "blocked")
 OPTION_COUNT = 2
-PICTURES = PictureGeometry()  # its defaults: what our data are made with
 RADIUS_M = PICTURES.robot_radius_m
 
 CELL_M = 0.1
 #: A clear path keeps this much more than the robot's half width on both sides.
 MARGIN_M = 0.05
+#: Half widths that are told, and how far from touching a path then is, clear or blocked.
+TOLD_RADIUS_M = (0.10, 0.35)
+TOLD_MARGIN_M = 0.1
 MIN_HIDDEN_M = 0.4
 #: A blocked path runs at least this far through what blocks it.
 MIN_BLOCKED_M = 0.15
 LENGTH_M = (1.2, 5.0)
 #: Paths are led through hidden floor no further than this from something seen.
 SHADOW_M = 0.9
-#: What the robot looks at: as far away, and as deep, as leaves something to infer.
-TARGET_M = (1.0, 3.2)
-MIN_TARGET_M = 0.4
-MIN_SHARE = 0.004
-LOOK_PX = 64
 LOOKS = 6
 PATHS = 3000
 PATH_POINTS = 60
@@ -65,16 +76,24 @@ TOLERANCE = np.array([0.7, 0.25, 0.005, 0.8])
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What the robot knows: its pose (x, y, yaw), its cameras, the truth and the partial map."""
+class Room:
+    """What a path has to leave: nothing within clear_m of a clear one, something within blocked_m
+    of a blocked one. radius_m: of the robot.
+    """
 
-    robot: tuple[float, float, float]
-    poses: list[np.ndarray]
-    camera_fov: float
-    truth: OccupancyGrid
-    seen: OccupancyGrid
-    shares: np.ndarray
-    view: MapView
+    radius_m: float
+    clear_m: float
+    blocked_m: float
+
+    @staticmethod
+    def wanted(wanted: Wanted) -> Room:
+        """For the robot of the data, or for one of a size of its own."""
+        if not wanted.has("told radius"):
+            # blocked for certain: the middle line itself runs through something
+            return Room(RADIUS_M, RADIUS_M + MARGIN_M, 0.0)
+        low, high = (round(r / RADIUS_STEP_M) for r in TOLD_RADIUS_M)
+        radius = int(wanted.stream("radius").integers(low, high + 1)) * RADIUS_STEP_M
+        return Room(radius, radius + TOLD_MARGIN_M, max(radius - TOLD_MARGIN_M, 0.0))
 
 
 @dataclass(frozen=True)
@@ -103,89 +122,34 @@ def sample(
     """An example of the wanted kind from this scene, or None when it has none."""
     counts = context.rejections
     renderer = renderer or Renderer(scene)
-    truth = _truth(scene)
+    truth = true_map(scene, CELL_M)
     for _ in range(LOOKS):
         sight = look(scene, rng, wanted, renderer, truth)
         if sight is None:
-            counts.add(TASK, "nothing in sight")
+            reason = "nothing in sight" if wanted.share_seen is None else "not seen as wanted"
+            counts.add(TASK, reason)
             continue
         for proposal, _twin in propose(scene, rng, wanted, sight):
-            return realise(scene, proposal, sight, wanted, context, renderer)
-        counts.add(TASK, "no twin paths")
+            example = realise(scene, proposal, sight, wanted, context, renderer)
+            # pixels of another size may fall on other sides of a border
+            if wanted.as_seen(example.question.share_seen):
+                return example
+            counts.add(TASK, "not seen as wanted")
+            break
+        else:
+            counts.add(TASK, "no twin paths")
     return None
-
-
-def look(
-    scene: Scene,
-    rng: np.random.Generator,
-    wanted: Wanted,
-    renderer: Renderer,
-    truth: OccupancyGrid,
-) -> Sight | None:
-    """Put the robot somewhere, look with one or two cameras and map what their depth shows."""
-    table = ObjectTable.of(scene)
-    places = free_points(scene, table, rng, 24)
-    away = np.hypot(*(table.xy[None] - places[:, None]).transpose(2, 0, 1))
-    near = (away >= TARGET_M[0]) & (away <= TARGET_M[1])
-    pairs = np.argwhere(near & (2 * table.half.min(axis=1) >= MIN_TARGET_M))
-    if not len(pairs):
-        return None
-    place, index = pairs[int(rng.integers(len(pairs)))]
-    x, y = (float(v) for v in places[place])
-    target = table.xy[index]
-    yaw = math.atan2(target[1] - y, target[0] - x) + float(rng.uniform(-0.5, 0.5))
-    height = float(rng.uniform(0.5, 1.3))
-    pitch = math.radians(float(rng.uniform(4, 16)))
-    fov = math.radians(float(rng.uniform(80, 100)))
-    poses = [camera_pose(x, y, yaw, height, pitch)]
-    if wanted.variant == "two views":
-        side = float(rng.choice((-1.0, 1.0))) * float(rng.uniform(0.6, 1.2))
-        poses.append(camera_pose(x, y, yaw + side, height, pitch))
-    camera = Camera.from_fov(LOOK_PX, LOOK_PX, fov)
-    hits = renderer.cast_views(poses, camera)
-    shares = image_shares(hits.instance, len(scene.objects)).max(axis=0)
-    if not (shares >= MIN_SHARE).any():
-        return None
-    views = [(hits.depth_m[k], camera, pose) for k, pose in enumerate(poses)]
-    seen = observed(truth, views).cells
-    seen[truth.cells == UNKNOWN] = UNKNOWN
-    # the robot knows the floor it stands on
-    near = np.hypot(*(truth.centres() - (x, y)).transpose(2, 0, 1)) <= 0.3
-    seen[near] = FREE
-    # depth sees a surface a little off its cell: what is occupied stays within the truth's outline
-    seen[(seen == FREE) & (truth.cells == OCCUPIED)] = OCCUPIED
-    seen[(seen == OCCUPIED) & (truth.cells == FREE)] = FREE
-    view = MapView.ahead((x, y, yaw), LOOK_PX, PICTURES)
-    return Sight(
-        robot=(x, y, yaw),
-        poses=poses,
-        camera_fov=fov,
-        truth=truth,
-        seen=OccupancyGrid(seen, truth.resolution_m, truth.origin_xy),
-        shares=shares,
-        view=view,
-    )
-
-
-def _truth(scene: Scene) -> OccupancyGrid:
-    """The scene's occupancy; what lies outside the house is unknown to everybody for ever."""
-    grid = occupancy(scene, CELL_M)
-    x, y = grid.centres().transpose(2, 0, 1)
-    inside = np.zeros(grid.cells.shape, bool)
-    for room in scene.rooms:
-        inside |= (x >= room.x_min) & (x <= room.x_max) & (y >= room.y_min) & (y <= room.y_max)
-    grid.cells[~inside] = UNKNOWN
-    return grid
 
 
 def propose(
     scene: Scene, rng: np.random.Generator, wanted: Wanted, sight: Sight
 ) -> Iterator[tuple[Proposal, Proposal]]:
     """Paths of the wanted kind with twins of the other kind on the same map, in random order."""
-    seen_m = _distance_m(sight.seen, (OCCUPIED,))
-    points = _paths(rng, sight, seen_m)
+    room = Room.wanted(wanted)
+    seen_m = distance_m(sight.seen, (OCCUPIED,))
+    points = _paths(rng, sight, seen_m, room)
     unseen = sight.seen.cells == UNKNOWN
-    walkable = _shown(sight) & (seen_m >= RADIUS_M + MARGIN_M) & (_in_frustum(sight) | ~unseen)
+    walkable = sight.shown() & (seen_m >= room.clear_m) & (sight.in_frustum() | ~unseen)
     for some in (slice(None, None, COARSE), slice(None)):
         cells, inside = _flat_cells(sight.truth, points[:, some])
         keep = (inside & walkable.ravel()[cells]).all(axis=1)
@@ -195,12 +159,14 @@ def propose(
     hidden = unseen.ravel()[cells]
     hidden_m = (step * hidden[:, 1:]).sum(axis=1)
     passable = (hidden_m >= MIN_HIDDEN_M) & (length >= LENGTH_M[0]) & (length <= LENGTH_M[1])
-    free_m = _distance_m(sight.truth, (OCCUPIED, UNKNOWN)).ravel()[cells]
+    free_m = distance_m(sight.truth, (OCCUPIED, UNKNOWN)).ravel()[cells]
     known_m = seen_m.ravel()[cells]
-    clear = passable & (free_m.min(axis=1, initial=99) >= RADIUS_M + MARGIN_M)
-    # blocked for certain: the middle line itself runs through something
-    blocked = passable & ((step * (free_m[:, 1:] == 0)).sum(axis=1) >= MIN_BLOCKED_M)
-    blocked[blocked] = _first_blocker_seen(scene, points[blocked], free_m[blocked], sight)
+    clear = passable & (free_m.min(axis=1, initial=99) >= room.clear_m)
+    stopped = free_m <= room.blocked_m
+    blocked = passable & ((step * stopped[:, 1:]).sum(axis=1) >= MIN_BLOCKED_M)
+    blocked[blocked] = _first_blocker_seen(
+        scene, points[blocked], stopped[blocked], sight, room.blocked_m
+    )
     reach = np.hypot(points[..., 0] - sight.robot[0], points[..., 1] - sight.robot[1])
     away = (reach * hidden).sum(axis=1) / np.maximum(hidden.sum(axis=1), 1)
     numbers = np.column_stack([length, hidden_m, known_m.min(axis=1, initial=99), away])
@@ -220,15 +186,15 @@ def propose(
         yield made[0], made[1]
 
 
-def _paths(rng: np.random.Generator, sight: Sight, behind: np.ndarray) -> np.ndarray:
+def _paths(rng: np.random.Generator, sight: Sight, behind: np.ndarray, room: Room) -> np.ndarray:
     """Soft curves through the shadow of something seen, between places known to be free: P x N x
     2, P <= PATHS. behind: from each cell to what is seen, m.
 
     Pieces of a plan: few could start at the robot, for what is hidden is hidden behind what stands
     before it.
     """
-    hidden = (sight.seen.cells == UNKNOWN) & _in_frustum(sight) & _shown(sight)
-    near = hidden & (behind >= RADIUS_M + MARGIN_M) & (behind <= SHADOW_M)
+    hidden = (sight.seen.cells == UNKNOWN) & sight.in_frustum() & sight.shown()
+    near = hidden & (behind >= room.clear_m) & (behind <= SHADOW_M)
     solid = near & (sight.truth.cells == OCCUPIED)
     if not near.any():
         return np.empty((0, PATH_POINTS, 2))
@@ -262,15 +228,6 @@ def _any_of(
     return np.asarray(places[rng.integers(len(places), size=number)])
 
 
-def _distance_m(grid: OccupancyGrid, blocked: tuple[int, ...]) -> np.ndarray:
-    """H x W: from each cell to the nearest cell of these values, m, 0 inside one."""
-    hit = np.isin(grid.cells, blocked)
-    if not hit.any():
-        return np.full(grid.cells.shape, 99.0)
-    distance = ndimage.distance_transform_edt(~hit) * grid.resolution_m
-    return np.asarray(np.where(hit, 0.0, distance - 0.5 * grid.resolution_m))
-
-
 def _flat_cells(grid: OccupancyGrid, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Flat index of the cell under each point, and whether the point is on the grid at all."""
     row, column = grid.indices(points)
@@ -278,36 +235,17 @@ def _flat_cells(grid: OccupancyGrid, points: np.ndarray) -> tuple[np.ndarray, np
     return row.clip(0, h - 1) * w + column.clip(0, w - 1), grid.inside(row, column)
 
 
-def _shown(sight: Sight) -> np.ndarray:
-    """H x W: cells that the map picture shows, a little away from its border."""
-    return sight.view.shows(sight.seen.centres(), PICTURES)
-
-
-def _in_frustum(sight: Sight) -> np.ndarray:
-    """H x W: cells in the direction some camera looks: behind things, not behind its back."""
-    x, y, _ = sight.robot
-    centres = sight.seen.centres()
-    angle = np.arctan2(centres[..., 1] - y, centres[..., 0] - x)
-    # too near for the camera, but next to the robot
-    inside = np.hypot(centres[..., 0] - x, centres[..., 1] - y) < 0.6
-    for pose in sight.poses:
-        heading = math.atan2(pose[1, 2], pose[0, 2])
-        off = np.abs((angle - heading + np.pi) % (2 * np.pi) - np.pi)
-        inside |= off < 0.5 * sight.camera_fov
-    return np.asarray(inside)
-
-
 def _first_blocker_seen(
-    scene: Scene, points: np.ndarray, free_m: np.ndarray, sight: Sight
+    scene: Scene, points: np.ndarray, stopped: np.ndarray, sight: Sight, reach_m: float
 ) -> np.ndarray:
     """P: whether the first thing in the way is in some picture. Walls of the robot's room count as
-    known.
+    known. stopped: P x N, points with something within reach_m.
     """
     if not len(points):
         return np.zeros(0, bool)
-    first = points[np.arange(len(points)), (free_m == 0).argmax(axis=1)]
+    first = points[np.arange(len(points)), stopped.argmax(axis=1)]
     distance = ObjectTable.of(scene).distance(first)
-    is_object = distance.min(axis=1) <= 1.5 * CELL_M
+    is_object = distance.min(axis=1) <= reach_m + 1.5 * CELL_M
     here = room_of(scene, np.array([sight.robot[:2]]), 0.0)[0]
     at_wall = room_of(scene, first, -0.15) == here
     return np.where(is_object, sight.shares[distance.argmin(axis=1)] >= MIN_SHARE, at_wall)
@@ -325,22 +263,26 @@ def realise(
     camera = Camera.from_fov(context.size_px, context.size_px, sight.camera_fov)
     views = renderer.render_many(sight.poses, camera)
     view = MapView(sight.view.x_min, sight.view.y_min, PICTURES.map_side_m, context.size_px)
+    room, told = Room.wanted(wanted), wanted.has("told radius")
     marks: dict[str, Any] = {
         "path": proposal.drawn,
+        "path_width_m": 2 * room.radius_m if told else None,
         "robot": sight.robot,
         "goal": (float(proposal.drawn[-1, 0]), float(proposal.drawn[-1, 1])),
     }
     partial = draw_map(sight.seen, view, **marks)
     complete = draw_map(sight.truth, view, **marks)
     words = wanted.stream("words")
-    phrase = clearance_question(template=int(words.integers(10)))
+    phrase = clearance_question(
+        radius_m=room.radius_m if told else None, template=int(words.integers(10))
+    )
     right = YES_NO_OPTIONS[0] if wanted.subcategory == "clear" else YES_NO_OPTIONS[1]
     options = place_answer(list(phrase.options), right, wanted.answer_position, words)
     question = Question(Task.CLEARANCE, (*(v.rgb for v in views), partial), phrase.text, options)
-    blocker, at_m = _blocker(scene, proposal, sight)
+    blocker, at_m = _blocker(scene, proposal, sight, room.blocked_m)
     nearest = _nearest_seen(scene, proposal, sight)
     truth, seen = cropped(sight.truth, view), cropped(sight.seen, view)
-    return Example(
+    example = Example(
         question=question,
         answer_index=wanted.answer_position,
         true_view=complete,
@@ -358,7 +300,7 @@ def realise(
         facts={
             "robot": [round(v, 4) for v in sight.robot],
             "path_m": np.round(proposal.drawn, 3).tolist(),
-            "robot_radius_m": RADIUS_M,
+            "robot_radius_m": round(room.radius_m, 2),
             "path_length_m": round(proposal.length_m, 3),
             "hidden_m": round(proposal.hidden_m, 3),
             "seen_clear_m": round(proposal.seen_clear_m, 3),
@@ -376,19 +318,27 @@ def realise(
             "cells_seen": rows_of(seen.cells),
         },
     )
+    if wanted.share_seen is None:
+        return example
+    return with_memory(
+        example, Remembered(recalled_map(sight.seen, view, partial), sight.every_pose)
+    )
 
 
-def _blocker(scene: Scene, proposal: Proposal, sight: Sight) -> tuple[str | None, float]:
-    """The first thing the path runs into, and how far along, m."""
-    values = sight.truth.values(proposal.points)
-    stopped = np.flatnonzero(values != FREE)
+def _blocker(
+    scene: Scene, proposal: Proposal, sight: Sight, reach_m: float
+) -> tuple[str | None, float]:
+    """The first thing the path runs into or comes within reach_m of, and how far along, m."""
+    cells, _ = _flat_cells(sight.truth, proposal.points)
+    away = distance_m(sight.truth, (OCCUPIED, UNKNOWN)).ravel()[cells]
+    stopped = np.flatnonzero(away <= reach_m)
     if not len(stopped):
         return None, 0.0
     first = int(stopped[0])
     steps = np.hypot(*np.diff(proposal.points[: first + 1], axis=0).T)
     distance = ObjectTable.of(scene).distance(proposal.points[first : first + 1])[0]
     near = int(distance.argmin())
-    name = scene.objects[near].name if distance[near] <= 1.5 * CELL_M else "wall"
+    name = scene.objects[near].name if distance[near] <= reach_m + 1.5 * CELL_M else "wall"
     return name, float(steps.sum())
 
 

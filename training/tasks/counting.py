@@ -1,16 +1,15 @@
 """Multi-view counting: how many of a category are there in an area that four frames show in
 pieces?
 
-In: a scene. Out: an `Example` whose true view is the top-down map of the area. Category, options
-and count are drawn before any scene is seen; the room is then cast to fit, so no count is likelier
-than another.
+In: a scene. Out: an `Example` whose true view is the top-down map of the area. What is counted,
+options and count are drawn before any scene is seen; the room is then cast to fit, so no count is
+likelier than another. `by colour` counts all things of one colour, which a map from above shows at
+any size; kinds, which it may not tell apart, are what is counted otherwise.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,12 +24,22 @@ from ipt_training.scenes.projection import image_shares
 from ipt_training.scenes.scene import WALL, Scene
 from ipt_training.tasks.drawing import room_square
 from ipt_training.tasks.geometry import ObjectTable, free_points, is_free, room_of
-from ipt_training.tasks.reasoning import counting_reasoning
-from ipt_training.tasks.recast import Casting, cast_of, recast
-from ipt_training.tasks.sampling import Context, Wanted, place_answer
+from ipt_training.tasks.reasoning import counting_reasoning, ordinal_names
+from ipt_training.tasks.recast import Ask, Changes, cast_for, cast_of, colours_of, room_for
+from ipt_training.tasks.sampling import MAP_SHARE_BINS, Context, Wanted, place_answer
+from ipt_training.tasks.seen.remembered import (
+    AskedPoints,
+    recall_map,
+    remember,
+    with_memory,
+)
+from ipt_training.tasks.seen.walks import earlier_poses
 
 TASK = "counting"
 VARIANTS = ("rotation", "corners")
+BY_COLOUR = tuple(f"{variant}+by colour" for variant in VARIANTS)
+MORE_VARIANTS = (*BY_COLOUR, *(f"{variant}+memory" for variant in (*VARIANTS, *BY_COLOUR)))
+SHARES = MAP_SHARE_BINS
 #: `overlap`: some counted thing is in one frame only and another in two, so that neither the
 #: fullest frame nor the sum over frames gives the count. `any`: as it comes.
 SUBCATEGORIES = ("overlap", "any")
@@ -40,28 +49,13 @@ MIN_SHARE = 0.004
 #: Less than this of a counted thing in a frame is not seeing it; between the two it is doubtful.
 STRAY_SHARE = 0.0008
 MIN_MAP_PX = 4
+#: As many as show a colour for sure.
+MIN_COLOUR_PX = 8
 MAX_WALL_SHARE = 0.92
 SPOTS = 6
 LOOK_PX = 48
 CORNER_CLEAR_M = 0.3
 CASTS = 6
-
-
-@dataclass(frozen=True)
-class Ask:
-    """What is asked, whatever the scene. first: the smallest option; count = first + rank."""
-
-    category: str
-    first: int
-    rank: int
-
-    @property
-    def count(self) -> int:
-        return self.first + self.rank
-
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        return tuple(range(self.first, self.first + OPTION_COUNT))
 
 
 def ask_of(wanted: Wanted, level: str) -> Ask:
@@ -70,10 +64,13 @@ def ask_of(wanted: Wanted, level: str) -> Ask:
     # two kinds of sight need two things; a house's rooms hold at most five or six
     low = 2 if wanted.subcategory == "overlap" else 1
     high = 3 if level == "room" else 2
+    by_colour = wanted.has("by colour")
+    what = str(stream.choice(colours_of(level) if by_colour else cast_of(level)))
     return Ask(
-        category=str(stream.choice(cast_of(level))),
+        category="" if by_colour else what,
         first=int(stream.integers(low, high + 1)),
         rank=int(stream.integers(OPTION_COUNT)),
+        colour=what if by_colour else "",
     )
 
 
@@ -97,11 +94,15 @@ def sample(
     counts = context.rejections
     ask = ask_of(wanted, scene.level)
     for _ in range(CASTS):
-        room, castings = _castings(scene, ask, rng)
-        if castings is None:
+        room = room_for(scene, ask, rng)
+        if room is None:
             counts.add(TASK, "too few things in the room")
             return None
-        cast = recast(scene, castings)
+        if wanted.share_seen is not None and _floor_share(scene, room) < wanted.share_seen[0]:
+            counts.add(TASK, "map shows too little of the room")
+            return None
+        changes = cast_for(scene, room, ask, rng)
+        cast = changes.applied(scene)
         if cast is not None:
             break
         counts.add(TASK, "cast does not fit")
@@ -118,7 +119,9 @@ def sample(
         if reason is not None:
             counts.add(TASK, reason)
             continue
-        example = realise(cast, room, ask, wanted, context, own, poses, fov, castings)
+        example = realise(cast, room, ask, wanted, context, own, poses, fov, changes)
+        if isinstance(example, Example) and wanted.share_seen is not None:
+            example = _remembering(example, own, poses, fov, height, pitch, wanted, rng)
         if isinstance(example, Example):
             return example
         counts.add(TASK, example)
@@ -127,32 +130,16 @@ def sample(
     return None
 
 
-def _castings(
-    scene: Scene, ask: Ask, rng: np.random.Generator
-) -> tuple[int, list[Casting] | None]:
-    """Which things of which room become the counted category, and what the others of it become."""
-    cast = cast_of(scene.level)
-    members: dict[int, list[int]] = {}
-    for i, thing in enumerate(scene.objects):
-        if thing.category in cast:
-            members.setdefault(thing.room, []).append(i)
-    # enough for the largest option: else a full room would mean a small count
-    rooms = [r for r, things in members.items() if len(things) >= ask.numbers[-1]]
-    if not rooms:
-        return -1, None
-    room = rooms[int(rng.integers(len(rooms)))]
-    others = [c for c in cast if c != ask.category]
-    chosen = set(rng.permutation(members[room])[: ask.count].tolist())
-    castings = []
-    for i in sorted(i for things in members.values() for i in things):
-        is_counted = scene.objects[i].category == ask.category
-        if i in chosen:
-            if not is_counted:
-                castings.append(Casting(i, ask.category, int(rng.integers(2**31))))
-        elif is_counted:
-            new = others[int(rng.integers(len(others)))]
-            castings.append(Casting(i, new, int(rng.integers(2**31))))
-    return room, castings
+def _floor_share(scene: Scene, room: int) -> float:
+    """How much of its map is the room itself: more of it cannot be seen."""
+    x0, y0, x1, y1 = scene.rooms[room].interior
+    square = _square(scene, room)
+    return (x1 - x0) * (y1 - y0) / (square[2] - square[0]) ** 2
+
+
+def _square(scene: Scene, room: int) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = scene.rooms[room].interior
+    return room_square(scene, 0.5 * (x0 + x1), 0.5 * (y0 + y1))
 
 
 def _spots(
@@ -167,7 +154,7 @@ def _spots(
     table = ObjectTable.of(scene)
     x0, y0, x1, y1 = scene.rooms[room].interior
     found: list[list[np.ndarray]] = []
-    if wanted.variant == "rotation":
+    if wanted.has("rotation"):
         for x, y in free_points(scene, table, rng, 60):
             if not scene.rooms[room].contains(x, y):
                 continue
@@ -220,12 +207,8 @@ def check_frames(
     scene: Scene, room: int, ask: Ask, wanted: Wanted, shares: np.ndarray
 ) -> str | None:
     """The filters on what the frames show: why they fail, or None. shares: FRAMES x objects."""
-    counted = [
-        i for i, o in enumerate(scene.objects) if o.category == ask.category and o.room == room
-    ]
-    outside = [
-        i for i, o in enumerate(scene.objects) if o.category == ask.category and o.room != room
-    ]
+    counted = [i for i, o in enumerate(scene.objects) if ask.counts(o) and o.room == room]
+    outside = [i for i, o in enumerate(scene.objects) if ask.counts(o) and o.room != room]
     if outside and (shares[:, outside] > 0).any():
         return "one more in another room in sight"
     seen = shares[:, counted] >= MIN_SHARE
@@ -249,7 +232,7 @@ def realise(
     renderer: Renderer,
     poses: list[np.ndarray],
     fov: float,
-    castings: list[Casting],
+    changes: Changes,
 ) -> Example | str:
     """Render the frames and the map and put them into words; else the reason why not."""
     camera = Camera.from_fov(context.size_px, context.size_px, fov)
@@ -259,26 +242,25 @@ def realise(
     # at full size a sliver of a pixel or two more may show: what counts as seen must stay the same
     if check_frames(scene, room, ask, wanted, np.where(shares > STRAY_SHARE, shares, 0.0)):
         return "lost at full size"
-    interior = scene.rooms[room].interior
-    square = room_square(
-        scene, 0.5 * (interior[0] + interior[2]), 0.5 * (interior[1] + interior[3])
-    )
+    square = _square(scene, room)
     top = renderer.top_down(square, (square[2] - square[0]) / context.size_px)
-    counted = [
-        i for i, o in enumerate(scene.objects) if o.category == ask.category and o.room == room
-    ]
-    if any((top.instance == i).sum() < MIN_MAP_PX for i in counted):
+    counted = [i for i, o in enumerate(scene.objects) if ask.counts(o) and o.room == room]
+    least = MIN_COLOUR_PX if ask.colour else MIN_MAP_PX
+    if any((top.instance == i).sum() < least for i in counted):
         return "hidden on the map"
     words = wanted.stream("words")
     numbers = [str(n) for n in ask.numbers]
     options = place_answer(numbers, str(ask.count), wanted.answer_position, words)
     phrase = counting_question(
-        ask.category, [int(o) for o in options], template=int(words.integers(10))
+        ask.words, [int(o) for o in options], template=int(words.integers(10))
     )
     question = Question(Task.COUNTING, tuple(v.rgb for v in views), phrase.text, phrase.options)
     seen = shares >= MIN_SHARE
     first = seen[:, counted].argmax(axis=0)
-    labels = _labels(scene, [counted[int(k)] for k in np.argsort(first, kind="stable")])
+    in_turn = [counted[int(k)] for k in np.argsort(first, kind="stable")]
+    labels = dict(
+        zip(in_turn, ordinal_names([scene.objects[i].name for i in in_turn]), strict=True)
+    )
     frames = [[labels[i] for i in counted if seen[f, i]] for f in range(FRAMES)]
     times = seen[:, counted].sum(axis=0)
     return Example(
@@ -286,16 +268,16 @@ def realise(
         answer_index=wanted.answer_position,
         true_view=top.rgb,
         think=think_sentence(question),
-        reasoning=counting_reasoning(ask.category, frames, ask.count),
+        reasoning=counting_reasoning(ask.words, frames, ask.count),
         variant=wanted.variant,
         subcategory=wanted.subcategory,
         scene_seed=scene.seed,
         facts={
-            "category": ask.category,
+            "category": ask.words,
             "count": ask.count,
             "rank": ask.rank,
             "room": room,
-            "castings": [c.as_list() for c in castings],
+            **changes.facts(),
             "counted": counted,
             "seen_in_frames": seen[:, counted].sum(axis=0).tolist(),
             "per_frame": seen[:, counted].sum(axis=1).tolist(),
@@ -314,17 +296,36 @@ def realise(
     )
 
 
-def _labels(scene: Scene, counted: list[int]) -> dict[int, str]:
-    """A name for each counted thing, in the order of sighting; equal names get ordinals."""
-    names = Counter(scene.objects[i].name for i in counted)
-    given: Counter[str] = Counter()
-    labels = {}
-    ordinals = ("first", "second", "third", "fourth", "fifth", "sixth")
-    for i in counted:
-        name = scene.objects[i].name
-        if names[name] > 1:
-            labels[i] = f"{ordinals[given[name]]} {name}"
-            given[name] += 1
-        else:
-            labels[i] = name
-    return labels
+def _remembering(
+    example: Example,
+    renderer: Renderer,
+    poses: list[np.ndarray],
+    fov: float,
+    height: float,
+    pitch: float,
+    wanted: Wanted,
+    rng: np.random.Generator,
+) -> Example | str:
+    """The example with what is recalled of the map by a robot that remembers some of the frames
+    and some of what it saw before them: a memory is bounded, and not every picture has depth.
+    """
+    assert wanted.share_seen is not None
+    size_px = example.true_view.shape[0]
+    square = tuple(example.facts["map_square_m"])
+    wall_m = renderer.scene.wall_height_m
+    top = renderer.top_down(square, (square[2] - square[0]) / size_px)
+    x, y, yaw = poses[0][0, 3], poses[0][1, 3], math.atan2(poses[0][1, 2], poses[0][0, 2])
+    earlier = earlier_poses(renderer.scene, rng, (float(x), float(y), yaw), height, pitch)
+    remembered = remember(
+        renderer,
+        AskedPoints.of_map(top, wall_m),
+        [],
+        [*earlier, *poses],
+        Camera.from_fov(size_px, size_px, fov),
+        wanted.share_seen,
+        rng,
+        lambda memory: recall_map(memory, square, size_px, wall_m),
+    )
+    if remembered is None:
+        return "no views that show so much"
+    return with_memory(example, remembered)

@@ -24,10 +24,19 @@ from ipt_training.scenes.scene import WALL, Scene
 from ipt_training.tasks.drawing import draw_path, room_square
 from ipt_training.tasks.geometry import ObjectTable, free_points, is_free, to_body
 from ipt_training.tasks.reasoning import path_reasoning
-from ipt_training.tasks.sampling import Context, Wanted, place_answer
+from ipt_training.tasks.sampling import SHARE_BINS, Context, Wanted, place_answer
+from ipt_training.tasks.seen.remembered import (
+    AskedPoints,
+    recall_view,
+    remember,
+    with_memory,
+)
+from ipt_training.tasks.seen.walks import earlier_poses
 
 TASK = "path"
 VARIANTS = ("ego", "map", "map+arrow")
+MORE_VARIANTS = tuple(f"{variant}+memory" for variant in VARIANTS)
+SHARES = SHARE_BINS
 SUBCATEGORIES = ("left", "right")
 OPTION_COUNT = 4
 
@@ -207,25 +216,43 @@ def realise(
     square = room_square(scene, *proposal.midpoint)
     top = renderer.top_down(square, (square[2] - square[0]) / context.size_px)
     pixels = top.pixel_of(np.array([proposal.start, proposal.end]))
-    arrow = proposal.side if wanted.variant == "map+arrow" else None
+    arrow = proposal.side if wanted.has("arrow") else None
     images = [draw_path(top.rgb, pixels[0], pixels[1], arrow)]
-    if wanted.variant == "ego":
-        pitch = math.radians(8)
-        ahead = [
-            camera_pose(x, y, proposal.heading, height, pitch)
-            for x, y in (proposal.start, proposal.end)
-        ]
+    pitch = math.radians(8)
+    ahead = [
+        camera_pose(x, y, proposal.heading, height, pitch)
+        for x, y in (proposal.start, proposal.end)
+    ]
+    if wanted.has("ego"):
         views = renderer.render_many(ahead, camera)
         if any((view.instance == WALL).mean() > MAX_WALL_SHARE for view in views):
             return "blank wall ahead"
         images += [view.rgb for view in views]
+    remembered = None
+    if wanted.share_seen is not None:
+        ends = (proposal.start, proposal.end)
+        earlier = [
+            earlier_poses(scene, rng, (x, y, proposal.heading), height, pitch) for x, y in ends
+        ]
+        remembered = remember(
+            renderer,
+            AskedPoints.of_view(renderer, pose, camera),
+            ahead if wanted.has("ego") else [],
+            [*earlier[0], *earlier[1]],
+            camera,
+            wanted.share_seen,
+            rng,
+            lambda memory: recall_view(memory, pose, camera),
+        )
+        if remembered is None:
+            return "no views that show so much"
 
     words = wanted.stream("words")
     names = [scene.objects[i].name for i in proposal.options]
     options = place_answer(names, names[0], wanted.answer_position, words)
     phrase = path_question(proposal.side, options, template=int(words.integers(10)))
     question = Question(Task.PATH, tuple(images), phrase.text, phrase.options)
-    return Example(
+    example = Example(
         question=question,
         answer_index=wanted.answer_position,
         true_view=side_view.rgb,
@@ -236,6 +263,7 @@ def realise(
         scene_seed=scene.seed,
         facts=_facts(proposal, scene, pose, height, camera, square, shares),
     )
+    return example if remembered is None else with_memory(example, remembered)
 
 
 def _best_side_view(

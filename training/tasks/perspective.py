@@ -22,11 +22,21 @@ from ipt_training.scenes.projection import image_centres, image_shares
 from ipt_training.scenes.scene import WALL, Scene
 from ipt_training.tasks.geometry import camera_points
 from ipt_training.tasks.reasoning import perspective_reasoning
-from ipt_training.tasks.sampling import Context, Wanted, place_answer
+from ipt_training.tasks.sampling import SHARE_BINS, Context, Wanted, place_answer
+from ipt_training.tasks.seen.remembered import (
+    AskedPoints,
+    Remembered,
+    recall_view,
+    remember,
+    with_memory,
+)
+from ipt_training.tasks.seen.walks import earlier_poses
 from ipt_training.tasks.viewpoints import SIDE_MARGIN, Lens, Proposal, draw_lens, propose
 
 TASK = "perspective"
 VARIANTS = ("marker", "pose", "marker+anchored", "pose+anchored")
+MORE_VARIANTS = tuple(f"{variant}+memory" for variant in VARIANTS)
+SHARES = SHARE_BINS
 SUBCATEGORIES = (
     "closer",
     "further",
@@ -43,6 +53,9 @@ MIN_MARK_SHARE = 0.0012
 #: taken.
 MAX_WALL_SHARE = 0.9
 LOOK_PX = 48
+#: Proposals that are passed over for each that is looked at, where the first view may not show
+#: much of the second.
+GLANCES = 8
 
 
 def sample(
@@ -56,22 +69,28 @@ def sample(
     """An example of the wanted kind from this scene, or None when it has none."""
     counts = context.rejections
     lens = draw_lens(rng, wanted)
-    looks = 0
+    looks = passed = 0
     for proposal, twin in propose(scene, rng, wanted, lens):
         renderer = renderer or Renderer(scene)
+        if _seen_too_much((proposal, twin), renderer, lens, wanted):
+            counts.add(TASK, "seen too much of already")
+            passed += 1
+            if passed >= GLANCES * context.max_renders:
+                break
+            continue
         reason = look(proposal, renderer, lens, wanted)
         if reason is None and look(twin, renderer, lens, wanted) is not None:
             reason = "twin refused"
         if reason is None:
             example = realise(proposal, renderer, lens, wanted, context, rng)
-            if example is not None:
+            if isinstance(example, Example):
                 return example
-            reason = "lost at full size"
+            reason = example
         counts.add(TASK, reason)
         looks += 1
         if looks >= context.max_renders:
             break
-    if not looks:
+    if not looks and not passed:
         counts.add(TASK, "no twins in the scene")
     return None
 
@@ -137,21 +156,28 @@ def realise(
     wanted: Wanted,
     context: Context,
     rng: np.random.Generator,
-) -> Example | None:
-    """Render a proposal and put it into words; None when the pixels at full size disagree."""
+) -> Example | str:
+    """Render a proposal and put it into words; else the reason why not."""
     scene = renderer.scene
     camera = lens.camera(context.size_px)
     marker = wanted.variant.startswith("marker")
-    anchored = wanted.variant.endswith("anchored")
+    anchored = wanted.has("anchored")
     poses = [lens.world_from_camera(proposal.pose), lens.world_from_camera(proposal.new_pose)]
     first = renderer.render(poses[0], camera, [_mark(proposal)] if marker else [])
     second = renderer.render(poses[1], camera)
     if check_views(proposal, [first.instance, second.instance]) is not None:
-        return None
+        return "lost at full size"
     if marker and mark_share(first.rgb) < MIN_MARK_SHARE:
-        return None
+        return "lost at full size"
+    remembered = None
+    if wanted.share_seen is not None:
+        remembered = _remembered(proposal, renderer, lens, camera, wanted.share_seen, rng)
+        if remembered is None:
+            return "no views that show so much"
     images = [first.rgb]
-    if anchored:
+    if anchored and remembered is not None:
+        images.append(remembered.recalled.rgb)
+    elif anchored:
         images.append(_anchor(first, renderer, camera, poses, marker))
     words = wanted.stream("words")
     name = scene.objects[proposal.object_index].name
@@ -166,7 +192,7 @@ def realise(
     right = wanted.subcategory.partition("-")[2] or wanted.subcategory
     options = place_answer(list(phrase.options), right, wanted.answer_position, words)
     question = Question(Task.PERSPECTIVE, tuple(images), phrase.text, options)
-    return Example(
+    example = Example(
         question=question,
         answer_index=options.index(right),
         true_view=second.rgb,
@@ -184,6 +210,47 @@ def realise(
         subcategory=wanted.subcategory,
         scene_seed=scene.seed,
         facts=_facts(proposal, scene, lens, camera, poses, first, second),
+    )
+    return example if remembered is None else with_memory(example, remembered)
+
+
+def _seen_too_much(
+    pair: tuple[Proposal, Proposal], renderer: Renderer, lens: Lens, wanted: Wanted
+) -> bool:
+    """Whether the first view alone shows more of the second than wanted, for either twin: then
+    none of the two is asked, so that what is left tells nothing.
+    """
+    if wanted.share_seen is None:
+        return False
+    camera = lens.camera(LOOK_PX)
+    for proposal in pair:
+        now, then = (lens.world_from_camera(p) for p in (proposal.pose, proposal.new_pose))
+        asked = AskedPoints.of_view(renderer, then, camera)
+        if asked.seen_from(renderer, now, camera).sum() >= wanted.share_seen[1] * asked.total:
+            return True
+    return False
+
+
+def _remembered(
+    proposal: Proposal,
+    renderer: Renderer,
+    lens: Lens,
+    camera: Camera,
+    share_seen: tuple[float, float],
+    rng: np.random.Generator,
+) -> Remembered | None:
+    """What is remembered of the new view by a robot that also looked about before."""
+    now, then = (lens.world_from_camera(p) for p in (proposal.pose, proposal.new_pose))
+    earlier = earlier_poses(renderer.scene, rng, proposal.pose, lens.height_m, lens.pitch)
+    return remember(
+        renderer,
+        AskedPoints.of_view(renderer, then, camera),
+        [now],
+        earlier,
+        camera,
+        share_seen,
+        rng,
+        lambda memory: recall_view(memory, then, camera),
     )
 
 

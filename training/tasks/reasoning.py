@@ -7,6 +7,7 @@ the conclusion. Distances are said as a person says them, to the half metre.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -169,6 +170,19 @@ def counting_reasoning(category: str, frames: Sequence[Sequence[str]], total: in
     noun = category if total == 1 else plural(category)
     sentences.append(f"Counting each once, that makes {total} {noun}.")
     return " ".join(sentences)
+
+
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
+
+
+def ordinal_names(names: Sequence[str]) -> list[str]:
+    """The names again, equal ones told apart: 'first blue ball', 'second blue ball'."""
+    given: Counter[str] = Counter()
+    told = []
+    for name in names:
+        told.append(f"{_ORDINALS[given[name]]} {name}" if names.count(name) > 1 else name)
+        given[name] += 1
+    return told
 
 
 def clearance_reasoning(

@@ -19,17 +19,38 @@ class TaskError(ValueError):
     """An example was asked for that no scene can give; the message says what is possible."""
 
 
+#: Kinds of memory, by how much of the asked view was seen: from, to below.
+SHARE_BINS = ((0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.01))
+#: A square map shows the tops of walls and what lies outside, which nobody sees.
+MAP_SHARE_BINS = SHARE_BINS[:3]
+#: Of a clearance map, whose square reaches far beyond the room, and of which a path's worth is
+#: unseen, half is much.
+CLEARANCE_SHARE_BINS = SHARE_BINS[:2]
+
+
 @dataclass(frozen=True)
 class Wanted:
     """One example to be found. draw: seed of everything that retries must not change.
 
-    answer_position: where among the options the right one goes.
+    answer_position: where among the options the right one goes. share_seen: from, to below, of how
+    much of the asked view the robot has seen; None where it remembers nothing.
     """
 
     variant: str
     subcategory: str
     answer_position: int
     draw: int
+    share_seen: tuple[float, float] | None = None
+
+    def has(self, part: str) -> bool:
+        """Whether the variant is of this kind: 'pose+memory' is 'pose' and 'memory'."""
+        return part in self.variant.split("+")
+
+    def as_seen(self, share: float | None) -> bool:
+        """Whether so much of the asked view was to have been seen."""
+        if self.share_seen is None or share is None:
+            return self.share_seen is None and share is None
+        return self.share_seen[0] <= share < self.share_seen[1]
 
     def stream(self, purpose: str) -> np.random.Generator:
         """A generator of its own for each purpose, equal in every attempt at this example."""

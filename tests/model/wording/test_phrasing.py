@@ -57,7 +57,7 @@ def test_the_words_say_the_rounded_motion(forward: float, left: float, turn: flo
 
 def test_every_question_type_has_ten_templates_that_fill() -> None:
     for question_type, lines in phrasing.templates().items():
-        if question_type == "anchored":
+        if question_type in ("anchored", "told_radius"):
             continue
         assert len(set(lines)) == 10, question_type
     motion = Motion(1.0, 0.0, math.pi / 2)
@@ -126,3 +126,14 @@ def test_a_motion_is_read_back_from_its_words(forward: float, left: float, turn:
 )
 def test_no_motion_is_read_where_none_is_told_in_these_words(text: str) -> None:
     assert phrasing.motion_in(text) is None
+
+
+def test_a_told_radius_is_rounded_up_and_said() -> None:
+    assert phrasing.round_radius(0.2) == 0.2
+    assert phrasing.round_radius(0.21) == 0.25
+    told = phrasing.clearance_question(radius_m=0.21, template=3)
+    assert told.text.startswith(phrasing.clearance_question(template=3).text)
+    assert "radius of 0.25 m" in told.text and told.options == ("yes", "no")
+    for wrong in (0.0, -0.1, math.inf, math.nan):
+        with pytest.raises(PhrasingError, match="radius_m: expected a positive length"):
+            phrasing.clearance_question(radius_m=wrong)
