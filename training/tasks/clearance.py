@@ -17,7 +17,15 @@ from typing import Any
 import numpy as np
 
 from ipt_model.question import Question, Task
-from ipt_model.spatial.maps import FREE, OCCUPIED, UNKNOWN, MapView, OccupancyGrid, draw_map
+from ipt_model.spatial.maps import (
+    FREE,
+    OCCUPIED,
+    UNKNOWN,
+    MapView,
+    OccupancyGrid,
+    draw_map,
+    recalled_map,
+)
 from ipt_model.wording.phrasing import (
     RADIUS_STEP_M,
     YES_NO_OPTIONS,
@@ -38,7 +46,6 @@ from ipt_training.tasks.seen.sight import (
     Sight,
     distance_m,
     look,
-    recalled_map,
     true_map,
 )
 from ipt_training.tasks.stored_maps import cropped, rows_of
@@ -321,7 +328,7 @@ def realise(
     if wanted.share_seen is None:
         return example
     return with_memory(
-        example, Remembered(recalled_map(sight.seen, view, partial), sight.every_pose)
+        example, Remembered(recalled_map(partial, sight.seen, view), sight.every_pose)
     )
 
 

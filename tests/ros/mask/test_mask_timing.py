@@ -89,7 +89,7 @@ class Robot:
 
     # -- its senses --------------------------------------------------------------------------
 
-    def latest_map(self):
+    def latest_map(self, anew=False):
         return self.message
 
     def frame(self, frame_id, stamp_ns, wait=True):
@@ -118,7 +118,7 @@ class Robot:
         if self.worker.goals:
             raise Cancelled
         drawn = np.full((32, 32, 3), 100 + 10 * len(self.durations_s), np.uint8)
-        return SimpleNamespace(imagined_views=[drawn], outcome=Outcome.ANSWERED)
+        return SimpleNamespace(raw_views=[drawn], outcome=Outcome.ANSWERED)
 
     # -- time --------------------------------------------------------------------------------
 

@@ -106,7 +106,8 @@ class Ipt:
         goal = ImagineView.Goal(object="green ball", mode="imagine")
         goal.viewpoint.header.frame_id = "odom"
         goal.viewpoint.pose.position.x, goal.viewpoint.pose.position.z = 1.0, 1.2
-        goal.viewpoint.pose.orientation.w = 1.0
+        # turned by 40 degrees: a part of it was seen, and a part must be drawn
+        goal.viewpoint.pose.orientation.z, goal.viewpoint.pose.orientation.w = 0.342, 0.94
         return self.tester.run_goal(self._clients[ImagineView], goal)[1]
 
     def trace(self, begin, end, mode="answer"):

@@ -14,7 +14,6 @@ from scipy import ndimage
 
 from ipt_model.spatial.maps import FREE, OCCUPIED, UNKNOWN, MapView, OccupancyGrid
 from ipt_model.spatial.picture_geometry import PictureGeometry
-from ipt_model.spatial.recalled import HOLE_RGB, RecalledView
 from ipt_training.rendering.embree import Renderer
 from ipt_training.scenes.camera import Camera, camera_pose
 from ipt_training.scenes.grids import observed, occupancy
@@ -172,15 +171,6 @@ def _values(cells: np.ndarray, grid: OccupancyGrid, view: MapView) -> np.ndarray
     """What a map picture shows of these cells, pixel by pixel."""
     shown = OccupancyGrid(cells, grid.resolution_m, grid.origin_xy)
     return shown.values(view.pixel_centres())
-
-
-def recalled_map(seen: OccupancyGrid, view: MapView, picture: np.ndarray) -> RecalledView:
-    """The drawn map of what was seen as a recalled view: holes are where no cell was seen. Its
-    depth is 0 everywhere: a map has none.
-    """
-    known = seen.values(view.pixel_centres()) != UNKNOWN
-    rgb = np.where(known[..., None], picture, np.array(HOLE_RGB, np.uint8))
-    return RecalledView(rgb, np.zeros(known.shape, np.float32), known)
 
 
 def true_map(scene: Scene, cell_m: float) -> OccupancyGrid:
