@@ -6,15 +6,20 @@ import numpy as np
 import pytest
 
 from ipt_model.question import Task
+from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
+from ipt_model.spatial.memory import SpatialMemory
 from ipt_model.spatial.picture_geometry import PictureGeometry
-from ipt_model.wording.phrasing import plural, templates
+from ipt_model.wording.phrasing import Motion, perspective_question, plural, templates
 from ipt_ros.answering.path_risk import sweep
-from ipt_ros.answering.questions import ask_count, ask_path, count_views
+from ipt_ros.answering.questions import ask_count, ask_path, ask_viewpoint, count_views
 from ipt_ros.conversions import Intrinsics
 from ipt_ros.senses.observations import Observation
 from ipt_training.datasets.generate import make_example
 from ipt_training.datasets.plan import DatasetPlan
 from ipt_training.example import Example
+from ipt_training.houses.generator import make_scene
+from ipt_training.rendering.embree import Renderer
+from ipt_training.scenes.camera import Camera
 from ipt_training.tasks.sampling import Rejections
 from ipt_training.tasks.stored_maps import grids_of
 
@@ -99,3 +104,48 @@ def test_a_count_is_asked_over_the_frames_of_the_data_in_their_order() -> None:
         assert grounded.question.view_size == example.true_view.shape[:2]
         shown = zip(grounded.question.images, example.question.images, strict=True)
         assert all(np.array_equal(a, b) for a, b in shown)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_viewpoint_is_asked_with_the_same_memory_and_words(number: int) -> None:
+    """A robot that stood where the row's memory was made recalls the row's picture."""
+    plan = DatasetPlan(
+        6, SIZE_PX, ((Task.PERSPECTIVE.value, 1.0),), variants=("pose+anchored+memory",)
+    )
+    example = make_example(plan, plan.slots(), 2 * number, Rejections())
+    facts = example.facts
+    camera = Camera.from_fov(SIZE_PX, SIZE_PX, facts["fov_rad"])
+    pinhole = Intrinsics(SIZE_PX, SIZE_PX, camera.fx, camera.fy, camera.cx, camera.cy)
+    scene = make_scene(example.scene_seed, facts["level"], **facts["scene_request"])
+    here = np.array(facts["pose_before"])
+    renderer, memory = Renderer(scene), SpatialMemory()
+    poses = [_rigid(np.array(pose)) for pose in facts["memory_poses"]]
+    for k, pose in enumerate(poses):
+        seen = renderer.render(pose, camera)
+        memory.add(seen.rgb, seen.depth_m, camera, pose, k * 3_000_000_000)
+    now = renderer.render(_rigid(here), camera)
+    stamp_ns = len(poses) * 3_000_000_000
+    view = Observation(stamp_ns, "optical", now.rgb, now.depth_m, pinhole, _rigid(here))
+    there = _rigid(np.array(facts["pose_after"])) @ np.linalg.inv(BODY_FROM_OPTICAL)
+    asked = "side" if example.question.options[0] in ("left", "right") else "distance"
+    grounded = ask_viewpoint(view, there, facts["object"], asked, (), SIZE_PX, memory)
+
+    forward, left, turn = facts["motion"]
+    phrase = perspective_question(
+        asked, facts["object"], Motion(forward, left, turn), anchored=True
+    )
+    assert grounded.question.text == phrase.text
+    assert set(grounded.question.options) == set(example.question.options)
+    assert example.recalled is not None and grounded.question.recalled is not None
+    mine, data = grounded.question.recalled, example.recalled
+    # facts are rounded to a tenth of a millimetre: a pixel on a border may fall to either side
+    assert (mine.seen == data.seen).mean() > 0.97
+    both = mine.seen & data.seen
+    assert (np.abs(mine.rgb.astype(int) - data.rgb).max(-1)[both] <= 8).mean() > 0.97
+    assert grounded.question.images[1] is mine.rgb
+
+
+def _rigid(pose: np.ndarray) -> np.ndarray:
+    """A pose that was rounded, made a rotation again."""
+    u, _, v = np.linalg.svd(pose[:3, :3])
+    return np.block([[u @ v, pose[:3, 3:]], [np.array([[0.0, 0, 0, 1]])]])
