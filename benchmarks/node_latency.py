@@ -42,8 +42,9 @@ def quantiles(values: list[float]) -> dict[str, float]:
 
 def ask(asker: Asker, kind: str) -> dict[str, float]:
     """One question's times, ms."""
-    if kind == "imagine_view":
-        goal = ImagineView.Goal(object="ball", mode="imagine")
+    if kind.startswith("imagine_view"):
+        mode = "recall" if kind.endswith("recalled") else "imagine"
+        goal = ImagineView.Goal(object="ball", mode=mode)
         goal.viewpoint.header.frame_id = "base_link"
         goal.viewpoint.pose.position.x = 0.6
         goal.viewpoint.pose.position.z = 1.2
@@ -107,7 +108,8 @@ def main() -> None:
         robot.wait_until(robot.senses_ready, "camera and map", 60)
         robot.wait_until(lambda: "ready:" in (folder / "ipt.log").read_text(), "the model", 240)
         record: dict[str, object] = {}
-        for kind in ("ask_spatial", "imagine_view"):
+        robot.look_around()
+        for kind in ("ask_spatial", "imagine_view", "imagine_view_recalled"):
             for _ in range(3):
                 ask(asker, kind)
             rows = [ask(asker, kind) for _ in range(chosen.questions)]

@@ -34,6 +34,7 @@ class World:
         self.tester = tester
         self.odometry = tester.collect(Odometry, "odom", RELIABLE)
         self.maps = tester.collect(OccupancyGrid, "ipt_node/memory_map", LATCHED)
+        self.masks = tester.collect(OccupancyGrid, "ipt_node/imagined_space", LATCHED)
         self.statuses = tester.collect(DiagnosticArray, "/diagnostics", RELIABLE)
         self._clients = {
             kind: tester.action(kind, f"ipt_node/{name}")
@@ -83,6 +84,10 @@ def world(ros_domain, tmp_path_factory):
         "map_source": "memory",
         "fixed_frame": "odom",
         "diagnostics_rate_hz": 5.0,
+        "imagined_space": True,
+        "imagined_space_period_s": 0.5,
+        "imagined_space_timeout_s": 60.0,
+        "min_map_agreement": 0.0,
         "view_max_age_s": 20.0,
         "pose_source": "odometry",
         "mounts": [0.1, 0.0, 1.2, 0.0, 0.2, 0.0],
@@ -170,6 +175,19 @@ def test_the_switch_that_forgets(world):
     until(lambda: int(world.memory()["views"]) <= 1, "at most the present view is remembered")
     result = world.ask(CountObjects.Goal(category="chair", mode="answer"))
     assert "turn the robot once" in result.error_msg
+    world.turn_once()
+
+
+def test_a_mask_of_forgotten_views_is_taken_back(world):
+    def claims(mask):
+        return bool((np.array(mask.data, np.int8) != -1).any())
+
+    until(lambda: world.masks.messages and claims(world.masks.messages[-1]), "a mask stands")
+    heard = len(world.masks.messages)
+    world.tester.call(Trigger, "ipt_node/forget", Trigger.Request())
+    until(
+        lambda: any(not claims(m) for m in world.masks.messages[heard:]), "it is taken back first"
+    )
     world.turn_once()
 
 
