@@ -46,7 +46,7 @@ class Thresholds:
     """
 
     confidence: float = 0.6
-    consistency: float = 0.45
+    consistency: float = 0.35
     spread: float = 0.4
 
 

@@ -235,7 +235,7 @@ IPT_PARAMETERS = (
     ),
     Parameter(
         "min_consistency",
-        0.45,
+        0.35,
         "An answer whose drawn view agrees with what was seen by less than this is published as "
         "abstained (docs/guard.md).",
         minimum=0.0,

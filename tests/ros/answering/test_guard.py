@@ -236,7 +236,7 @@ def test_spread_between_imaginations():
     ("map_view", "agreement", "believed"),
     [
         (None, 0.5, True),
-        (None, 0.4, False),
+        (None, 0.3, False),
         (maps.MapView.around(0, 0, 8, 64), 0.65, True),
         # far above what a view needs, and still close to a map that says nothing
         (maps.MapView.around(0, 0, 8, 64), 0.55, False),
