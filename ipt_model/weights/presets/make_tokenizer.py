@@ -27,8 +27,7 @@ MOTION = ("move ", "Move ", "turn ", "Turn ", " m forward", " m back", " m to th
           ", then turn ")  # fmt: skip
 #: Longest shift (m) whose number is one token, in steps of 0.1.
 LONGEST_M = 5.0
-#: Sentences that came after the shipped weights, whose tokens must stay what they are: in bytes and
-#: words until a tokenizer is made for other weights.
+#: Sentences that came after the shipped weights, whose tokens must stay what they are.
 LATER = ("told_radius",)
 #: The option lines of questions that always have the same two.
 OPTIONS = ("\ncloser\nfurther", "\nleft\nright", "\nno\nyes")
