@@ -104,7 +104,8 @@ def test_an_answer_is_a_table_with_the_progress_beside_it(ipt):
     assert "answer         left" in done.stdout
     assert " 73.1 %  left" in done.stdout and " 26.9 %  right" in done.stdout
     stages = [line.split()[0] for line in done.stderr.splitlines()]
-    assert {"context", "imagine", "answer"} <= set(stages) and len(stages) == len(set(stages))
+    # the last one may be overtaken by the result, which comes another way
+    assert {"context", "imagine"} <= set(stages) and len(stages) == len(set(stages))
 
 
 def test_json_is_for_programs_and_the_view_goes_to_a_file(ipt, tmp_path):
