@@ -28,7 +28,6 @@ import ipt_model.asking.drawing
 import ipt_model.asking.seen_ground
 from ipt_model.asking.imaginer import Imaginer
 from ipt_model.question import Answer, Mode, Question, Task
-from ipt_model.spatial.memory import SpatialMemory
 from ipt_model.spatial.recalled import RecalledView
 from ipt_model.weights.loading import LoadedModel, load
 from ipt_training.datasets.generate import make_example
@@ -39,6 +38,7 @@ from ipt_training.houses.generator import make_scene
 from ipt_training.rendering.embree import Renderer
 from ipt_training.scenes.camera import Camera, camera_pose
 from ipt_training.tasks.sampling import Rejections
+from ipt_training.tasks.seen.remembered import memory_of, recall_view
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "anchored_drawing.json"
@@ -62,31 +62,36 @@ ASKED = (
 TURNS, PITCH_RAD = 4, math.radians(8)
 
 
-def recalled(example: Example) -> RecalledView:
-    """What the robot has seen of the view that the example asks about."""
+def recalled(example: Example, poses: Sequence[np.ndarray], asked: np.ndarray) -> RecalledView:
+    """What a robot has seen of a view when its camera was at these poses, one after another."""
     facts = example.facts
     scene = make_scene(example.scene_seed, facts["level"], **facts["scene_request"])
-    camera = Camera.from_fov(CAMERA_PX, CAMERA_PX, facts["fov_rad"])
-    drawn = Camera.from_fov(SIZE_PX, SIZE_PX, facts["fov_rad"])
+    camera, drawn = (Camera.from_fov(px, px, facts["fov_rad"]) for px in (CAMERA_PX, SIZE_PX))
+    return recall_view(memory_of(Renderer(scene), poses, camera), asked, drawn)
+
+
+def turned_on_path(example: Example) -> list[np.ndarray]:
+    """A turn to the left on the spot where the path of the question begins."""
+    facts = example.facts
+    (x, y), (to_x, to_y) = facts["start_m"], facts["end_m"]
+    heading = math.atan2(to_y - y, to_x - x)
+    return turn(x, y, heading, facts["camera_height_m"], PITCH_RAD)
+
+
+def turn(x: float, y: float, heading: float, height: float, pitch: float) -> list[np.ndarray]:
+    return [camera_pose(x, y, heading + math.tau * k / TURNS, height, pitch) for k in range(TURNS)]
+
+
+def remembering(example: Example) -> RecalledView:
+    """What the robot has seen of the view that the example asks about."""
+    facts = example.facts
     if example.question.task is Task.PERSPECTIVE:
-        poses = [np.array(facts["pose_before"])]
-        asked = np.array(facts["pose_after"])
-    else:
-        (x, y), (to_x, to_y) = facts["start_m"], facts["end_m"]
-        heading = math.atan2(to_y - y, to_x - x)
-        poses = [
-            camera_pose(x, y, heading + math.tau * k / TURNS, facts["camera_height_m"], PITCH_RAD)
-            for k in range(TURNS)
-        ]
-        asked = np.array(facts["pose_imagined"])
-    memory = SpatialMemory()
-    for k, view in enumerate(Renderer(scene).render_many(poses, camera)):
-        memory.add(view.rgb, view.depth_m, camera, poses[k], stamp_ns=k)
-    return memory.recall(asked, drawn, (SIZE_PX, SIZE_PX))
+        return recalled(example, [np.array(facts["pose_before"])], np.array(facts["pose_after"]))
+    return recalled(example, turned_on_path(example), np.array(facts["pose_imagined"]))
 
 
-def questions(task: Task, variant: str, number: int, seed: int) -> list[tuple[Example, Question]]:
-    """Examples of test houses, each with its question as a robot with memory would ask it."""
+def examples(task: Task, variant: str, number: int, seed: int) -> Iterator[Example]:
+    """Of test houses."""
     plan = DatasetPlan(
         number,
         size_px=SIZE_PX,
@@ -96,12 +101,16 @@ def questions(task: Task, variant: str, number: int, seed: int) -> list[tuple[Ex
         seed=seed,
     )
     slots, rejections = plan.slots(), Rejections()
-    found = []
     for index in range(number):
-        example = make_example(plan, slots, index, rejections)
-        view = recalled(example)
-        found.append((example, replace(example.question, recalled=view)))
-    return found
+        yield make_example(plan, slots, index, rejections)
+
+
+def questions(task: Task, variant: str, number: int, seed: int) -> list[tuple[Example, Question]]:
+    """Examples, each with its question as a robot with memory would ask it."""
+    return [
+        (example, replace(example.question, recalled=remembering(example)))
+        for example in examples(task, variant, number, seed)
+    ]
 
 
 def ask(

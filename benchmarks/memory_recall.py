@@ -21,10 +21,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from machine import commit, processor_name
 from pages import put
+from real_frames import CAMERA, load_frames
 
 from ipt_model.spatial.lens import Lens
 from ipt_model.spatial.memory import SpatialMemory
@@ -212,19 +212,16 @@ def _summary(rows: list[tuple[float, int, int]]) -> dict[str, Any]:
 
 def real(folder: Path) -> dict[str, Any]:
     """Each frame recalled from the other four, beside what one frame's depth moved alone gives."""
-    lens = Lens(518.0, 519.0, 326.0, 254.0)
-    poses = [_pose(line) for line in (folder / "pose.txt").read_text().split("\n") if line.strip()]
-    frames = []
-    for k, pose in enumerate(poses, 1):
-        rgb = cv2.imread(str(folder / f"c{k}.png"))[..., ::-1]
-        depth = cv2.imread(str(folder / f"d{k}.pgm"), cv2.IMREAD_UNCHANGED) / 1000
-        frames.append((np.ascontiguousarray(rgb), depth.astype(np.float32), pose))
+    frames = load_frames(folder, CAMERA.width)
+    lens = Lens.of(CAMERA)
+    poses = [frame.world_from_camera for frame in frames]
+    depths = [frame.depth_m for frame in frames]
     each = []
-    for k, (_, depth, pose) in enumerate(frames):
+    for k, (depth, pose) in enumerate(zip(depths, poses, strict=True)):
         memory = SpatialMemory()
-        for j, (rgb, other, place) in enumerate(frames):
+        for j, frame in enumerate(frames):
             if j != k:
-                memory.add(rgb, other, lens, place, j * 60 * SECOND)
+                memory.add(frame.rgb, frame.depth_m, lens, poses[j], j * 60 * SECOND)
         small = Lens.of(lens, 0.5, 0.5)
         found = memory.recall(pose, small, (240, 320))
         true = depth[::2, ::2]
@@ -237,16 +234,16 @@ def real(folder: Path) -> dict[str, Any]:
                 "views_kept": len(memory),
             }
         )
-    return {"between_frames_m": _between(frames, lens), "recalled": each}
+    return {"between_frames_m": _between(depths, poses, lens), "recalled": each}
 
 
-def _between(frames: list[tuple[np.ndarray, np.ndarray, np.ndarray]], lens: Lens) -> list[float]:
+def _between(depths: list[np.ndarray], poses: list[np.ndarray], lens: Lens) -> list[float]:
     """The sensor's own disagreement: median error of one frame's depth moved to another's place,
     for each frame from the one that agrees best."""
     found = []
-    for k, (_, depth, pose) in enumerate(frames):
+    for k, (depth, pose) in enumerate(zip(depths, poses, strict=True)):
         errors = []
-        for j, (_, other, place) in enumerate(frames):
+        for j, (other, place) in enumerate(zip(depths, poses, strict=True)):
             if j == k:
                 continue
             v, u = np.nonzero(other)
@@ -263,18 +260,6 @@ def _between(frames: list[tuple[np.ndarray, np.ndarray, np.ndarray]], lens: Lens
                 errors.append(float(np.median(np.abs(there - z)[there > 0])))
         found.append(round(min(errors), 4) if errors else float("nan"))
     return found
-
-
-def _pose(line: str) -> np.ndarray:
-    x, y, z, qx, qy, qz, qw = (float(v) for v in line.split())
-    pose = np.eye(4)
-    pose[:3, :3] = [
-        [1 - 2 * (qy * qy + qz * qz), 2 * (qx * qy - qz * qw), 2 * (qx * qz + qy * qw)],
-        [2 * (qx * qy + qz * qw), 1 - 2 * (qx * qx + qz * qz), 2 * (qy * qz - qx * qw)],
-        [2 * (qx * qz - qy * qw), 2 * (qy * qz + qx * qw), 1 - 2 * (qx * qx + qy * qy)],
-    ]
-    pose[:3, 3] = (x, y, z)
-    return pose
 
 
 def table(record: dict[str, Any]) -> str:

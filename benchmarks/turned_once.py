@@ -19,23 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from anchored_drawing import CAMERA_PX, PITCH_RAD, SIZE_PX, TURNS, ask
+from anchored_drawing import ask, examples, recalled, turn, turned_on_path
 from machine import commit, processor_name
 from pages import put
 
 from ipt_model.asking.imaginer import Imaginer
 from ipt_model.question import Mode, Question, Task
-from ipt_model.spatial.memory import SpatialMemory
 from ipt_model.spatial.recalled import RecalledView
 from ipt_model.weights.loading import load
-from ipt_training.datasets.generate import make_example
-from ipt_training.datasets.plan import DatasetPlan
 from ipt_training.evaluation.metrics import share_of
 from ipt_training.example import Example
-from ipt_training.houses.generator import make_scene
-from ipt_training.rendering.embree import Renderer
-from ipt_training.scenes.camera import Camera, camera_pose
-from ipt_training.tasks.sampling import Rejections
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "turned_once.json"
@@ -46,47 +39,22 @@ EDGES = (0.0, 0.25, 0.5, 0.75, 1.0)
 MODES = (Mode.ANSWER, Mode.IMAGINE, Mode.RECALL, Mode.GIVEN)
 
 
-def recalled(example: Example) -> RecalledView:
-    """After a turn at the place from which the question is asked."""
+def remembering(example: Example) -> RecalledView:
+    """After a turn at the place from which the question is asked; the present view is the
+    newest."""
     facts = example.facts
-    scene = make_scene(example.scene_seed, facts["level"], **facts["scene_request"])
-    camera = Camera.from_fov(CAMERA_PX, CAMERA_PX, facts["fov_rad"])
-    drawn = Camera.from_fov(SIZE_PX, SIZE_PX, facts["fov_rad"])
-    if example.question.task is Task.PERSPECTIVE:
-        here, asked = np.array(facts["pose_before"]), np.array(facts["pose_after"])
-        x, y = here[:2, 3]
-        heading, height = math.atan2(here[1, 2], here[0, 2]), float(here[2, 3])
-        pitch = facts["pitch_rad"]
-    else:
-        (x, y), (to_x, to_y) = facts["start_m"], facts["end_m"]
-        heading, height = math.atan2(to_y - y, to_x - x), facts["camera_height_m"]
-        pitch, asked = PITCH_RAD, np.array(facts["pose_imagined"])
-    poses = [
-        camera_pose(x, y, heading + math.tau * k / TURNS, height, pitch) for k in range(TURNS)
-    ]
-    memory = SpatialMemory()
-    # one after the other; the present view is the newest
-    for k, pose in enumerate(poses[::-1]):
-        view = Renderer(scene).render(pose, camera)
-        memory.add(view.rgb, view.depth_m, camera, pose, stamp_ns=k * 10**9)
-    return memory.recall(asked, drawn, (SIZE_PX, SIZE_PX))
+    if example.question.task is Task.PATH:
+        return recalled(example, turned_on_path(example)[::-1], np.array(facts["pose_imagined"]))
+    here = np.array(facts["pose_before"])
+    x, y, height = (float(v) for v in here[:3, 3])
+    poses = turn(x, y, math.atan2(here[1, 2], here[0, 2]), height, facts["pitch_rad"])
+    return recalled(example, poses[::-1], np.array(facts["pose_after"]))
 
 
 def questions(task: Task, variant: str, number: int, seed: int) -> list[tuple[Example, Question]]:
-    plan = DatasetPlan(
-        number,
-        size_px=SIZE_PX,
-        tasks=((task.value, 1.0),),
-        variants=(variant,),
-        split="test",
-        seed=seed,
-    )
-    slots, rejections = plan.slots(), Rejections()
     found = []
-    for index in range(number):
-        example = make_example(plan, slots, index, rejections)
-        view = recalled(example)
-        images = example.question.images
+    for example in examples(task, variant, number, seed):
+        view, images = remembering(example), example.question.images
         if variant.endswith("+anchored"):
             images = (*images[:-1], view.rgb)
         question = replace(

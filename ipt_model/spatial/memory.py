@@ -61,8 +61,7 @@ class MemoryLimits:
 class SpatialMemory:
     """Views with depth and poses, kept by what each adds; what a newer one sees through is gone.
 
-    counts: what happened so far: `same place`, `dropped`, `contradicted`,
-    `jumps`.
+    counts: what happened so far: `same place`, `dropped`, `contradicted`, `jumps`.
     """
 
     def __init__(self, limits: MemoryLimits | None = None) -> None:

@@ -15,17 +15,16 @@ EDGE = 0.05
 _AROUND = 3
 
 
-def clean(depth_m: np.ndarray, near_m: float, far_m: float, edges: bool = True) -> np.ndarray:
+def clean(depth_m: np.ndarray, near_m: float, far_m: float) -> np.ndarray:
     """Depth with 0 wherever it is no surface, H x W float32.
 
-    depth_m: H x W, 0, negative or not finite where unknown. near_m, far_m: what is kept. edges:
-    whether pixels that hang between near and far are dropped.
+    depth_m: H x W, 0, negative or not finite where unknown. near_m, far_m: what is kept. Pixels
+    that hang between near and far are dropped.
     """
     with np.errstate(invalid="ignore"):
         fit = (depth_m >= near_m) & (depth_m <= far_m)
     depth = np.where(fit, depth_m, 0).astype(np.float32)
-    if edges:
-        depth[hanging(depth)] = 0
+    depth[hanging(depth)] = 0
     return depth
 
 

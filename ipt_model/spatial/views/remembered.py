@@ -87,10 +87,6 @@ class RememberedView:
     def n_bytes(self) -> int:
         return int(self.rgb.nbytes + self._depth_mm.nbytes + self._nearest.nbytes)
 
-    @property
-    def forward(self) -> np.ndarray:
-        return np.asarray(self.local[:3, 2])
-
     # -- its points
     def points(self, step: int) -> tuple[Points, np.ndarray]:
         """The known points of every step-th pixel in the camera's own frame, and the flat index

@@ -154,10 +154,8 @@ def test_an_unmeasured_drawing_is_planned_anew(loaded: LoadedModel, machine: Mac
     np.testing.assert_array_equal(answer.imagined_views[0], again.imagined_views[0])
 
 
-def test_a_drawing_that_falls_behind_ends_in_one_stride(
-    imaginer: Imaginer, machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Steps become slow once the plan is made: nothing but a slower machine can do that."""
+def slow_after_twenty(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every flow step after the twentieth takes 0.12 s more."""
     velocity = _Flow.velocity
     machine.steps = 0
 
@@ -166,6 +164,13 @@ def test_a_drawing_that_falls_behind_ends_in_one_stride(
         return velocity(*args, **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(_Flow, "velocity", slower)
+
+
+def test_a_drawing_that_falls_behind_ends_in_one_stride(
+    imaginer: Imaginer, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps become slow once the plan is made: nothing but a slower machine can do that."""
+    slow_after_twenty(machine, monkeypatch)
     answer = imaginer.ask(QUESTION, mode=Mode.IMAGINE, budget_s=5.2, flow_steps=40)
     assert 20 < answer.provenance.flow_steps_done < answer.provenance.flow_steps == 40
     assert answer.imagined_views[0].std() > 0
@@ -225,14 +230,7 @@ def test_a_budget_holds_with_what_was_seen_in_the_drawing(
 def test_a_stride_keeps_to_what_was_seen(
     imaginer: Imaginer, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    velocity = _Flow.velocity
-    machine.steps = 0
-
-    def slower(*args: object, **kwargs: object) -> object:
-        machine.time_s += 0.12 if machine.steps > 20 else 0.0
-        return velocity(*args, **kwargs)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(_Flow, "velocity", slower)
+    slow_after_twenty(machine, monkeypatch)
     seen = SEEN.seen.copy()
     seen[:, 40:] = False
     half = dataclasses.replace(REMEMBERED, recalled=dataclasses.replace(SEEN, seen=seen))
