@@ -21,7 +21,7 @@ from ipt_training.tasks import TASKS, task_module
 from ipt_training.tasks.sampling import Wanted
 
 #: Changes whenever equal options would give other examples.
-DATA_VERSION = 1
+DATA_VERSION = 2
 MAX_COUNT = 50_000_000
 BYTES_PER_SHARD = 96_000_000
 

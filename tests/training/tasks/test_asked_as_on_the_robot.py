@@ -21,6 +21,7 @@ from ipt_training.houses.generator import make_scene
 from ipt_training.rendering.embree import Renderer
 from ipt_training.scenes.camera import Camera
 from ipt_training.tasks.sampling import Rejections
+from ipt_training.tasks.seen.remembered import FINER
 from ipt_training.tasks.stored_maps import grids_of
 
 SIZE_PX = 64
@@ -114,8 +115,9 @@ def test_a_viewpoint_is_asked_with_the_same_memory_and_words(number: int) -> Non
     )
     example = make_example(plan, plan.slots(), 2 * number, Rejections())
     facts = example.facts
-    camera = Camera.from_fov(SIZE_PX, SIZE_PX, facts["fov_rad"])
-    pinhole = Intrinsics(SIZE_PX, SIZE_PX, camera.fx, camera.fy, camera.cx, camera.cy)
+    side = FINER * SIZE_PX  # of the robot's own pictures
+    camera = Camera.from_fov(side, side, facts["fov_rad"])
+    pinhole = Intrinsics(side, side, camera.fx, camera.fy, camera.cx, camera.cy)
     scene = make_scene(example.scene_seed, facts["level"], **facts["scene_request"])
     here = np.array(facts["pose_before"])
     renderer, memory = Renderer(scene), SpatialMemory()

@@ -24,12 +24,17 @@ from ipt_training.scenes.scene import NOTHING
 
 #: Views that an example remembers at most.
 MOST_VIEWS = 8
+#: A robot's camera is finer than the picture that a model is shown, and what it recalls has fewer
+#: gaps for it.
+FINER = 2
 #: Points of the asked view that are followed to choose among views, along a side.
 LOOK_PX = 24
 #: One view after another, so that the newest is the one taken last.
 APART_NS = 3_000_000_000
 #: Views are tried one after another until the share is right, so many times over.
 TRIES = 3
+#: More of a view than this cannot be aimed at: edges are never recalled.
+MOST_SHOWN = 0.98
 
 
 @dataclass(frozen=True)
@@ -91,13 +96,30 @@ def stamp_ns(number: int) -> int:
 def memory_of(
     renderer: Renderer, poses: Sequence[np.ndarray], camera: Camera, first: int = 0
 ) -> SpatialMemory:
-    """A memory of what a camera saw from these poses, one after another; painted marks are no
-    part of the world. first: the number of the first view."""
+    """A memory of what a camera saw from these poses, one after another. first: the number of the
+    first view."""
     memory = SpatialMemory()
+    take_in(memory, renderer, poses, camera, first)
+    return memory
+
+
+def take_in(
+    memory: SpatialMemory,
+    renderer: Renderer,
+    poses: Sequence[np.ndarray],
+    camera: Camera,
+    first: int = 0,
+) -> None:
+    """Let a memory have these views too; painted marks are no part of the world. camera: of the
+    pictures that the model is shown, FINER of whose pixels the robot's own camera has in one."""
+    camera = Camera(
+        FINER * camera.width,
+        FINER * camera.height,
+        *(FINER * v for v in (camera.fx, camera.fy, camera.cx, camera.cy)),
+    )
     views = renderer.render_many(poses, camera)
     for number, (view, pose) in enumerate(zip(views, poses, strict=True), first):
         memory.add(view.rgb, view.depth_m, camera, pose, stamp_ns(number))
-    return memory
 
 
 def recall_view(memory: SpatialMemory, pose: np.ndarray, camera: Camera) -> RecalledView:
@@ -136,10 +158,16 @@ def remember(
     if base.sum() >= high * asked.total:
         return None
     shown = [asked.seen_from(renderer, pose, camera) for pose in perhaps]
+    if np.logical_or.reduce([base, *shown]).sum() < low * asked.total:
+        return None
     # what a memory recalls is a little less than what could be seen: corrected after each try
     lost = 1.0
+    last = 0.0
     for _ in range(TRIES):
-        aim = min(float(rng.uniform(low, min(high, 1.0))) / lost, 0.98)
+        aim = min(float(rng.uniform(low, min(high, 1.0))) / lost, MOST_SHOWN)
+        if aim == last == MOST_SHOWN:
+            return None
+        last = aim
         chosen = choose(base, shown, asked.total, aim, rng, MOST_VIEWS - len(surely))
         poses = [*(perhaps[k] for k in sorted(chosen)), *surely]
         if not poses:

@@ -21,7 +21,7 @@ from ipt_training.scenes.projection import image_shares
 from ipt_training.scenes.scene import Scene
 from ipt_training.tasks.geometry import ObjectTable, free_points
 from ipt_training.tasks.sampling import Wanted
-from ipt_training.tasks.seen.remembered import MOST_VIEWS, memory_of, stamp_ns
+from ipt_training.tasks.seen.remembered import MOST_VIEWS, memory_of, take_in
 from ipt_training.tasks.seen.walks import earlier_poses
 
 PICTURES = PictureGeometry()  # its defaults: what our data are made with
@@ -155,8 +155,7 @@ def _remembered(
     for number in range(len(order) + 1):
         some = [perhaps[k] for k in order[:number]]
         if some:
-            view_then = renderer.render(some[-1], camera)
-            memory.add(view_then.rgb, view_then.depth_m, camera, some[-1], stamp_ns(number - 1))
+            take_in(memory, renderer, some[-1:], camera, first=number - 1)
         cells = memory.occupancy(truth).cells
         cells[truth.cells == UNKNOWN] = UNKNOWN
         share = float((_values(cells, truth, view) != UNKNOWN).mean())
