@@ -24,13 +24,14 @@ from typing import Any
 import torch
 
 from ipt_model.asking.imaginer import Imaginer
-from ipt_model.question import Mode, Task
+from ipt_model.question import Answer, Mode, Task
 from ipt_model.weights.loading import LoadedModel, find_folder
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
 from ipt_training.evaluation.asking import MODES, BatchAsker, modes_of
 from ipt_training.evaluation.calibration import calibrate, write_calibration
 from ipt_training.evaluation.records import Record, record_of, summary
+from ipt_training.evaluation.reliance import turned_answers
 from ipt_training.evaluation.report import Shown, page
 from ipt_training.example import Example
 from ipt_training.progress import Watch
@@ -134,17 +135,19 @@ def ask_rows(
         examples: list[Example] = [
             example_from_row(dataset[row]) for row in rows[first : first + BLOCK]
         ]
-        done: list[tuple[int, Record]] = []
+        found: dict[int, dict[Mode, Answer]] = {}
         for place, answers in asker.ask(examples, modes, first):
-            example = examples[place]
-            record = record_of(first + place, example, answers, asker.loaded.style)
+            found[place] = answers
+            watch.tell(first + len(found))
+        turned = turned_answers(asker, examples, found)
+        for place, example in enumerate(examples):
+            answers, style = found[place], asker.loaded.style
+            record = record_of(first + place, example, answers, style, turned.get(place))
             if place < SHOWN * 4 and kept.get(record.task, 0) < per_task:
                 kept[record.task] = kept.get(record.task, 0) + 1
                 drawn = answers[Mode.IMAGINE].imagined_views if Mode.IMAGINE in answers else ()
                 shown.append(Shown(example, record, drawn[0] if drawn else None))
-            done.append((place, record))
-            watch.tell(first + len(done))
-        records += [record for _, record in sorted(done, key=lambda pair: pair[0])]
+            records.append(record)
     return records, sorted(shown, key=lambda one: (one.record.task.value, one.record.number))
 
 
@@ -195,6 +198,13 @@ def table(result: dict[str, Any]) -> str:
                 f"{100 * a['high']:5.1f}   {a['n']:>5}  {100 * found['unparsable']['share']:8.1f}%"
                 f"  {'-' if ece is None else f'{ece:.3f}'}"
             )
+            if "reliance" in found:
+                r = found["reliance"]
+                lines.append(
+                    f"{'':<21} {100 * r['share']:6.1f}%  {100 * r['low']:4.1f} - "
+                    f"{100 * r['high']:5.1f}   {r['n']:>5}  of left and right turn round with the "
+                    "mirrored picture"
+                )
     return "\n".join(lines)
 
 

@@ -95,11 +95,14 @@ class DatasetPlan:
         """Each variant that this plan makes, and where the robot remembers something, each with
         every share that it may have seen.
         """
-        shares: tuple[tuple[float, float], ...] = task_module(task).SHARES
+        module = task_module(task)
+        shares: tuple[tuple[float, float], ...] = module.SHARES
+        impossible = getattr(module, "IMPOSSIBLE", ())
         return tuple(
             (variant, share)
             for variant in self.variants_of(task)
             for share in (shares if "memory" in variant.split("+") else (None,))
+            if not any((part, share) in impossible for part in variant.split("+"))
         )
 
     @property

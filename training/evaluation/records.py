@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -76,7 +76,8 @@ class PictureScores:
 @dataclass(frozen=True)
 class Record:
     """One example, all modes that it can be asked in. share_seen: 0 to 1, how much of the asked
-    view was seen; None where nothing is recalled."""
+    view was seen; None where nothing is recalled. turned: by mode, whether the mirrored picture
+    turned the answer, of those that can turn."""
 
     number: int
     task: Task
@@ -87,13 +88,18 @@ class Record:
     replies: Mapping[Mode, Reply]
     picture: PictureScores | None
     share_seen: float | None = None
+    turned: Mapping[Mode, bool] = field(default_factory=dict)
 
     def right(self, mode: Mode) -> bool:
         return self.replies[mode].index == self.answer_index
 
 
 def record_of(
-    number: int, example: Example, answers: Mapping[Mode, Answer], style: AskingStyle
+    number: int,
+    example: Example,
+    answers: Mapping[Mode, Answer],
+    style: AskingStyle,
+    turned: Mapping[Mode, bool] | None = None,
 ) -> Record:
     """Score one example's answers; the pictures themselves are let go."""
     question = example.question
@@ -113,6 +119,7 @@ def record_of(
         },
         judge_picture(example, imagined[0]) if imagined else None,
         question.share_seen,
+        turned or {},
     )
 
 
@@ -175,8 +182,8 @@ def summary(
 
 
 def mode_summary(records: Sequence[Record], mode: Mode, style: AskingStyle) -> dict[str, Any]:
-    """Accuracy in all, balanced, by kind and by share seen; unparsable share; calibration of what
-    was read."""
+    """Accuracy in all, balanced, by kind and by share seen; how many answers turn with the picture
+    (reliance); unparsable share; calibration of what was read."""
     read = [r for r in records if r.replies[mode].log_probabilities]
     confidence = [confidence_of(r, mode, style) for r in read]
     plain = [max(r.replies[mode].probabilities()) for r in read]
@@ -189,12 +196,15 @@ def mode_summary(records: Sequence[Record], mode: Mode, style: AskingStyle) -> d
     unparsable = [r.replies[mode].outcome is Outcome.UNPARSABLE for r in records]
     remembered = [r for r in records if r.share_seen is not None]
     by_seen = {"by_seen": _grouped(remembered, seen_name, accuracy)} if remembered else {}
+    turned = [r.turned[mode] for r in records if mode in r.turned]
+    reliance = {"reliance": share_of(turned).to_dict()} if turned else {}
     return {
         "accuracy": accuracy(records),
         "balanced": _rounded([float(v["share"]) for v in by_kind.values()]),
         "by_subcategory": by_kind,
         "by_variant": _grouped(records, lambda r: r.variant, accuracy),
         **by_seen,
+        **reliance,
         "unparsable": share_of(unparsable).to_dict(),
         "ece": _finite(calibration_error(confidence, flags)),
         "ece_uncalibrated": _finite(calibration_error(plain, flags)),

@@ -77,7 +77,7 @@ def page(
 
 def _accuracy_table(tasks: dict[str, Any]) -> str:
     rows = ["<tr><th>task</th><th>mode</th><th>right</th><th>95 %</th><th>n</th><th>chance</th>"
-            "<th>unparsable</th><th>ECE</th></tr>"]  # fmt: skip
+            "<th>unparsable</th><th>ECE</th><th>reliance</th></tr>"]  # fmt: skip
     for task, part in tasks.items():
         for mode, found in part["modes"].items():
             a = found["accuracy"]
@@ -85,7 +85,8 @@ def _accuracy_table(tasks: dict[str, Any]) -> str:
                 f"<tr><td>{task}</td><td>{mode}</td><td><b>{_percent(a['share'])}</b></td>"
                 f"<td>{_percent(a['low'])} &ndash; {_percent(a['high'])}</td><td>{a['n']}</td>"
                 f"<td>{_percent(part['chance'])}</td>"
-                f"<td>{_percent(found['unparsable']['share'])}</td><td>{_number(found['ece'])}</td></tr>"
+                f"<td>{_percent(found['unparsable']['share'])}</td><td>{_number(found['ece'])}</td>"
+                f"<td>{_percent(found.get('reliance', {}).get('share'))}</td></tr>"
             )
     return f"<table>{''.join(rows)}</table>"
 

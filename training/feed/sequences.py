@@ -91,8 +91,9 @@ class SequenceMaker:
         """Input pictures, prompt, thought, noised copies, clean copies, answer: the published
         order."""
         chance = np.random.default_rng([self.settings.seed, showing.number, 0x5E])
-        prompt = list(self._prompt(showing, chance))
-        target = list(self._target(showing, chance))
+        hidden = self._hides(showing)
+        prompt = list(self._prompt(showing, chance, hidden))
+        target = list(self._target(showing, chance, hidden))
         und = gen = read_until = 0
         for k, segment in enumerate((*prompt, *target)):
             u, g = self._size(segment)
@@ -160,23 +161,38 @@ class SequenceMaker:
         )
 
     # -- parts
-    def _prompt(self, showing: Showing, chance: np.random.Generator) -> Iterator[Segment]:
+    def _hides(self, showing: Showing) -> bool:
+        """Whether this showing's answer must come from the drawn picture: the input pictures are
+        hidden from it, and from it alone."""
+        share = self.settings.dropout.inputs
+        if not share or not any(not isinstance(part, str) for part in showing.sample.target):
+            return False
+        chance = np.random.default_rng([self.settings.seed, showing.number, 0x41D])
+        return bool(chance.random() < share)
+
+    def _prompt(
+        self, showing: Showing, chance: np.random.Generator, hidden: bool
+    ) -> Iterator[Segment]:
         sample = showing.sample
         for part in sample.prompt:
             if isinstance(part, Picture):
                 latents = showing.latents[part.index]
                 if latents is not None:
-                    yield LatentSegment(latents)
-                yield self._vit(sample.inputs[part.index])
+                    yield LatentSegment(latents, hidden=hidden)
+                yield self._vit(sample.inputs[part.index], hidden)
             elif chance.random() >= self.settings.dropout.text:
                 yield TextSegment(self.tokenizer.encode(part))
 
-    def _target(self, showing: Showing, chance: np.random.Generator) -> Iterator[Segment]:
+    def _target(
+        self, showing: Showing, chance: np.random.Generator, hidden: bool
+    ) -> Iterator[Segment]:
+        turned = False
         for part in showing.sample.target:
             if isinstance(part, str):
-                yield TextSegment(self.tokenizer.encode(part), loss=True)
+                yield TextSegment(self.tokenizer.encode(part), loss=True, turned=turned)
             else:
                 yield from self._drawn(showing, part, chance)
+                turned = hidden
 
     def _drawn(
         self, showing: Showing, picture: np.ndarray, chance: np.random.Generator
@@ -207,9 +223,9 @@ class SequenceMaker:
         shift = self.settings.flow.shift
         return shift * t / (1 + (shift - 1) * t)
 
-    def _vit(self, picture: np.ndarray) -> VitSegment:
+    def _vit(self, picture: np.ndarray, hidden: bool = False) -> VitSegment:
         sizes = self.style.image_sizes
-        return VitSegment(sizes.vit_picture(sizes.vae_picture(picture)))
+        return VitSegment(sizes.vit_picture(sizes.vae_picture(picture)), hidden)
 
     def _size(self, segment: Segment) -> tuple[int, int]:
         """Tokens for the reading and for the drawing expert."""

@@ -96,11 +96,13 @@ class FlowLossSettings:
 @dataclass(frozen=True)
 class DropoutSettings:
     """Probabilities that a condition is left out: question texts, and the clean VAE and ViT copy
-    of a drawn picture. Input pictures and predicted texts always stay."""
+    of a drawn picture. inputs: that the answer after a drawing cannot look back at the input
+    pictures; everything before it can. Predicted texts always stay."""
 
     text: float = 0.1
     vae: float = 0.3
     vit: float = 0.3
+    inputs: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -243,7 +245,7 @@ class TrainingRecipe:
             ),
             *(
                 (f"dropout.{name}", 0 <= getattr(self.dropout, name) < 1, "0 up to below 1")
-                for name in ("text", "vae", "vit")
+                for name in ("text", "vae", "vit", "inputs")
             ),
         )
         for name, holds, expected in checks:

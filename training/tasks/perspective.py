@@ -37,6 +37,8 @@ TASK = "perspective"
 VARIANTS = ("marker", "pose", "marker+anchored", "pose+anchored")
 MORE_VARIANTS = tuple(f"{variant}+memory" for variant in VARIANTS)
 SHARES = SHARE_BINS
+#: A mark in sight stands where much of the asked view is in sight as well.
+IMPOSSIBLE = {("marker", SHARE_BINS[0])}
 SUBCATEGORIES = (
     "closer",
     "further",

@@ -161,6 +161,26 @@ def test_conditions_are_dropped_as_often_as_asked(data, vae) -> None:
     assert dropped["vit"] / n == pytest.approx(0.3, abs=0.08)
 
 
+def test_inputs_are_hidden_from_the_answer_alone(data, vae) -> None:
+    maker, showing, _ = maker_and_showing(data, vae, "ipt", dropout={**NO_DROPOUT, "inputs": 0.4})
+    inputs = len(showing.sample.inputs)
+    times = 0
+    for number in range(300):
+        segments = maker.sequence(replace(showing, number=number)).segments
+        assert kinds(segments) == "CV" * inputs + "tTNNCVT"
+        hidden = [getattr(s, "hidden", False) for s in segments]
+        turned = [getattr(s, "turned", False) for s in segments]
+        assert not any(hidden[2 * inputs :]) and not any(turned[:-1])
+        assert set(hidden[: 2 * inputs]) == {turned[-1]}
+        times += turned[-1]
+    assert times / 300 == pytest.approx(0.4, abs=0.08)
+
+
+def test_nothing_is_hidden_where_nothing_is_drawn(data, vae) -> None:
+    maker, showing, _ = maker_and_showing(data, vae, "label", dropout={"inputs": 0.99})
+    assert not any(getattr(s, "turned", False) for s in maker.sequence(showing).segments)
+
+
 def test_letter_exercises_are_answered_by_the_line_of_the_word(data, vae) -> None:
     maker, _, start = maker_and_showing(data, vae, "label")
     for number in range(20):
