@@ -13,6 +13,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+#: Entries that hold several numbers.
+_LISTS = {"count_most", "told_radius_m"}
+
 
 @dataclass(frozen=True)
 class PictureGeometry:
@@ -20,6 +23,8 @@ class PictureGeometry:
         behind the robot.
     map_shown: paths stay within this share of the map's half side from its middle.
     robot_radius_m: "clear" means that a robot of this half width fits through.
+    told_radius_m: the least and the largest half width that the model has learned to be told in
+        words; empty for a model that knows robot_radius_m alone.
     count_frames: views that a count is asked over; count_apart_m: how far from the present one
         they were taken at most.
     count_options: how many counts in a row there are to choose from; count_most: the largest of
@@ -30,6 +35,7 @@ class PictureGeometry:
     map_behind_m: float = 1.0
     map_shown: float = 0.94
     robot_radius_m: float = 0.15
+    told_radius_m: tuple[float, ...] = ()
     count_frames: int = 4
     count_apart_m: float = 3.8
     count_options: int = 4
@@ -39,11 +45,17 @@ class PictureGeometry:
         for name, value in vars(self).items():
             whole = name in ("count_frames", "count_options", "count_most")
             of, kind = ("a whole number", int) if whole else ("a number", (int, float))
-            numbers = value if name == "count_most" else (value,)
+            numbers = value if name in _LISTS else (value,)
             right = all(isinstance(n, kind) and not isinstance(n, bool) for n in numbers)
-            self._check(name, right, f"{of} each" if name == "count_most" else of)
+            self._check(name, right, f"{of} each" if name in _LISTS else of)
         for name in ("map_side_m", "robot_radius_m", "count_apart_m"):
             self._check(name, 0 < getattr(self, name) < math.inf, "a length above 0 m")
+        told = self.told_radius_m
+        self._check(
+            "told_radius_m",
+            not told or (len(told) == 2 and 0 < told[0] <= told[1] < math.inf),
+            "nothing, or the least and the largest length above 0 m",
+        )
         self._check("map_behind_m", 0 <= self.map_behind_m < self.map_side_m, "0 to map_side_m")
         self._check("map_shown", 0 < self.map_shown <= 1, "above 0 up to 1")
         self._check("count_frames", self.count_frames >= 1, "at least 1")
@@ -66,13 +78,12 @@ class PictureGeometry:
         if unknown := sorted(set(data) - set(known)):
             raise ValueError(f"unknown entries {unknown}, expected some of {known}")
         given = dict(data)
-        most = given.get("count_most", [])
-        if not isinstance(most, list):
-            raise ValueError(f"count_most: expected a list of whole numbers, got {most!r}")
-        if "count_most" in given:
-            given["count_most"] = tuple(most)
+        for name in _LISTS & set(given):
+            if not isinstance(given[name], list):
+                raise ValueError(f"{name}: expected a list of numbers, got {given[name]!r}")
+            given[name] = tuple(given[name])
         return PictureGeometry(**given)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {**asdict(self), "count_most": list(self.count_most)}
+        return {**asdict(self), **{name: list(getattr(self, name)) for name in _LISTS}}

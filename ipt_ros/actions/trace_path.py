@@ -2,8 +2,8 @@
 
 What was seen decides where it can: a sweep through a cell seen occupied is BLOCKED and one that
 was seen free all along is CLEAR, whatever the model says. The model speaks only for the unseen
-rest, and only as far as it was trained: for what its map shows, and for a robot of the trained
-width. For a wider one the drawn map must show the rest free as well.
+rest, and only as far as it was trained: for what its map shows, and for a robot of the width that
+it is told or was trained with. For a wider one the drawn map must show the rest free as well.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ipt_ros.actions.desk import Desk
 from ipt_ros.actions.server import Finish, GoalServer
 from ipt_ros.answering.messages import header_of
 from ipt_ros.answering.path_risk import PathRisk, Sweep, check_number, check_radius, sweep
-from ipt_ros.answering.questions import GroundedQuestion, ask_path, robot_of
+from ipt_ros.answering.questions import GroundedQuestion, ask_path, robot_of, told_radius
 from ipt_ros.conversions import FARTHEST_M
 from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.senses.map_frame import locate_map
@@ -74,7 +74,8 @@ def trace_path_server(node: Node, desk: Desk) -> GoalServer:
         pictures, picture_px = desk.model.pictures, desk.model.picture_px
         map_view = maps.MapView.ahead(robot_of(view), picture_px, pictures)
         stretch = swept.stretch(map_view.shows(swept.points, pictures))
-        grounded = ask_path(view, located.grid, swept.line(stretch), pictures, picture_px)
+        told = told_radius(radius, pictures)
+        grounded = ask_path(view, located.grid, swept.line(stretch), pictures, picture_px, told)
 
         def finish(result: Any, answer: Answer) -> None:
             drawn = None
@@ -86,7 +87,8 @@ def trace_path_server(node: Node, desk: Desk) -> GoalServer:
             blocked = math.nan
             if not result.answer.abstained:
                 blocked = answer.option_probabilities[grounded.question.options.index("no")]
-            why = decide(result.verdict, swept, risk, stretch, blocked, pictures)
+            spoken = pictures.robot_radius_m if told is None else told
+            why = decide(result.verdict, swept, risk, stretch, blocked, pictures, spoken)
             if why and not result.answer.abstained:
                 result.answer.abstained, result.answer.answer = True, ""
                 result.answer.abstain_reason = why
@@ -103,11 +105,12 @@ def decide(
     stretch: np.ndarray,
     blocked: float,
     pictures: PictureGeometry,
+    spoken_m: float,
 ) -> str:
     """Sight first, then the model's word as far as it goes; else UNKNOWN, and why.
 
     stretch: the steps that the model's map shows. blocked: the model's probability that they are
-    not clear, NaN when it abstained.
+    not clear, NaN when it abstained. spoken_m: the half width that it speaks of.
     """
     verdict.first_blocked_pose = -1
     if swept.seen_blocked is not None:
@@ -117,7 +120,7 @@ def decide(
     if swept.all_seen:
         verdict.verdict, verdict.probability_blocked = verdict.CLEAR, 0.0
         return ""
-    why = beyond_training(swept, risk, stretch, blocked, pictures)
+    why = beyond_training(swept, risk, stretch, blocked, pictures, spoken_m)
     if why or math.isnan(blocked):
         verdict.verdict, verdict.probability_blocked = verdict.UNKNOWN, math.nan
         return why
@@ -130,10 +133,15 @@ def decide(
 
 
 def beyond_training(
-    swept: Sweep, risk: PathRisk, stretch: np.ndarray, blocked: float, pictures: PictureGeometry
+    swept: Sweep,
+    risk: PathRisk,
+    stretch: np.ndarray,
+    blocked: float,
+    pictures: PictureGeometry,
+    spoken_m: float,
 ) -> str:
     """Why the model's word says nothing of this path, or an empty string. That a part is blocked,
-    or too narrow for the trained robot, holds for the whole and for wider ones too.
+    or too narrow for the robot it speaks of, holds for the whole and for wider ones too.
     """
     if not (swept.unseen & stretch).any():
         return (
@@ -148,10 +156,10 @@ def beyond_training(
             f"the way to path.poses[{away}] was not seen and lies outside the "
             f"{pictures.map_side_m:g} m ahead of the robot that the model is shown"
         )
-    wide = swept.radius_m > pictures.robot_radius_m + 1e-6
+    wide = swept.radius_m > spoken_m + 1e-6
     if wide and not (risk.complete and (risk.poses <= 0.5).all()):
         return (
-            f"the model knows robots of {pictures.robot_radius_m:g} m radius; that one of "
+            f"the model speaks of a robot of {spoken_m:g} m radius; that one of "
             f"{swept.radius_m:g} m fits through must show in a drawn map (mode imagine), and "
             "does not"
         )

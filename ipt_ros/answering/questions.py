@@ -216,10 +216,12 @@ def ask_path(
     line: np.ndarray,
     pictures: PictureGeometry,
     picture_px: int = 128,
+    told_m: float | None = None,
 ) -> GroundedQuestion:
     """Whether a path (N x 2, m) is clear, from partial map and present view; both along the axes
     of the grid's cells. The map shows the square ahead of the robot, as in training; an empty line
-    draws no path. picture_px: the side of the map's picture.
+    draws no path. picture_px: the side of the map's picture. told_m: the robot's half width, told
+    in words and painted; None for the robot that the model was trained with.
     """
     robot = robot_of(view)
     map_view = maps.MapView.ahead(robot, picture_px, pictures)
@@ -227,8 +229,11 @@ def ask_path(
     if len(line):
         path = line if len(line) > 1 else np.repeat(line, 2, axis=0)
         goal = (float(line[-1, 0]), float(line[-1, 1]))
-    picture = maps.draw_map(grid, map_view, path=path, robot=robot, goal=goal)
-    phrase = phrasing.clearance_question()
+    width_m = None if told_m is None else 2 * told_m
+    picture = maps.draw_map(
+        grid, map_view, path=path, robot=robot, goal=goal, path_width_m=width_m
+    )
+    phrase = phrasing.clearance_question(radius_m=told_m)
     question = replace(
         make_question(Task.CLEARANCE, [view.rgb, picture], phrase.text, phrase.options),
         view_size=picture.shape[:2],
@@ -244,6 +249,15 @@ def ask_path(
         return seen, map_consistency(grid.cells, values)
 
     return GroundedQuestion(question, (view,), map_view=map_view, check=check)
+
+
+def told_radius(radius_m: float, pictures: PictureGeometry) -> float | None:
+    """What the model is told of a robot's half width: the next step that is no smaller, within
+    what it has learned to be told. None for a model that is told nothing."""
+    if not pictures.told_radius_m:
+        return None
+    low, high = pictures.told_radius_m
+    return min(max(phrasing.round_radius(radius_m), low), high)
 
 
 def robot_of(view: Observation) -> tuple[float, float, float]:

@@ -12,6 +12,7 @@ from ipt_model.spatial.maps import FREE, OCCUPIED, UNKNOWN, OccupancyGrid
 from ipt_model.spatial.picture_geometry import PictureGeometry
 from ipt_ros.actions.trace_path import decide, path_points
 from ipt_ros.answering.path_risk import MOST_POSES, sweep
+from ipt_ros.answering.questions import told_radius
 from ipt_ros.errors import ErrorCode, GoalError
 
 STRAIGHT = np.array([[0.5, 1.0], [1.5, 1.0], [2.5, 1.0], [3.5, 1.0]])
@@ -29,16 +30,16 @@ def half_seen():
 
 
 def decided(
-    cells, no, *, radius=TRAINED, shown=(0.0, 4.0), drawn=None, path=STRAIGHT, pictures=PICTURES
+    cells, no, *, radius=TRAINED, shown=(0.0, 4.0), drawn=None, path=STRAIGHT, spoken=TRAINED
 ):
     """The verdict when the model is shown the path between two x and says "no" with probability
-    `no`.
+    `no` of a robot of the half width `spoken`.
     """
     swept = sweep(OccupancyGrid(cells, 0.1, (0.0, 0.0)), path, radius)
     x = swept.points[:, 0]
     verdict = Fields(UNKNOWN=UNDECIDED, CLEAR=CLEAR, BLOCKED=BLOCKED)
     stretch = swept.stretch((x >= shown[0]) & (x <= shown[1]))
-    why = decide(verdict, swept, swept.risk(drawn), stretch, no, pictures)
+    why = decide(verdict, swept, swept.risk(drawn), stretch, no, PICTURES, spoken)
     assert bool(why) <= (verdict.verdict == UNDECIDED)
     assert math.isnan(verdict.probability_blocked) == (verdict.verdict == UNDECIDED)
     return verdict.verdict, verdict.first_blocked_pose, why
@@ -88,17 +89,19 @@ def test_the_word_of_a_narrow_robot_is_not_that_of_a_wide_one():
     assert decided(half_seen(), 0.9, radius=0.3, path=STRAIGHT[:3])[0] == BLOCKED
 
 
-def test_wide_is_wider_than_the_robot_of_the_checkpoint():
+def test_wide_is_wider_than_the_robot_that_the_model_speaks_of():
     wide = {"radius": 0.3, "path": STRAIGHT[:3]}
-    assert decided(half_seen(), 0.1, pictures=PictureGeometry(robot_radius_m=0.3), **wide) == (
-        CLEAR,
-        -1,
-        "",
-    )
-    assert (
-        "0.29 m radius"
-        in decided(half_seen(), 0.1, pictures=PictureGeometry(robot_radius_m=0.29), **wide)[2]
-    )
+    assert decided(half_seen(), 0.1, spoken=0.3, **wide) == (CLEAR, -1, "")
+    assert "0.29 m radius" in decided(half_seen(), 0.1, spoken=0.29, **wide)[2]
+
+
+@pytest.mark.parametrize(
+    ("radius", "told"), [(0.05, 0.1), (0.1, 0.1), (0.12, 0.15), (0.3, 0.3), (0.5, 0.35)]
+)
+def test_a_robot_is_told_of_as_no_narrower_than_it_is_within_what_was_learned(radius, told):
+    learned = PictureGeometry(told_radius_m=(0.1, 0.35))
+    assert told_radius(radius, learned) == pytest.approx(told)
+    assert told_radius(radius, PICTURES) is None, "a model that was never told of any"
 
 
 def test_for_a_wide_robot_the_drawing_must_show_all_of_it_free():

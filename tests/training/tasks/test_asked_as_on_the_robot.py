@@ -11,7 +11,13 @@ from ipt_model.spatial.memory import SpatialMemory
 from ipt_model.spatial.picture_geometry import PictureGeometry
 from ipt_model.wording.phrasing import Motion, perspective_question, plural, templates
 from ipt_ros.answering.path_risk import sweep
-from ipt_ros.answering.questions import ask_count, ask_path, ask_viewpoint, count_views
+from ipt_ros.answering.questions import (
+    ask_count,
+    ask_path,
+    ask_viewpoint,
+    count_views,
+    told_radius,
+)
 from ipt_ros.conversions import Intrinsics
 from ipt_ros.senses.observations import Observation
 from ipt_training.datasets.generate import make_example
@@ -20,6 +26,7 @@ from ipt_training.example import Example
 from ipt_training.houses.generator import make_scene
 from ipt_training.rendering.embree import Renderer
 from ipt_training.scenes.camera import Camera
+from ipt_training.tasks.clearance import TOLD_RADIUS_M
 from ipt_training.tasks.sampling import Rejections
 from ipt_training.tasks.seen.remembered import FINER
 from ipt_training.tasks.stored_maps import grids_of
@@ -28,9 +35,9 @@ SIZE_PX = 64
 PICTURES = PictureGeometry()
 
 
-def examples(task: Task, number: int = 4) -> list[Example]:
+def examples(task: Task, number: int = 4, variants: tuple[str, ...] = ()) -> list[Example]:
     """One of each variant and kind."""
-    plan = DatasetPlan(number, SIZE_PX, ((task.value, 1.0),))
+    plan = DatasetPlan(number, SIZE_PX, ((task.value, 1.0),), variants=variants)
     slots = plan.slots()
     return [make_example(plan, slots, i, Rejections()) for i in range(number)]
 
@@ -89,6 +96,28 @@ def test_a_path_is_asked_in_the_words_of_the_data(clearance: list[Example]) -> N
         assert grounded.question.text == words[0] and example.question.text in words
         assert set(grounded.question.options) == set(example.question.options)
         assert example.facts["robot_radius_m"] == PICTURES.robot_radius_m
+
+
+def test_a_robot_of_any_width_is_told_of_as_in_the_data() -> None:
+    learned = PictureGeometry(told_radius_m=TOLD_RADIUS_M)
+    for example in examples(Task.CLEARANCE, variants=("one view+told radius",)):
+        _, seen = grids_of(example.facts)
+        view, path = observed(example)[0], np.array(example.facts["path_m"])
+        told = told_radius(example.facts["robot_radius_m"], learned)
+        assert told == example.facts["robot_radius_m"]
+        grounded = ask_path(view, seen, path, learned, SIZE_PX, told)
+        picture, shown = grounded.question.images[-1], example.question.images[-1]
+        assert (picture != shown).any(axis=2).mean() < 0.005
+        words = grounded.question.text.removeprefix(templates()["clearance"][0])
+        assert f"{told:.2f} m" in words and example.question.text.endswith(words)
+
+
+def test_a_colour_is_counted_in_the_words_of_the_data() -> None:
+    for example in examples(Task.COUNTING, variants=("corners+by colour",)):
+        category = example.facts["category"]
+        assert category.endswith(" object")
+        words = [w.format(category=plural(category)) for w in templates()["counting"]]
+        assert example.question.text in words
 
 
 def test_a_count_is_asked_over_the_frames_of_the_data_in_their_order() -> None:
