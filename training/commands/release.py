@@ -38,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--run", type=Path, required=True, help="best/ or final/ of a run")
     parser.add_argument("--evaluation", type=Path, required=True, help="evaluation.json on test")
+    parser.add_argument("--memory", type=Path, help="evaluation.json on test rows with a memory")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--name", default="ipt-tiny")
     given = parser.parse_args(arguments)
@@ -46,13 +47,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _release(given: argparse.Namespace) -> int:
     check_folder(given.out)
-    evaluation = json.loads(given.evaluation.read_text(encoding="utf-8"))
-    if not (isinstance(evaluation, dict) and isinstance(evaluation.get("tasks"), dict)):
-        raise ValueError(f"{given.evaluation}: expected the evaluation.json that ipt-eval wrote")
+    evaluation = _evaluation(given.evaluation)
+    memory = None if given.memory is None else _evaluation(given.memory)
     size = release(given.run, given.out, given.name, measured(evaluation))
-    (given.out / CARD).write_text(card(given.out, evaluation), encoding="utf-8")
+    (given.out / CARD).write_text(card(given.out, evaluation, memory), encoding="utf-8")
     print(f"{given.out}: {size / 1e6:.1f} MB, {hash_folder(given.out)}")
     return 0
+
+
+def _evaluation(path: Path) -> dict[str, Any]:
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if not (isinstance(found, dict) and isinstance(found.get("tasks"), dict)):
+        raise ValueError(f"{path}: expected the evaluation.json that ipt-eval wrote")
+    return found
 
 
 def measured(evaluation: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,8 +112,10 @@ def runs(training: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         training = training.get("began_from", {})
 
 
-def card(folder: Path, evaluation: Mapping[str, Any]) -> str:
-    """The model card."""
+def card(
+    folder: Path, evaluation: Mapping[str, Any], memory: Mapping[str, Any] | None = None
+) -> str:
+    """The model card. memory: the evaluation of questions that come with a recalled view."""
     style = AskingStyle.load(folder)
     facts = style.training
     lines = [
@@ -144,6 +153,8 @@ def card(folder: Path, evaluation: Mapping[str, Any]) -> str:
                 f"{_percent(a['high'])} | {_percent(part['chance'])} | "
                 f"{_percent(found['unparsable']['share'])} | {ece} |"
             )
+    if memory is not None:
+        lines += _remembering(memory)
     lines += ["", "## Drawings", "", "| task | variant | PSNR dB | object in place | right side |"]
     lines.append("|---|---|---|---|---|")
     for task, part in evaluation["tasks"].items():
@@ -173,6 +184,42 @@ def card(folder: Path, evaluation: Mapping[str, Any]) -> str:
         "the same weights in single precision.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _remembering(evaluation: Mapping[str, Any]) -> list[str]:
+    """How often answers are right where a part of the asked view was seen, by how much."""
+    seen = sorted(
+        {
+            name
+            for part in evaluation["tasks"].values()
+            for found in part["modes"].values()
+            for name in found.get("by_seen", {})
+        },
+        key=lambda name: int(name.split()[0]),
+    )
+    lines = [
+        "",
+        f"## With a memory, on {evaluation['data']['examples']:,} questions in "
+        f"{evaluation['data'].get('split')} houses",
+        "",
+        "Right answers by how much of the asked view was seen. Reliance: how many answers left or "
+        "right turn round when the picture that was answered from is mirrored.",
+        "",
+        f"| task | mode | all | 95 % | n | {' | '.join(f'{name} seen' for name in seen)} | ECE | "
+        "reliance |",
+        "|" + "---|" * (7 + len(seen)),
+    ]
+    for task, part in evaluation["tasks"].items():
+        for mode, found in part["modes"].items():
+            a, by_seen = found["accuracy"], found.get("by_seen", {})
+            cells = [_percent(by_seen[k]["share"]) if k in by_seen else "" for k in seen]
+            ece = "" if found["ece"] is None else f"{found['ece']:.3f}"
+            relies = _percent(found["reliance"]["share"]) if "reliance" in found else ""
+            lines.append(
+                f"| {task} | {mode} | {_percent(a['share'])} | {_percent(a['low'])} to "
+                f"{_percent(a['high'])} | {a['n']:,} | {' | '.join(cells)} | {ece} | {relies} |"
+            )
+    return lines
 
 
 def _before(facts: Mapping[str, Any]) -> str:

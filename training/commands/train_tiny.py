@@ -32,6 +32,17 @@ DATASET, TRAIN = "ipt_training.commands.dataset", "ipt_training.commands.train"
 RECIPES = Path("config/training")
 #: Processes that draw own views. The views depend on it, so it is not the number of cores.
 DRAWING = 2
+#: What examples with a memory are of: how the robot asks, and the rest of the method's variants.
+PLAIN = (
+    "marker,pose,marker+anchored,pose+anchored,ego,map,map+arrow,rotation,corners,"
+    "rotation+by colour,corners+by colour,one view,two views,one view+told radius,"
+    "two views+told radius"
+)
+MEMORY = (
+    "pose+anchored+memory,ego+memory,map+memory,rotation+memory,corners+memory,"
+    "rotation+by colour+memory,corners+by colour+memory,one view+memory,two views+memory,"
+    "one view+told radius+memory,two views+told radius+memory"
+)
 #: Every process computes with one thread: there is one on each core.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
 
@@ -55,13 +66,31 @@ SCALES = {
     "full": Scale(
         folder=Path(),
         released="ipt_model/weights/ipt_tiny",
-        counts={"data": 20000, "validation": 2000, "test": 8000, "long": 40000, "own": 8000},
+        counts={
+            "data": 20000,
+            "validation": 2000,
+            "test": 8000,
+            "long": 40000,
+            "own": 8000,
+            "memory": 7000,
+            "memory_validation": 1200,
+            "memory_test": 4000,
+        },
         vae=("--precision", "bfloat16"),
     ),
     "small": Scale(
         folder=Path("runs/small"),
         released="released",
-        counts={"data": 24, "validation": 8, "test": 8, "long": 16, "own": 16},
+        counts={
+            "data": 24,
+            "validation": 8,
+            "test": 8,
+            "long": 16,
+            "own": 16,
+            "memory": 16,
+            "memory_validation": 8,
+            "memory_test": 8,
+        },
         vae=("--steps", "2", "--crop", "16", "--batch", "4"),
         vit=("--pictures", "16", "--steps", "2"),
         learn=("examples=16", "batch.examples=8", "run.validate=0"),
@@ -91,10 +120,25 @@ def stages(scale: Scale, recipes: Path, processes: int) -> list[Stage]:
     ) -> Stage:
         return Stage(name, what, (output,), (Command(module, arguments),), after)
 
+    def draw(name: str, model: str, rows: str, out: str) -> Stage:
+        """The model draws the views of these rows, in processes of its own."""
+        arguments = ("--model", model, "--data", rows, "--out", out)
+        parts = [f"{part}/{DRAWING}" for part in range(DRAWING)]
+        return Stage(
+            name,
+            "the model draws their views",
+            tuple(f"{out}/own-{part:03d}.npz" for part in range(DRAWING)),
+            tuple(
+                Command("ipt_training.commands.draw_own", (*arguments, "--part", part))
+                for part in parts
+            ),
+        )
+
     threads = ("--threads", str(processes))
     more_data = ("--size", "64", "--tasks", "perspective=3,path=2,counting=1,clearance=2")
     model = "runs/tiny/final"
     calibrated, tested = "runs/tiny/validation/evaluation.json", "runs/tiny/test/evaluation.json"
+    remembered = "runs/tiny/memory_test/evaluation.json"
     return [
         data("data", "data", "examples of all tasks", "dataset_out", "--size", "128"),
         data(
@@ -125,27 +169,29 @@ def stages(scale: Scale, recipes: Path, processes: int) -> list[Stage]:
             "own-data", "own", "examples to draw for itself",
             "runs/data/own", *more_data, "--seed", "2",
         ),
-        Stage(
-            "own-views",
-            "the model draws their views",
-            tuple(f"runs/own/own-{part:03d}.npz" for part in range(DRAWING)),
-            tuple(
-                Command(
-                    "ipt_training.commands.draw_own",
-                    (
-                        "--model", "runs/long/final", "--data", "runs/data/own",
-                        "--out", "runs/own", "--part", f"{part}/{DRAWING}",
-                    ),
-                )
-                for part in range(DRAWING)
-            ),
+        draw("own-views", "runs/long/final", "runs/data/own", "runs/own"),
+        learn("own", "own_tiny.yaml", "answers from its own drawings", "runs/plain"),
+        data(
+            "memory-data", "memory", "examples with and without a memory",
+            "runs/data/memory", "--size", "64", "--variants", f"{PLAIN},{MEMORY}", "--tasks",
+            "perspective=2,path=2,counting=1,clearance=1", "--seed", "3",
         ),
-        learn("own", "own_tiny.yaml", "answers from its own drawings", "runs/tiny"),
+        data(
+            "memory-validation-data", "memory_validation", "the same in validation houses",
+            "runs/data/memory_validation", "--size", "64", "--split", "validation",
+            "--variants", f"{PLAIN},{MEMORY}",
+        ),
+        data(
+            "memory-test-data", "memory_test", "with a memory, in test houses",
+            "runs/data/memory_test", "--size", "64", "--split", "test", "--variants", MEMORY,
+        ),
+        draw("memory-views", "runs/plain/final", "runs/data/memory", "runs/own_memory"),
+        learn("memory", "memory_tiny.yaml", "answers from what is remembered", "runs/tiny"),
         one(
             "calibration", "how sure it may be, from validation houses", calibrated,
-            "ipt_training.commands.evaluate", "--model", model, "--data", "runs/data/validation",
-            "--calibrate", "--out", "runs/tiny/validation", *scale.ask,
-            after=f"{model}/ema.safetensors",
+            "ipt_training.commands.evaluate", "--model", model,
+            "--data", "runs/data/memory_validation", "--calibrate",
+            "--out", "runs/tiny/validation", *scale.ask, after=f"{model}/ema.safetensors",
         ),
         one(
             "evaluation", "how often it is right, in test houses", tested,
@@ -153,9 +199,14 @@ def stages(scale: Scale, recipes: Path, processes: int) -> list[Stage]:
             "--out", "runs/tiny/test", *scale.ask, after=calibrated,
         ),
         one(
+            "memory-evaluation", "the same with a memory, by how much was seen", remembered,
+            "ipt_training.commands.evaluate", "--model", model, "--data", "runs/data/memory_test",
+            "--no-latency", "--out", "runs/tiny/memory_test", *scale.ask, after=calibrated,
+        ),
+        one(
             "release", "the folder that ships, and its card", f"{scale.released}/README.md",
             "ipt_training.commands.release", "--run", model, "--evaluation", tested,
-            "--out", scale.released, after=tested,
+            "--memory", remembered, "--out", scale.released, after=remembered,
         ),
     ]  # fmt: skip
 
