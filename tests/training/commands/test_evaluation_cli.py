@@ -108,6 +108,26 @@ def test_a_release_is_small_and_answers_alike(report, model, data, tmp_path) -> 
     assert sizes[0] < 0.6 * sizes[1]
 
 
+def test_the_card_tells_of_a_memory_by_how_much_was_seen(report, model, tmp_path) -> None:
+    found = json.loads((report / "evaluation.json").read_text())
+    of_path = found["tasks"]["path"]["modes"]["imagine"]
+    of_path["by_seen"] = {"25 to 50 %": {"share": 0.625}, "75 to 100 %": {"share": 0.875}}
+    of_path["reliance"] = {"share": 0.75}
+    memory = tmp_path / "memory.json"
+    memory.write_text(json.dumps(found))
+    out = tmp_path / "ipt_tiny"
+    arguments = ["--run", str(model), "--evaluation", str(report / "evaluation.json")]
+    assert release([*arguments, "--memory", str(memory), "--out", str(out)]) == 0
+    card = (out / "README.md").read_text()
+    table = card[card.index("## With a memory") : card.index("## Drawings")].splitlines()
+    assert "| 25 to 50 % seen | 75 to 100 % seen |" in table[4]
+    row = next(line for line in table if line.startswith("| path | imagine |"))
+    assert "| 62.5 % | 87.5 % |" in row and row.endswith("| 75.0 % |")
+    assert len({line.count("|") for line in table if line.startswith("|")}) == 1
+    memory.write_text("[]")
+    assert release([*arguments, "--memory", str(memory), "--out", str(out)]) == 2
+
+
 def test_rows_are_chosen_by_task(data) -> None:
     dataset = Dataset(data)
     tasks = dataset.column("task")
