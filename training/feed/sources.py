@@ -26,6 +26,11 @@ from ipt_training.feed.latents import LatentStore, encode_pictures
 from ipt_training.feed.own_views import OwnView, OwnViews
 from ipt_training.feed.sequences import Showing, needs_latents, pictures_of
 
+#: Supervisions under which pictures are drawn, `mixed` in every other showing; and what a drawn
+#: picture adds to a showing, in input pictures: its noised copies and the clean one.
+DRAWING = ("ipt", "ipt_wrong", "given", "mixed")
+DRAWN_SIZE = 3
+
 
 class Source(Protocol):
     """Showings by number."""
@@ -34,6 +39,11 @@ class Source(Protocol):
 
     def name(self, number: int) -> str:
         """What a person finds this showing by."""
+        ...
+
+    def size(self, number: int) -> int:
+        """How long a showing is beside the others of the source, in pictures; 0 where nobody
+        knows before it is made."""
         ...
 
 
@@ -59,6 +69,8 @@ class RowSource:
         self.latents, self.own, self.own_share = latents, own, own_share
         self._memory: dict[int, Row] | None = {} if in_memory else None
         kinds = dataset.column("task")
+        pictures = dataset.column("num_input_images")
+        self._pictures = np.array([count or 0 for count in pictures], np.int64)
         self.kept = np.array([not tasks or kind in tasks for kind in kinds], bool)
         if own is not None:
             self.kept &= np.isin(np.arange(len(kinds)), own.rows)
@@ -84,6 +96,16 @@ class RowSource:
     def name(self, number: int) -> str:
         return f"row {self._place(number)[0]}"
 
+    def size(self, number: int) -> int:
+        row, epoch = self._place(number)
+        draws = self.supervision in DRAWING and (
+            self.supervision != "mixed" or self._draws(row, epoch)
+        )
+        return int(self._pictures[row]) + (DRAWN_SIZE if draws else 0)
+
+    def _draws(self, row: int, epoch: int) -> bool:
+        return bool((self._coin[row] + epoch) % 2)
+
     def _place(self, number: int) -> tuple[int, int]:
         """Row and epoch of a showing."""
         epoch, place = divmod(number, self.rows_per_epoch)
@@ -99,9 +121,12 @@ class RowSource:
         if self._partners is not None:
             partner = int(self._partners[row])
             wrong = decode_image(self._row(partner).drawn[0])
-        draw = bool((self._coin[row] + epoch) % 2)
         sample = supervise_row(
-            self._row(row), self.supervision, self.style, draw=draw, wrong=wrong
+            self._row(row),
+            self.supervision,
+            self.style,
+            draw=self._draws(row, epoch),
+            wrong=wrong,
         )
         needed = needs_latents(sample)
         if not any(needed):
@@ -144,6 +169,9 @@ class FreshSource:
 
     def name(self, number: int) -> str:
         return f"fresh example {number % self.plan.count}"
+
+    def size(self, number: int) -> int:
+        return 0
 
     def show(self, number: int) -> Showing:
         example = self._example(number)

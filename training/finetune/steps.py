@@ -8,7 +8,7 @@ may prepare steps in any process and in any order, and a resumed run asks for th
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -46,8 +46,9 @@ class StepMaker(Dataset[list[TrainingBatch]]):
 
     def __getitem__(self, step: int) -> list[TrainingBatch]:
         examples = self.settings.batch.examples
-        numbers = range(step * examples, (step + 1) * examples)[self.rank :: self.world_size]
-        showings = [self.source.show(n) for n in numbers]
+        numbers = range(step * examples, (step + 1) * examples)
+        mine = dealt([self.source.size(n) for n in numbers], self.rank, self.world_size)
+        showings = [self.source.show(numbers[k]) for k in mine]
         loss = self.settings.loss
         sequences = [] if loss.looks_only else [self.maker.sequence(s) for s in showings]
         looks = [self.maker.look_exercise(s, k) for s in showings for k in range(loss.looks)]
@@ -68,6 +69,14 @@ class StepMaker(Dataset[list[TrainingBatch]]):
     def filler(self) -> TrainingBatch:
         """A batch that touches every weight and counts nothing."""
         return make_batch([self.maker.filler()], self.config, fillers=1)
+
+
+def dealt(sizes: Sequence[int], rank: int, world_size: int) -> list[int]:
+    """Which showings of a step a process takes: the longest are dealt first, to and fro, for all
+    wait for the one that has most to do."""
+    order = sorted(range(len(sizes)), key=lambda k: (-sizes[k], k))
+    turns = (rank, 2 * world_size - 1 - rank)
+    return sorted(k for place, k in enumerate(order) if place % (2 * world_size) in turns)
 
 
 def loader(steps: StepMaker, first: int, workers: int) -> Iterator[list[TrainingBatch]]:
