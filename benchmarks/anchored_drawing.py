@@ -45,8 +45,9 @@ RESULTS = ROOT / "benchmarks" / "results" / "anchored_drawing.json"
 PAGE = ROOT / "docs" / "memory.md"
 
 SIZE_PX, BATCH = 64, 32
-#: Side of what the robot's camera sees: it looks closer than the model draws.
-CAMERA_PX = 256
+#: A quarter of the pixels of the robot's camera, which memory_of doubles to each side: it looks
+#: closer than the model draws.
+CAMERA_PX = 128
 STEPS = (5, 10, 25)
 #: How much of the noise the package's own way renews at each step.
 RENEWED = (0.0, 0.85, 1.0)

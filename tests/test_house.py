@@ -67,6 +67,7 @@ MAY_IMPORT = {
         "audits": "example scenes datasets",
         "recipe": "datasets",
         "feed": "example scenes datasets tasks recipe",
+        "filling": "example",
         "evaluation": "example datasets tasks",
         "finetune": "example progress processes scenes houses rendering tasks datasets recipe "
         "feed evaluation",
