@@ -29,6 +29,7 @@ from ipt_model.question import Mode, Task
 from ipt_model.spatial.maps import MapView, read_map
 from ipt_model.weights.asking_style import seen_class
 from ipt_model.weights.loading import load
+from ipt_training.commands.train_tiny import MEMORY
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
 from ipt_training.evaluation.asking import BatchAsker
@@ -46,6 +47,8 @@ from ipt_training.tasks.stored_maps import grids_of
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "other_ways.json"
 PAGE = ROOT / "docs" / "memory.md"
+#: What the shipped model has learned to be asked.
+KNOWN = MEMORY.split(",")
 #: A metre is as far as so many radians, when the nearest view is looked for.
 RAD_PER_M = 0.7
 WAYS = {
@@ -201,9 +204,10 @@ def main() -> None:
     asker = BatchAsker(load(given.model, "cpu"))
     test = Dataset(given.test)
     kinds = test.column("task")
+    known = [variant in KNOWN for variant in test.column("variant")]
     tasks: dict[str, Any] = {}
     for task in dict.fromkeys(kinds):
-        rows = [k for k, kind in enumerate(kinds) if kind == task][: given.per_task]
+        rows = [k for k, kind in enumerate(kinds) if kind == task and known[k]][: given.per_task]
         examples = [example_from_row(test[row]) for row in rows]
         examples = [e for e in examples if e.question.recalled is not None]
         pictures = completed(examples, asker, network)

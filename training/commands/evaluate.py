@@ -29,7 +29,11 @@ from ipt_model.weights.loading import LoadedModel, find_folder
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
 from ipt_training.evaluation.asking import MODES, BatchAsker, modes_of
-from ipt_training.evaluation.calibration import calibrate, write_calibration
+from ipt_training.evaluation.calibration import (
+    calibrate,
+    calibrate_memory,
+    write_calibration,
+)
 from ipt_training.evaluation.records import Record, record_of, summary
 from ipt_training.evaluation.reliance import turned_answers
 from ipt_training.evaluation.report import Shown, page
@@ -53,8 +57,15 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--modes", default=",".join(m.value for m in MODES))
     parser.add_argument("--tasks", default="", help="comma-separated, default all")
+    parser.add_argument("--variants", default="", help="comma-separated, default all")
     parser.add_argument("--per-task", type=int, default=2000, help="most examples of a task")
-    parser.add_argument("--calibrate", action="store_true")
+    calibrating = parser.add_mutually_exclusive_group()
+    calibrating.add_argument("--calibrate", action="store_true")
+    calibrating.add_argument(
+        "--calibrate-memory",
+        action="store_true",
+        help="add to a calibrated checkpoint what questions with a recalled view need",
+    )
     parser.add_argument("--no-latency", action="store_true")
     given = parser.parse_args(arguments)
     modes = tuple(Mode(name) for name in given.modes.split(","))
@@ -65,7 +76,10 @@ def main(arguments: list[str] | None = None) -> int:
     loaded = asker.loaded
     folder = find_folder(given.model)
     dataset = Dataset(given.data)
-    rows = chosen_rows(dataset, given.per_task, tuple(filter(None, given.tasks.split(","))))
+    tasks, variants = (
+        tuple(filter(None, names.split(","))) for names in (given.tasks, given.variants)
+    )
+    rows = chosen_rows(dataset, given.per_task, tasks, variants)
     began = time.perf_counter()
     with Watch("evaluation", len(rows)) as watch:
         records, shown = ask_rows(asker, dataset, rows, modes, watch)
@@ -91,8 +105,11 @@ def main(arguments: list[str] | None = None) -> int:
     }
     if not given.no_latency:
         result["latency_s"] = latency(loaded, [one.example for one in shown], modes)
-    if given.calibrate:
-        found = calibrate(records, modes)
+    if given.calibrate or given.calibrate_memory:
+        if given.calibrate:
+            found = calibrate(records, modes)
+        else:
+            found = calibrate_memory(folder, records, modes)
         facts = {k: result[k] for k in ("model", "data", "command", "seed")}
         calibrated = write_calibration(folder, found, facts)
         print(f"{folder}: temperatures {calibrated.to_dict()['temperature']}")
@@ -106,19 +123,24 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def chosen_rows(dataset: Dataset, per_task: int, tasks: tuple[str, ...] = ()) -> list[int]:
-    """The first `per_task` rows of each task."""
+def chosen_rows(
+    dataset: Dataset, per_task: int, tasks: tuple[str, ...] = (), variants: tuple[str, ...] = ()
+) -> list[int]:
+    """The first `per_task` rows of each task, of these variants or of all."""
     known = [t.value for t in Task]
     if wrong := [t for t in tasks if t not in known]:
         raise SystemExit(f"ipt-eval: --tasks: unknown {wrong}, expected some of {known}")
     taken: dict[str, int] = {}
     rows = []
-    for row, task in enumerate(dataset.column("task")):
+    kinds = zip(dataset.column("task"), dataset.column("variant"), strict=True)
+    for row, (task, variant) in enumerate(kinds):
+        if variants and variant not in variants:
+            continue
         if task is not None and (not tasks or task in tasks) and taken.get(task, 0) < per_task:
             taken[task] = taken.get(task, 0) + 1
             rows.append(row)
     if not rows:
-        raise SystemExit(f"ipt-eval: {dataset.path} has no example of these tasks")
+        raise SystemExit(f"ipt-eval: {dataset.path} has no example of these tasks and variants")
     return rows
 
 

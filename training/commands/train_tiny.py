@@ -32,16 +32,10 @@ DATASET, TRAIN = "ipt_training.commands.dataset", "ipt_training.commands.train"
 RECIPES = Path("config/training")
 #: Processes that draw own views. The views depend on it, so it is not the number of cores.
 DRAWING = 2
-#: What examples with a memory are of: how the robot asks, and the rest of the method's variants.
-PLAIN = (
-    "marker,pose,marker+anchored,pose+anchored,ego,map,map+arrow,rotation,corners,"
-    "rotation+by colour,corners+by colour,one view,two views,one view+told radius,"
-    "two views+told radius"
-)
+#: Examples with a memory: how the robot asks, and what the weights have learned to be asked.
 MEMORY = (
     "pose+anchored+memory,ego+memory,map+memory,rotation+memory,corners+memory,"
-    "rotation+by colour+memory,corners+by colour+memory,one view+memory,two views+memory,"
-    "one view+told radius+memory,two views+told radius+memory"
+    "one view+memory,two views+memory"
 )
 #: Every process computes with one thread: there is one on each core.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
@@ -72,9 +66,8 @@ SCALES = {
             "test": 8000,
             "long": 40000,
             "own": 8000,
-            "memory": 7000,
-            "memory_validation": 1200,
-            "memory_test": 4000,
+            "memory_validation": 600,
+            "memory_test": 3000,
         },
         vae=("--precision", "bfloat16"),
     ),
@@ -87,7 +80,6 @@ SCALES = {
             "test": 8,
             "long": 16,
             "own": 16,
-            "memory": 16,
             "memory_validation": 8,
             "memory_test": 8,
         },
@@ -139,6 +131,7 @@ def stages(scale: Scale, recipes: Path, processes: int) -> list[Stage]:
     model = "runs/tiny/final"
     calibrated, tested = "runs/tiny/validation/evaluation.json", "runs/tiny/test/evaluation.json"
     remembered = "runs/tiny/memory_test/evaluation.json"
+    recalibrated = "runs/tiny/memory_validation/evaluation.json"
     return [
         data("data", "data", "examples of all tasks", "dataset_out", "--size", "128"),
         data(
@@ -170,38 +163,37 @@ def stages(scale: Scale, recipes: Path, processes: int) -> list[Stage]:
             "runs/data/own", *more_data, "--seed", "2",
         ),
         draw("own-views", "runs/long/final", "runs/data/own", "runs/own"),
-        learn("own", "own_tiny.yaml", "answers from its own drawings", "runs/plain"),
+        learn("own", "own_tiny.yaml", "answers from its own drawings", "runs/tiny"),
         data(
-            "memory-data", "memory", "examples with and without a memory",
-            "runs/data/memory", "--size", "64", "--variants", f"{PLAIN},{MEMORY}", "--tasks",
-            "perspective=2,path=2,counting=1,clearance=1", "--seed", "3",
-        ),
-        data(
-            "memory-validation-data", "memory_validation", "the same in validation houses",
+            "memory-validation-data", "memory_validation", "with a memory, in validation houses",
             "runs/data/memory_validation", "--size", "64", "--split", "validation",
-            "--variants", f"{PLAIN},{MEMORY}",
+            "--variants", MEMORY,
         ),
         data(
             "memory-test-data", "memory_test", "with a memory, in test houses",
             "runs/data/memory_test", "--size", "64", "--split", "test", "--variants", MEMORY,
         ),
-        draw("memory-views", "runs/plain/final", "runs/data/memory", "runs/own_memory"),
-        learn("memory", "memory_tiny.yaml", "answers from what is remembered", "runs/tiny"),
         one(
             "calibration", "how sure it may be, from validation houses", calibrated,
             "ipt_training.commands.evaluate", "--model", model,
-            "--data", "runs/data/memory_validation", "--calibrate",
+            "--data", "runs/data/validation", "--calibrate",
             "--out", "runs/tiny/validation", *scale.ask, after=f"{model}/ema.safetensors",
+        ),
+        one(
+            "memory-calibration", "how sure it may be with a memory", recalibrated,
+            "ipt_training.commands.evaluate", "--model", model,
+            "--data", "runs/data/memory_validation", "--calibrate-memory", "--no-latency",
+            "--out", "runs/tiny/memory_validation", *scale.ask, after=calibrated,
         ),
         one(
             "evaluation", "how often it is right, in test houses", tested,
             "ipt_training.commands.evaluate", "--model", model, "--data", "runs/data/test",
-            "--out", "runs/tiny/test", *scale.ask, after=calibrated,
+            "--out", "runs/tiny/test", *scale.ask, after=recalibrated,
         ),
         one(
             "memory-evaluation", "the same with a memory, by how much was seen", remembered,
             "ipt_training.commands.evaluate", "--model", model, "--data", "runs/data/memory_test",
-            "--no-latency", "--out", "runs/tiny/memory_test", *scale.ask, after=calibrated,
+            "--no-latency", "--out", "runs/tiny/memory_test", *scale.ask, after=recalibrated,
         ),
         one(
             "release", "the folder that ships, and its card", f"{scale.released}/README.md",

@@ -80,7 +80,7 @@ def recall_level(records: Sequence[Record], otherwise: Mode) -> float | None:
     is never so, or too few questions came with one.
 
     otherwise: the mode below it. Of levels that are equally often right the lowest: recalling
-    costs less than drawing.
+    costs less than drawing. It costs more than answering at once, so there it must be better.
     """
     known = [r for r in records if Mode.RECALL in r.replies and r.share_seen is not None]
     if len(known) < LEAST_REMEMBERED:
@@ -93,7 +93,8 @@ def recall_level(records: Sequence[Record], otherwise: Mode) -> float | None:
     never = sum(r.right(otherwise) for r in known)
     best = max(LEVELS, key=right)  # the first, so the lowest
     reached = any((r.share_seen or 0.0) >= best for r in known)
-    return best if reached and right(best) >= never else None
+    enough = right(best) > never or (otherwise is Mode.IMAGINE and right(best) == never)
+    return best if reached and enough else None
 
 
 def _ranked(records: Sequence[Record], modes: Sequence[Mode]) -> tuple[Mode, ...]:
@@ -134,6 +135,37 @@ def _table(records: Sequence[Record], mode: Mode, style: AskingStyle) -> dict[st
         "reliability_before": [asdict(b) for b in reliability(before, right)],
         "reliability_after": [asdict(b) for b in reliability(after, right)],
     }
+
+
+def calibrate_memory(
+    folder: Path, records: Sequence[Record], modes: Sequence[Mode]
+) -> Calibration:
+    """What a checkpoint that is calibrated already lacks for questions with a recalled view, from
+    records of such questions: the temperatures of mode recall and by share seen, and the share
+    from which on AUTO recalls. All else is as the checkpoint has it."""
+    style = AskingStyle.load(folder)
+    remembered = [r for r in records if r.share_seen is not None]
+    if not remembered:
+        raise ValueError("no question of these comes with a recalled view")
+    found = calibrate(remembered, modes)
+    temperatures = {
+        task: {**found.temperatures.get(task, {}), **style.temperature.get(task, {})}
+        for task in {**style.temperature, **found.temperatures}
+    }
+    for task, of_task in found.temperatures.items():
+        if Mode.RECALL in of_task:
+            temperatures[task][Mode.RECALL] = of_task[Mode.RECALL]
+    levels = {
+        task: recall_level([r for r in remembered if r.task is task], style.preferred(task)[0])
+        for task in found.temperatures
+    }
+    return replace(
+        found,
+        temperatures=temperatures,
+        auto=style.auto,
+        auto_by_task=dict(style.auto_by_task),
+        recall_above={task: level for task, level in levels.items() if level is not None},
+    )
 
 
 def write_calibration(folder: Path, found: Calibration, facts: Mapping[str, Any]) -> AskingStyle:

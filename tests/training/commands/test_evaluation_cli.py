@@ -133,8 +133,14 @@ def test_rows_are_chosen_by_task(data) -> None:
     tasks = dataset.column("task")
     rows = chosen_rows(dataset, 2, ("path", "clearance"))
     assert sorted(tasks[row] for row in rows) == ["clearance"] * 2 + ["path"] * 2
+    variants = dataset.column("variant")
+    some = tuple(sorted({variants[row] for row in rows})[:1])
+    chosen = chosen_rows(dataset, 9, variants=some)
+    assert chosen and {variants[row] for row in chosen} == set(some)
     with pytest.raises(SystemExit, match="unknown"):
         chosen_rows(dataset, 2, ("cooking",))
+    with pytest.raises(SystemExit, match="no example"):
+        chosen_rows(dataset, 2, variants=("by heart",))
 
 
 # -- tables from records made by hand

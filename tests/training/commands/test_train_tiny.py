@@ -46,7 +46,7 @@ def settings_of(command: Command) -> TrainingRecipe:
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_command_takes_its_arguments(scale: str, parse_only: None) -> None:
     commands = [command for stage in all_stages(scale) for command in stage.commands]
-    assert len(commands) == 23
+    assert len(commands) == 20
     for command in commands:
         with pytest.raises(Parsed):
             importlib.import_module(command.module).main(list(command.arguments))
@@ -77,7 +77,7 @@ def test_every_stage_finds_what_it_needs(scale: str) -> None:
 def test_the_full_scale_changes_no_recipe() -> None:
     runs = [s.commands[0] for s in all_stages("full") if s.commands[0].module == TRAIN]
     assert [settings_of(run).name for run in runs] == [
-        "base_tiny", "tiny_mixed", "ship_tiny", "own_tiny", "memory_tiny"
+        "base_tiny", "tiny_mixed", "ship_tiny", "own_tiny"
     ]  # fmt: skip
     assert all(len(run.arguments) == 3 and run.processes == 2 for run in runs)
 
@@ -95,7 +95,7 @@ def write_proofs(folder: Path) -> None:
             elif first.module == TRAIN:
                 facts = {"training": {"settings": settings_of(first).digest()}}
             path.write_text(json.dumps(facts))
-        if stage.name == "memory":
+        if stage.name == "own":
             (folder / "runs/tiny/final/ema.safetensors").touch()
 
 
@@ -128,7 +128,13 @@ def test_a_new_model_is_calibrated_asked_and_released_again(tmp_path: Path) -> N
         stage = next(s for s in all_stages("full") if s.name == lacking[0])
         for output in stage.outputs:
             (tmp_path / output).touch()
-    assert done == ["calibration", "evaluation", "memory-evaluation", "release"]
+    assert done == [
+        "calibration",
+        "memory-calibration",
+        "evaluation",
+        "memory-evaluation",
+        "release",
+    ]
 
 
 def run_main(monkeypatch, tmp_path, *arguments: str) -> list[str]:
@@ -142,9 +148,9 @@ def run_main(monkeypatch, tmp_path, *arguments: str) -> list[str]:
 def test_stages_can_be_named(monkeypatch, tmp_path, capsys) -> None:
     write_proofs(tmp_path)
     assert run_main(monkeypatch, tmp_path) == []
-    assert "21/21 release: done" in capsys.readouterr().out
+    assert "19/19 release: done" in capsys.readouterr().out
     assert run_main(monkeypatch, tmp_path, "--only", "vae") == ["vae"]
-    last = ["calibration", "evaluation", "memory-evaluation", "release"]
+    last = ["calibration", "memory-calibration", "evaluation", "memory-evaluation", "release"]
     assert run_main(monkeypatch, tmp_path, "--from", "calibration") == last
     assert main(["--recipes", str(RECIPES), "--only", "vea"]) == 2
     assert "no stage 'vea'; expected one of data, validation-data" in capsys.readouterr().err
@@ -155,7 +161,7 @@ def test_looking_runs_nothing(monkeypatch, tmp_path, capsys) -> None:
     assert "own-views" in capsys.readouterr().out
     assert run_main(monkeypatch, tmp_path, "--dry-run", "--from", "own-views") == []
     said = capsys.readouterr().out.splitlines()
-    assert len(said) == 13 and said[0].endswith("--out runs/own --part 0/2")
+    assert len(said) == 10 and said[0].endswith("--out runs/own --part 0/2")
     write_proofs(tmp_path)
     assert run_main(monkeypatch, tmp_path, "--dry-run") == []
     assert capsys.readouterr().out == ""

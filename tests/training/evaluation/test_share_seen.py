@@ -15,6 +15,7 @@ from ipt_training.evaluation.calibration import (
     LEAST_OF_CLASS,
     LEAST_REMEMBERED,
     calibrate,
+    calibrate_memory,
     recall_level,
     write_calibration,
 )
@@ -53,6 +54,30 @@ def test_the_level_is_where_recalling_begins_to_be_right_more_often() -> None:
     found = calibrate(records, MODES)
     assert found.recall_above == {Task.PATH: 0.6}
     assert found.auto == (Mode.IMAGINE, Mode.ANSWER), "recalling is not one of AUTO's own modes"
+
+
+def test_a_calibrated_checkpoint_gets_what_memory_needs_and_keeps_the_rest(tmp_path) -> None:
+    """Recalling is compared with what AUTO does otherwise, here answering at once: right every
+    other time. Recalling is right above 0.3."""
+    before = AskingStyle(
+        temperature={Task.PATH: {Mode.ANSWER: 3.0, Mode.IMAGINE: 7.0}},
+        auto_by_task={Task.PATH: (Mode.ANSWER, Mode.IMAGINE)},
+    )
+    before.save(tmp_path)
+    records = [
+        remembered(k, float(share), recall=share > 0.3) for k, share in enumerate(evenly(400))
+    ]
+    plain = [remembered(k, None) for k in range(100)]
+    found = calibrate_memory(tmp_path, records + plain, MODES)
+    after = write_calibration(tmp_path, found, {})
+    own = after.temperature[Task.PATH]
+    assert (own[Mode.ANSWER], own[Mode.IMAGINE]) == (3.0, 7.0) and own[Mode.RECALL] != 1.0
+    assert len(after.temperature_by_seen[Task.PATH][Mode.RECALL]) == 4
+    assert after.recall_above == {Task.PATH: 0.3}
+    assert after.preferred(Task.PATH, 0.2) == (Mode.ANSWER, Mode.IMAGINE)
+    assert after.preferred(Task.PATH, 0.4)[0] is Mode.RECALL
+    with pytest.raises(ValueError, match="recalled view"):
+        calibrate_memory(tmp_path, plain, MODES)
 
 
 def test_of_two_ways_that_are_as_often_right_the_cheaper_is_taken() -> None:
