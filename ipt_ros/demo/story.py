@@ -165,13 +165,8 @@ class Referee:
         return max(found, key=lambda pair: pair[0])[1]
 
     def count_question(self) -> CountQuestion:
-        """The kind of thing that stands around most often, of those that the choices can count.
-        Plain shapes of one sort look alike from above, those of one colour do not.
-        """
-        by_colour = self.scene.level == "room"
-        categories = [
-            f"{o.colour} object" if by_colour else o.category for o in self.scene.objects
-        ]
+        """The category that stands around most often, of those that the choices can count."""
+        categories = [o.category for o in self.scene.objects]
         fit = [c for c in sorted(set(categories)) if categories.count(c) <= MOST_COUNTED]
         category = max(fit or sorted(set(categories)), key=categories.count)
         return CountQuestion(category, categories.count(category))
