@@ -5,7 +5,7 @@
 Every question of the test rows with a memory is put to the shipped model with the asked view
 completed in each of the ways, shown as if it were the true one. The small network is trained on
 the rows that the model's last step was trained on, for --examples showings. Writes
-benchmarks/results/other_ways.json and the table in docs/memory.md.
+benchmarks/results/other_ways.json and prints the table.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 import torch
 from machine import commit, processor_name
-from pages import put
 
 from ipt_model.network.transforms import resize
 from ipt_model.question import Mode, Task
@@ -46,7 +45,6 @@ from ipt_training.tasks.stored_maps import grids_of
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "other_ways.json"
-PAGE = ROOT / "docs" / "memory.md"
 #: What the shipped model has learned to be asked.
 KNOWN = MEMORY.split(",")
 #: A metre is as far as so many radians, when the nearest view is looked for.
@@ -232,8 +230,6 @@ def main() -> None:
         "tasks": tasks,
     }
     given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    if given.out == RESULTS:
-        put(PAGE, "other ways", table(tasks))
     print(table(tasks))
 
 
