@@ -10,6 +10,7 @@ found into `calibration.json` beside it.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -80,7 +81,8 @@ def recall_level(records: Sequence[Record], otherwise: Mode) -> float | None:
     is never so, or too few questions came with one.
 
     otherwise: the mode below it. Of levels that are equally often right the lowest: recalling
-    costs less than drawing. It costs more than answering at once, so there it must be better.
+    costs less than drawing. It costs more than answering at once, so there it must be better by
+    more than luck: by a standard deviation of the questions that one of both gets right.
     """
     known = [r for r in records if Mode.RECALL in r.replies and r.share_seen is not None]
     if len(known) < LEAST_REMEMBERED:
@@ -90,11 +92,14 @@ def recall_level(records: Sequence[Record], otherwise: Mode) -> float | None:
         modes = [Mode.RECALL if (r.share_seen or 0.0) >= level else otherwise for r in known]
         return sum(r.right(mode) for r, mode in zip(known, modes, strict=True))
 
-    never = sum(r.right(otherwise) for r in known)
     best = max(LEVELS, key=right)  # the first, so the lowest
-    reached = any((r.share_seen or 0.0) >= best for r in known)
-    enough = right(best) > never or (otherwise is Mode.IMAGINE and right(best) == never)
-    return best if reached and enough else None
+    above = [r for r in known if (r.share_seen or 0.0) >= best]
+    won, lost = (
+        sum(r.right(one) and not r.right(other) for r in above)
+        for one, other in ((Mode.RECALL, otherwise), (otherwise, Mode.RECALL))
+    )
+    luck = max(1.0, math.sqrt(won + lost)) if otherwise is Mode.ANSWER else 0.0
+    return best if above and won - lost >= luck else None
 
 
 def _ranked(records: Sequence[Record], modes: Sequence[Mode]) -> tuple[Mode, ...]:

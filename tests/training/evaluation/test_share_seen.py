@@ -80,6 +80,20 @@ def test_a_calibrated_checkpoint_gets_what_memory_needs_and_keeps_the_rest(tmp_p
         calibrate_memory(tmp_path, plain, MODES)
 
 
+@pytest.mark.parametrize(("won", "lost", "level"), [(4, 1, 0.0), (4, 3, None), (0, 0, None)])
+def test_recalling_must_be_better_than_answering_at_once_by_more_than_luck(
+    won: int, lost: int, level: float | None
+) -> None:
+    """Both are right everywhere else; where they differ, about as much was seen."""
+    records = []
+    for k, share in enumerate(evenly(200)):
+        answer = k not in range(100, 100 + 2 * won, 2)
+        recall = k not in range(101, 101 + 2 * lost, 2)
+        one = remembered(k, float(share), recall=recall)
+        records.append(replace(one, replies={**one.replies, Mode.ANSWER: reply(answer)}))
+    assert recall_level(records, Mode.ANSWER) == level
+
+
 def test_of_two_ways_that_are_as_often_right_the_cheaper_is_taken() -> None:
     records = [remembered(k, float(share)) for k, share in enumerate(evenly(200))]
     assert recall_level(records, Mode.IMAGINE) == 0.0
