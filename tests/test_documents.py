@@ -311,7 +311,11 @@ def test_the_table_of_what_works_is_the_evaluations(monkeypatch: pytest.MonkeyPa
 def test_what_is_said_of_auto_is_what_the_shipped_model_does() -> None:
     style = json.loads((ROOT / "ipt_model/weights/ipt_tiny/ipt.json").read_text())
     assert {modes[0] for modes in style["auto_by_task"].values()} == {"answer"}
-    assert "`auto` answers at once and draws nothing" in (ROOT / "README.md").read_text()
+    assert set(style["recall_above"]) == {"perspective", "path"}
+    assert max(style["recall_above"].values()) <= 0.05
+    page = " ".join((ROOT / "README.md").read_text().split())
+    assert "`auto` draws nothing. It reads the answer from the recalled view" in page
+    assert "in perspective and path questions that come with one, and answers at once" in page
 
 
 def test_the_page_of_messages_is_that_of_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
