@@ -7,6 +7,7 @@ Takes every number from benchmarks/results/ipt_tiny_memory_test.json, which ipt-
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,7 @@ MODES = ("answer", "imagine", "recall", "given")
 
 
 def table(results: dict[str, Any]) -> str:
-    lines = [
-        "| question | seen of the asked view | n | " + " | ".join(f"`{m}`" for m in MODES) + " |",
-        "|---|---|--:|" + "--:|" * len(MODES),
-    ]
+    lines = head(MODES)
     for task, part in results["tasks"].items():
         modes = part["modes"]
         for name in modes["recall"]["by_seen"]:
@@ -31,6 +29,13 @@ def table(results: dict[str, Any]) -> str:
             lines.append(row(task, name, found))
         lines.append(row(task, "*all*", [modes[mode]["accuracy"] for mode in MODES]))
     return "\n".join(lines)
+
+
+def head(modes: Sequence[str]) -> list[str]:
+    return [
+        "| question | seen of the asked view | n | " + " | ".join(f"`{m}`" for m in modes) + " |",
+        "|---|---|--:|" + "--:|" * len(modes),
+    ]
 
 
 def row(task: str, seen: str, found: list[dict[str, Any]]) -> str:

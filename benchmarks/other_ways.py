@@ -22,18 +22,18 @@ from typing import Any
 import numpy as np
 import torch
 from machine import commit, processor_name
+from what_works import rate
 
 from ipt_model.network.transforms import resize
-from ipt_model.question import Mode, Task
-from ipt_model.spatial.maps import MapView, read_map
+from ipt_model.question import Mode
 from ipt_model.weights.asking_style import seen_class
 from ipt_model.weights.loading import load
 from ipt_training.commands.train_tiny import MEMORY
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
 from ipt_training.evaluation.asking import BatchAsker
-from ipt_training.evaluation.map_completion import completion_scores, inpainted
 from ipt_training.evaluation.metrics import share_of
+from ipt_training.evaluation.records import map_scores
 from ipt_training.example import Example
 from ipt_training.filling.fitting import Fitting, fit, holed_of
 from ipt_training.filling.network import FillingNetwork
@@ -41,7 +41,6 @@ from ipt_training.houses.generator import make_scene
 from ipt_training.progress import Watch
 from ipt_training.rendering.embree import Renderer
 from ipt_training.scenes.camera import Camera
-from ipt_training.tasks.stored_maps import grids_of
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "other_ways.json"
@@ -119,44 +118,25 @@ def measured(
         unseen = ~view.seen_at(*truth.shape[:2])
         if unseen.any():
             errors.append(float(np.mean((picture[unseen].astype(float) - truth[unseen]) ** 2)))
-        maps.append(completion(examples[k], pictures[k]))
+        if (scores := map_scores(examples[k], pictures[k])) is not None:
+            maps.append(scores.drawn)
     classes: dict[int, list[bool]] = {}
     for k, flag in right.items():
         classes.setdefault(seen_class(examples[k].question.share_seen), []).append(flag)
-    known = [one for one in maps if one is not None]
     return {
         "right": share_of(list(right.values())).to_dict(),
         "by_seen": {str(c): share_of(f).to_dict() for c, f in sorted(classes.items())},
         "unseen_psnr_db": round(10 * math.log10(255**2 / max(np.mean(errors), 1e-9)), 2),
-        **(
-            {"map_iou": round(float(np.mean([i for i, _ in known])), 4),
-             "map_brier": round(float(np.mean([b for _, b in known])), 4)}
-            if known else {}
-        ),
-    }  # fmt: skip
-
-
-def completion(example: Example, picture: np.ndarray) -> tuple[float, float] | None:
-    """IoU and Brier score of a completed map on unknown cells."""
-    if example.question.task is not Task.CLEARANCE:
-        return None
-    truth, seen = grids_of(example.facts)
-    x_min, y_min, side_m = example.facts["map_view"]
-    view = MapView(x_min, y_min, side_m, picture.shape[0])
-    found = completion_scores(read_map(picture, view, truth), truth, seen)
-    return found.iou, found.brier
-
-
-def plain_inpainting(examples: Sequence[Example]) -> dict[str, float]:
-    """Of the grid's cells, not of its picture: the baseline of the card."""
-    scores = [
-        completion_scores(inpainted(seen), truth, seen)
-        for truth, seen in (grids_of(e.facts) for e in examples)
-    ]
-    return {
-        "iou": round(float(np.mean([s.iou for s in scores])), 4),
-        "brier": round(float(np.mean([s.brier for s in scores])), 4),
+        **{f"map_{name}": value for name, value in means(maps).items()},
     }
+
+
+def means(scores: Sequence[tuple[float, float]]) -> dict[str, float]:
+    """Of completed maps, each (IoU, Brier); empty without any."""
+    if not scores:
+        return {}
+    iou, brier = np.mean(scores, axis=0)
+    return {"iou": round(float(iou), 4), "brier": round(float(brier), 4)}
 
 
 def table(tasks: Mapping[str, Any]) -> str:
@@ -174,8 +154,7 @@ def table(tasks: Mapping[str, Any]) -> str:
                 cells.append("")
                 decibels.append("")
                 continue
-            share, low, high = (100 * one["right"][k] for k in ("share", "low", "high"))
-            cells.append(f"{share:.1f} ({low:.1f}–{high:.1f})")
+            cells.append(rate(one["right"]))
             decibels.append("" if way == "true" else f"{one['unseen_psnr_db']:.1f}")
             iou = f"{one['map_iou']:.3f}" if "map_iou" in one and way != "true" else iou
         lines.append("| " + " | ".join([words, *cells, *decibels, iou]) + " |")
@@ -211,8 +190,9 @@ def main() -> None:
         pictures = completed(examples, asker, network)
         ways = {way: measured(examples, own, asker) for way, own in pictures.items()}
         tasks[task] = {"n": len(examples), "ways": ways}
-        if task == Task.CLEARANCE.value:
-            tasks[task]["inpainted_cells"] = plain_inpainting(examples)
+        scores = [map_scores(e, e.true_view) for e in examples]
+        if inpainted := means([one.inpainted for one in scores if one is not None]):
+            tasks[task]["inpainted_cells"] = inpainted
         print(task, {way: found.get("right", {}).get("share") for way, found in ways.items()})
     result = {
         "what": "answers of the shipped model when the asked view is completed in several ways",

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from anchored_drawing import ask, examples, recalled, turn, turned_on_path
+from by_share_seen import head, row
 from machine import commit, processor_name
 from pages import put
 
@@ -90,25 +91,15 @@ def measured(
 
 
 def table(record: dict[str, Any]) -> str:
-    rows = [
-        "| question | seen of the asked view | n | "
-        + " | ".join(f"`{m.value}`" for m in MODES)
-        + " |",
-        "|---|---|--:|" + "--:|" * len(MODES),
-    ]
+    rows = head([mode.value for mode in MODES])
     for name, one in record["asked"].items():
         for k, (low, high) in enumerate(pairwise(EDGES)):
             rates = [one[f"{mode.value} by share"][k] for mode in MODES]
             if rates[0] is not None:
-                rows.append(_row(name, f"{100 * low:.0f} to {100 * high:.0f} %", rates))
+                rows.append(row(name, f"{100 * low:.0f} to {100 * high:.0f} %", rates))
         mean = f"*all*, {100 * one['share_seen']:.0f} % on average"
-        rows.append(_row(name, mean, [one[mode.value] for mode in MODES]))
+        rows.append(row(name, mean, [one[mode.value] for mode in MODES]))
     return "\n".join(rows)
-
-
-def _row(name: str, seen: str, rates: list[dict[str, Any]]) -> str:
-    cells = (f"{100 * r['share']:.1f} ({100 * r['low']:.1f}-{100 * r['high']:.1f})" for r in rates)
-    return f"| {name} | {seen} | {rates[0]['n']} | {' | '.join(cells)} |"
 
 
 def main() -> None:

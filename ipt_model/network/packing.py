@@ -310,8 +310,8 @@ class _Packer:
         rope: int,
         where: str,
     ) -> int:
-        common = {"rope": rope, "segment": s, "bidirectional": 1, "turned": 0}
-        common["hidden"] = int(segment.hidden)
+        hidden = int(segment.hidden)
+        common = {"rope": rope, "segment": s, "bidirectional": 1, "hidden": hidden, "turned": 0}
         noised = int(isinstance(segment, LatentSegment) and segment.noise is not None)
         start, end = self.tokens.start_of_image, self.tokens.end_of_image
         if isinstance(segment, VitSegment):

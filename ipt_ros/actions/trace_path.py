@@ -9,6 +9,7 @@ it is told or was trained with. For a wider one the drawn map must show the rest
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,8 +88,8 @@ def trace_path_server(node: Node, desk: Desk) -> GoalServer:
             blocked = math.nan
             if not result.answer.abstained:
                 blocked = answer.option_probabilities[grounded.question.options.index("no")]
-            spoken = pictures.robot_radius_m if told is None else told
-            why = decide(result.verdict, swept, risk, stretch, blocked, pictures, spoken)
+            spoken = pictures if told is None else replace(pictures, robot_radius_m=told)
+            why = decide(result.verdict, swept, risk, stretch, blocked, spoken)
             if why and not result.answer.abstained:
                 result.answer.abstained, result.answer.answer = True, ""
                 result.answer.abstain_reason = why
@@ -105,12 +106,12 @@ def decide(
     stretch: np.ndarray,
     blocked: float,
     pictures: PictureGeometry,
-    spoken_m: float,
 ) -> str:
     """Sight first, then the model's word as far as it goes; else UNKNOWN, and why.
 
     stretch: the steps that the model's map shows. blocked: the model's probability that they are
-    not clear, NaN when it abstained. spoken_m: the half width that it speaks of.
+    not clear, NaN when it abstained. pictures: of the question; the model speaks of a robot of
+    its robot_radius_m.
     """
     verdict.first_blocked_pose = -1
     if swept.seen_blocked is not None:
@@ -120,7 +121,7 @@ def decide(
     if swept.all_seen:
         verdict.verdict, verdict.probability_blocked = verdict.CLEAR, 0.0
         return ""
-    why = beyond_training(swept, risk, stretch, blocked, pictures, spoken_m)
+    why = beyond_training(swept, risk, stretch, blocked, pictures)
     if why or math.isnan(blocked):
         verdict.verdict, verdict.probability_blocked = verdict.UNKNOWN, math.nan
         return why
@@ -133,12 +134,7 @@ def decide(
 
 
 def beyond_training(
-    swept: Sweep,
-    risk: PathRisk,
-    stretch: np.ndarray,
-    blocked: float,
-    pictures: PictureGeometry,
-    spoken_m: float,
+    swept: Sweep, risk: PathRisk, stretch: np.ndarray, blocked: float, pictures: PictureGeometry
 ) -> str:
     """Why the model's word says nothing of this path, or an empty string. That a part is blocked,
     or too narrow for the robot it speaks of, holds for the whole and for wider ones too.
@@ -156,10 +152,10 @@ def beyond_training(
             f"the way to path.poses[{away}] was not seen and lies outside the "
             f"{pictures.map_side_m:g} m ahead of the robot that the model is shown"
         )
-    wide = swept.radius_m > spoken_m + 1e-6
+    wide = swept.radius_m > pictures.robot_radius_m + 1e-6
     if wide and not (risk.complete and (risk.poses <= 0.5).all()):
         return (
-            f"the model speaks of a robot of {spoken_m:g} m radius; that one of "
+            f"the model speaks of a robot of {pictures.robot_radius_m:g} m radius; that one of "
             f"{swept.radius_m:g} m fits through must show in a drawn map (mode imagine), and "
             "does not"
         )

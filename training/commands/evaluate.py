@@ -106,10 +106,11 @@ def main(arguments: list[str] | None = None) -> int:
     if not given.no_latency:
         result["latency_s"] = latency(loaded, [one.example for one in shown], modes)
     if given.calibrate or given.calibrate_memory:
-        if given.calibrate:
-            found = calibrate(records, modes)
-        else:
-            found = calibrate_memory(folder, records, modes)
+        found = (
+            calibrate(records, modes)
+            if given.calibrate
+            else calibrate_memory(folder, records, modes)
+        )
         facts = {k: result[k] for k in ("model", "data", "command", "seed")}
         calibrated = write_calibration(folder, found, facts)
         print(f"{folder}: temperatures {calibrated.to_dict()['temperature']}")

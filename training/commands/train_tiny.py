@@ -112,20 +112,6 @@ def stages(scale: Scale, recipes: Path, processes: int) -> list[Stage]:
     ) -> Stage:
         return Stage(name, what, (output,), (Command(module, arguments),), after)
 
-    def draw(name: str, model: str, rows: str, out: str) -> Stage:
-        """The model draws the views of these rows, in processes of its own."""
-        arguments = ("--model", model, "--data", rows, "--out", out)
-        parts = [f"{part}/{DRAWING}" for part in range(DRAWING)]
-        return Stage(
-            name,
-            "the model draws their views",
-            tuple(f"{out}/own-{part:03d}.npz" for part in range(DRAWING)),
-            tuple(
-                Command("ipt_training.commands.draw_own", (*arguments, "--part", part))
-                for part in parts
-            ),
-        )
-
     threads = ("--threads", str(processes))
     more_data = ("--size", "64", "--tasks", "perspective=3,path=2,counting=1,clearance=2")
     model = "runs/tiny/final"
@@ -162,7 +148,21 @@ def stages(scale: Scale, recipes: Path, processes: int) -> list[Stage]:
             "own-data", "own", "examples to draw for itself",
             "runs/data/own", *more_data, "--seed", "2",
         ),
-        draw("own-views", "runs/long/final", "runs/data/own", "runs/own"),
+        Stage(
+            "own-views",
+            "the model draws their views",
+            tuple(f"runs/own/own-{part:03d}.npz" for part in range(DRAWING)),
+            tuple(
+                Command(
+                    "ipt_training.commands.draw_own",
+                    (
+                        "--model", "runs/long/final", "--data", "runs/data/own",
+                        "--out", "runs/own", "--part", f"{part}/{DRAWING}",
+                    ),
+                )
+                for part in range(DRAWING)
+            ),
+        ),
         learn("own", "own_tiny.yaml", "answers from its own drawings", "runs/tiny"),
         data(
             "memory-validation-data", "memory_validation", "with a memory, in validation houses",
@@ -175,9 +175,9 @@ def stages(scale: Scale, recipes: Path, processes: int) -> list[Stage]:
         ),
         one(
             "calibration", "how sure it may be, from validation houses", calibrated,
-            "ipt_training.commands.evaluate", "--model", model,
-            "--data", "runs/data/validation", "--calibrate",
-            "--out", "runs/tiny/validation", *scale.ask, after=f"{model}/ema.safetensors",
+            "ipt_training.commands.evaluate", "--model", model, "--data", "runs/data/validation",
+            "--calibrate", "--out", "runs/tiny/validation", *scale.ask,
+            after=f"{model}/ema.safetensors",
         ),
         one(
             "memory-calibration", "how sure it may be with a memory", recalibrated,

@@ -88,6 +88,11 @@ def check_supervision(supervision: str) -> None:
         raise ValueError(f"supervision {supervision!r} is not one of {', '.join(SUPERVISIONS)}")
 
 
+def has_picture(supervision: Supervision, draw: bool) -> bool:
+    """Whether a picture stands before the answer. draw: whether this showing of `mixed` does."""
+    return supervision in ("ipt", "ipt_wrong", "given") or (supervision == "mixed" and draw)
+
+
 def supervise(
     example: Example,
     supervision: Supervision,
@@ -109,7 +114,7 @@ def supervise(
             raise ValueError("ipt_wrong: needs `wrong`, the view of another example")
         view = wrong
     name = option_names(question, style.answer_style)[example.answer_index]
-    draws = supervision in ("ipt", "ipt_wrong", "given") or (supervision == "mixed" and draw)
+    draws = has_picture(supervision, draw)
     target: tuple[str | np.ndarray, ...]
     if draws:
         target = (think_text(example.think), view, answer_text(name, drawn=True))
@@ -141,7 +146,7 @@ def supervise_row(
     if set(OWN_COLUMNS.names) <= set(row.own):
         return supervise(example_from_row(row), supervision, style, draw=draw, wrong=wrong)
     check_supervision(supervision)
-    draws = supervision in ("ipt", "ipt_wrong", "given") or (supervision == "mixed" and draw)
+    draws = has_picture(supervision, draw)
     view: np.ndarray | None = None
     if draws:
         if len(row.drawn) != 1 or len(row.outputs) != 2:

@@ -153,13 +153,11 @@ def calibrate_memory(
     if not remembered:
         raise ValueError("no question of these comes with a recalled view")
     found = calibrate(remembered, modes)
-    temperatures = {
-        task: {**found.temperatures.get(task, {}), **style.temperature.get(task, {})}
-        for task in {**style.temperature, **found.temperatures}
-    }
-    for task, of_task in found.temperatures.items():
-        if Mode.RECALL in of_task:
-            temperatures[task][Mode.RECALL] = of_task[Mode.RECALL]
+    temperatures: dict[Task, dict[Mode, float]] = {}
+    for task in {**style.temperature, **found.temperatures}:
+        old, new = style.temperature.get(task, {}), found.temperatures.get(task, {})
+        kept = {mode: t for mode, t in old.items() if mode is not Mode.RECALL or mode not in new}
+        temperatures[task] = {**new, **kept}
     levels = {
         task: recall_level([r for r in remembered if r.task is task], style.preferred(task)[0])
         for task in found.temperatures

@@ -136,11 +136,12 @@ def judge_picture(example: Example, imagined: np.ndarray) -> PictureScores:
         ssim(truth, drawn),
         tuple(one.present for one in judged),
         tuple(one.side for one in judged if one.side is not None),
-        _map_scores(example, imagined),
+        map_scores(example, imagined),
     )
 
 
-def _map_scores(example: Example, imagined: np.ndarray) -> MapScores | None:
+def map_scores(example: Example, imagined: np.ndarray) -> MapScores | None:
+    """Of a completed map, drawn or filled in any way; None of examples without one."""
     if example.question.task is not Task.CLEARANCE or "cells_true" not in example.facts:
         return None
     truth, seen = grids_of(example.facts)

@@ -20,15 +20,19 @@ from ipt_model.wording.prompts import PromptStyle
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.plan import DatasetPlan, Slots
 from ipt_training.datasets.schema import Row, decode_image
-from ipt_training.datasets.supervision import Sample, Supervision, supervise, supervise_row
+from ipt_training.datasets.supervision import (
+    Sample,
+    Supervision,
+    has_picture,
+    supervise,
+    supervise_row,
+)
 from ipt_training.example import Example
 from ipt_training.feed.latents import LatentStore, encode_pictures
 from ipt_training.feed.own_views import OwnView, OwnViews
 from ipt_training.feed.sequences import Showing, needs_latents, pictures_of
 
-#: Supervisions under which pictures are drawn, `mixed` in every other showing; and what a drawn
-#: picture adds to a showing, in input pictures: its noised copies and the clean one.
-DRAWING = ("ipt", "ipt_wrong", "given", "mixed")
+#: What a drawn picture adds to a showing, in input pictures: its noised copies and the clean one.
 DRAWN_SIZE = 3
 
 
@@ -98,9 +102,7 @@ class RowSource:
 
     def size(self, number: int) -> int:
         row, epoch = self._place(number)
-        draws = self.supervision in DRAWING and (
-            self.supervision != "mixed" or self._draws(row, epoch)
-        )
+        draws = has_picture(self.supervision, self._draws(row, epoch))
         return int(self._pictures[row]) + (DRAWN_SIZE if draws else 0)
 
     def _draws(self, row: int, epoch: int) -> bool:

@@ -30,16 +30,16 @@ def half_seen():
 
 
 def decided(
-    cells, no, *, radius=TRAINED, shown=(0.0, 4.0), drawn=None, path=STRAIGHT, spoken=TRAINED
+    cells, no, *, radius=TRAINED, shown=(0.0, 4.0), drawn=None, path=STRAIGHT, pictures=PICTURES
 ):
     """The verdict when the model is shown the path between two x and says "no" with probability
-    `no` of a robot of the half width `spoken`.
+    `no`.
     """
     swept = sweep(OccupancyGrid(cells, 0.1, (0.0, 0.0)), path, radius)
     x = swept.points[:, 0]
     verdict = Fields(UNKNOWN=UNDECIDED, CLEAR=CLEAR, BLOCKED=BLOCKED)
     stretch = swept.stretch((x >= shown[0]) & (x <= shown[1]))
-    why = decide(verdict, swept, swept.risk(drawn), stretch, no, PICTURES, spoken)
+    why = decide(verdict, swept, swept.risk(drawn), stretch, no, pictures)
     assert bool(why) <= (verdict.verdict == UNDECIDED)
     assert math.isnan(verdict.probability_blocked) == (verdict.verdict == UNDECIDED)
     return verdict.verdict, verdict.first_blocked_pose, why
@@ -91,8 +91,9 @@ def test_the_word_of_a_narrow_robot_is_not_that_of_a_wide_one():
 
 def test_wide_is_wider_than_the_robot_that_the_model_speaks_of():
     wide = {"radius": 0.3, "path": STRAIGHT[:3]}
-    assert decided(half_seen(), 0.1, spoken=0.3, **wide) == (CLEAR, -1, "")
-    assert "0.29 m radius" in decided(half_seen(), 0.1, spoken=0.29, **wide)[2]
+    spoken = [PictureGeometry(robot_radius_m=radius) for radius in (0.3, 0.29)]
+    assert decided(half_seen(), 0.1, pictures=spoken[0], **wide) == (CLEAR, -1, "")
+    assert "0.29 m radius" in decided(half_seen(), 0.1, pictures=spoken[1], **wide)[2]
 
 
 @pytest.mark.parametrize(
