@@ -155,9 +155,9 @@ class IptNode(LifecycleNode):
     def close(self) -> None:
         """While publishers still work. Nothing waits for the model: the process ends with it."""
         self.last_word()
-        self._model.end()
-        for server in self._servers:
+        for server in self._servers:  # first: who begins from now on says so too
             server.end_all()
+        self._model.end()
 
     def owes(self) -> bool:
         """Whether an asker has not heard yet how its goal ended."""

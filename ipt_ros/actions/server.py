@@ -119,6 +119,7 @@ class GoalServer:
         #: What the goals that have not ended wait for, and the work of each, by the goal's id.
         self._open: dict[bytes, tuple[Future, PoolFuture[None]]] = {}
         self._ended = -math.inf
+        self._going = False
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._server = ActionServer(
             node,
@@ -136,7 +137,10 @@ class GoalServer:
         self._server.destroy()
 
     def end_all(self) -> None:
-        """The process is going: every goal ends now, even if the model is still at it."""
+        """The process is going: every goal ends now, even if the model is still at it or, accepted
+        already, has not seen it.
+        """
+        self._going = True
         for done, _ in list(self._open.values()):
             if not done.done():
                 done.set_result(None)
@@ -171,6 +175,8 @@ class GoalServer:
         result = self._type.Result()
         wish = deadline = None
         try:
+            if self._going:
+                raise Cancelled
             if active is None:
                 raise GoalError(ErrorCode.NOT_ACTIVE, self._desk.model.why_not_active())
             wish = self._wish(goal.request)
@@ -214,7 +220,7 @@ class GoalServer:
         if goal.is_cancel_requested:
             result.error_msg = "cancelled by the asker"
             goal.canceled()
-        elif active.stopping.is_set():
+        elif self._going or active.stopping.is_set():
             result.error_msg = "the node was deactivated"
             goal.abort()
         else:  # as if its turn had come too late, which is no error either
