@@ -13,7 +13,7 @@ from ..question import Answer, Mode, Outcome, Provenance, StageTimes
 from ..weights.loading import LoadedModel
 from .clock import Clock, OutOfBudget
 from .drawing import Drawn
-from .prepared import Prepared
+from .prepared import SHOWING, Prepared
 from .turn import Reply, Thought, Turn
 
 
@@ -70,18 +70,18 @@ class Answering:
         return modes or [Mode.ANSWER]
 
     def _answer(self, mode: Mode) -> list[Answer]:
-        clock, turn, draws = self.clock, self.turn, mode is not Mode.ANSWER
+        clock, turn = self.clock, self.turn
         clock.tell("preprocess", 0.0)
-        prompt_tokens = self.asked[0].tokens(draws) * len(self.asked)
+        prompt_tokens = self.asked[0].tokens(mode) * len(self.asked)
         with clock.stage("preprocess"):
             turn.resize()
             turn.recall(mode)
         steps = self._plan(mode, prompt_tokens)
         clock.tell("context", 0.05)
         # After a mode that was given up the pictures are known: what that takes is not learned.
-        cost = _context_cost(draws) if turn.unread else ""
+        cost = _context_cost(mode) if turn.unread else ""
         with clock.stage("context", cost, prompt_tokens):
-            contexts = turn.read(draws)
+            contexts = turn.read(mode)
         context, drawn = contexts.main, None
         thoughts = [Thought("")] * len(self.asked)
         if mode is Mode.IMAGINE:
@@ -116,7 +116,7 @@ class Answering:
     def _plan(self, mode: Mode, prompt_tokens: int) -> int:
         """Flow steps that fit, 0 when nothing is drawn; OutOfBudget when too little fits."""
         clock = self.clock
-        before = clock.expect(_context_cost(mode is not Mode.ANSWER), prompt_tokens)
+        before = clock.expect(_context_cost(mode), prompt_tokens)
         if mode is not Mode.IMAGINE:
             if mode in SHOWING:
                 before += clock.expect("show", self._shown_tokens(mode))
@@ -208,12 +208,8 @@ class Answering:
         )
 
 
-#: Modes in which a view is shown in place of a drawing.
-SHOWING = (Mode.GIVEN, Mode.RECALL)
-
-
-def _context_cost(draws: bool) -> str:
-    return "guided context" if draws else "context"
+def _context_cost(mode: Mode) -> str:
+    return "context" if mode is Mode.ANSWER else "guided context"
 
 
 def _outcome(replies: Sequence[Reply]) -> Outcome:

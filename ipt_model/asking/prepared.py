@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from ..question import Mode, Question, QuestionError
 from ..weights.loading import LoadedModel
 from ..wording import prompts
 from .seen_ground import SeenGround
+
+#: Modes in which a view is shown in place of a drawing.
+SHOWING = (Mode.GIVEN, Mode.RECALL)
 
 
 @dataclass(frozen=True)
@@ -28,9 +32,10 @@ class SizedPicture:
 
 @dataclass(frozen=True)
 class Prompt:
-    """parts: in order, a text's inner ids or the place of a picture. encodings: what pictures
-    enter as."""
+    """kind: what it asks for. parts: in order, a text's inner ids or the place of a picture.
+    encodings: what pictures enter as."""
 
+    kind: Literal["answer", "draw", "view"]
     parts: tuple[list[int] | prompts.Picture, ...]
     encodings: tuple[str, ...]
 
@@ -40,19 +45,31 @@ class Prepared:
 
     def __init__(self, loaded: LoadedModel, question: Question) -> None:
         self.loaded, self.question = loaded, question
-        self._prompts: dict[bool, Prompt] = {}
+        self._prompts: dict[str, Prompt] = {}
 
     # -- what will be read
-    def prompt(self, draws: bool) -> Prompt:
-        """The prompt that asks for a picture (`draws`) or for the answer at once."""
-        if draws not in self._prompts:
+    @property
+    def rests_on_view(self) -> bool:
+        """Whether an answer after a view is read from that view and the question's words alone."""
+        return self.question.task in self.loaded.style.rests_on_view
+
+    def prompt(self, mode: Mode) -> Prompt:
+        """What is read first in this mode: the prompt for the answer at once or for a picture;
+        for a view that is shown and rested on, its words alone."""
+        kind: Literal["answer", "draw", "view"] = "answer" if mode is Mode.ANSWER else "draw"
+        if mode in SHOWING and self.rests_on_view:
+            kind = "view"
+        if kind not in self._prompts:
             style, tokenizer = self.loaded.style, self.loaded.tokenizer
+            draws = kind != "answer"
             parts = prompts.prompt_parts(self.question, style.prompt, draws=draws)
+            if kind == "view":
+                parts = tuple(p for p in parts if isinstance(p, str))
             ids = tuple(tokenizer.encode(p) if isinstance(p, str) else p for p in parts)
             encodings = style.inputs.imagine if draws else style.inputs.answer
             self._check_length(sum(len(i) for i in ids if isinstance(i, list)), draws)
-            self._prompts[draws] = Prompt(ids, self._available(encodings))
-        return self._prompts[draws]
+            self._prompts[kind] = Prompt(kind, ids, self._available(encodings))
+        return self._prompts[kind]
 
     @cached_property
     def draft(self) -> list[int]:
@@ -89,11 +106,11 @@ class Prepared:
         return None if recalled is None else SeenGround.of(recalled, *self.view_size)
 
     # -- sizes
-    def tokens(self, draws: bool) -> int:
+    def tokens(self, mode: Mode) -> int:
         """Tokens of the whole prompt."""
-        prompt, config = self.prompt(draws), self.loaded.model.config
+        prompt, config = self.prompt(mode), self.loaded.model.config
         count = sum(len(part) + 2 for part in prompt.parts if isinstance(part, list))
-        for vae, vit in map(self._sizes, self.question.images):
+        for vae, vit in map(self._sizes, self.question.images if prompt.kind != "view" else ()):
             if "vae" in prompt.encodings:
                 count += vae[0] * vae[1] // config.latent_stride**2 + 2
             if "vit" in prompt.encodings:
@@ -151,8 +168,8 @@ class Prepared:
         """Equal for questions that these modes read, draw and answer in as many tokens."""
         modes = set(modes)
         texts = [
-            [len(part) if isinstance(part, list) else part for part in self.prompt(draws).parts]
-            for draws in sorted({mode is not Mode.ANSWER for mode in modes})
+            [len(part) if isinstance(part, list) else part for part in self.prompt(mode).parts]
+            for mode in sorted(modes)
         ]
         sizes = [self._sizes(image) for image in self.question.images]
         view = self.view_size if Mode.IMAGINE in modes else None
@@ -162,7 +179,8 @@ class Prepared:
         if Mode.IMAGINE in modes and self.ground is not None:
             # all of a batch hold to something or none does: a drawing that holds moves otherwise
             known = bool(self.ground.cells(self.loaded.model.config.latent_stride).any())
-        return str((texts, sizes, view, shown, known, think, len(self.question.options)))
+        rests = self.rests_on_view
+        return str((texts, sizes, view, shown, known, think, rests, len(self.question.options)))
 
     # -- inside
     def _sizes(self, image: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -23,7 +23,7 @@ from ..wording import prompts
 from ..wording.extraction import Reading, read_answer
 from .clock import Clock
 from .drawing import Drawing, Drawn
-from .prepared import Prepared, SizedPicture
+from .prepared import Prepared, Prompt, SizedPicture
 from .seen_ground import SeenGround
 
 _THOUGHT = re.compile(
@@ -61,7 +61,8 @@ class Turn:
         self._pictures: list[list[SizedPicture]] = []
         self._shown: dict[tuple[str, ...], GuidedContexts] = {}
         self._grounds: dict[Prepared, SeenGround] = {}
-        self._read: tuple[bool, GuidedContexts] | None = None
+        self._thought: list[int] = []
+        self._read: tuple[str, GuidedContexts] | None = None
 
     # -- reading
     @property
@@ -83,23 +84,25 @@ class Turn:
             elif mode is Mode.IMAGINE and one.ground is not None:
                 self._grounds[one] = one.ground
 
-    def read(self, draws: bool) -> GuidedContexts:
-        """The prompt, in order, into the contexts that an answer with (`draws`) or without a
-        picture needs. The latest prompt stays read, for the next mode that needs it."""
-        if self._read is None or self._read[0] is not draws:
+    def read(self, mode: Mode) -> GuidedContexts:
+        """The prompt, in order, into the contexts that an answer in this mode needs. The latest
+        prompt stays read, for the next mode that needs it."""
+        kind = self.asked[0].prompt(mode).kind
+        if self._read is None or self._read[0] != kind:
             self._read = None  # whose slots the next may take
-            self._read = draws, self._read_prompt(draws)
+            self._read = kind, self._read_prompt(mode)
         return self._read[1].fork()
 
-    def _read_prompt(self, draws: bool) -> GuidedContexts:
-        every = [one.prompt(draws).parts for one in self.asked]
-        encodings = self.asked[0].prompt(draws).encodings
+    def _read_prompt(self, mode: Mode) -> GuidedContexts:
+        first = self.asked[0].prompt(mode)
+        every = [one.prompt(mode).parts for one in self.asked]
         texts = [place for place, part in enumerate(every[0]) if isinstance(part, list)]
-        contexts = self._begin(encodings, every[0][: texts[0]], self.asked[0].tokens(draws))
-        guided = draws and self.style.flow.text_scale > 1
+        contexts = self._begin(first, every[0][: texts[0]], self.asked[0].tokens(mode))
+        guided = first.kind == "draw" and self.style.flow.text_scale > 1
         for place, part in enumerate(every[0][texts[0] :], texts[0]):
             if isinstance(part, prompts.Picture):
-                self._show(contexts, [own[part.index] for own in self.resize()], encodings)
+                own = [pictures[part.index] for pictures in self.resize()]
+                self._show(contexts, own, first.encodings)
                 continue
             ids = torch.tensor([parts[place] for parts in every])
             if guided:
@@ -109,21 +112,20 @@ class Turn:
         return contexts
 
     def _begin(
-        self,
-        encodings: tuple[str, ...],
-        pictures: Sequence[list[int] | prompts.Picture],
-        tokens: int,
+        self, prompt: Prompt, pictures: Sequence[list[int] | prompts.Picture], tokens: int
     ) -> GuidedContexts:
         """The pictures that open a prompt, looked at once for all prompts that begin so."""
-        if encodings not in self._shown:
+        beginning = prompt.encodings if pictures else ()
+        if beginning not in self._shown:
             contexts = GuidedContexts(
                 self.loaded.model, capacity=tokens + 128, batch=len(self.asked)
             )
             for part in pictures:
                 assert isinstance(part, prompts.Picture)
-                self._show(contexts, [own[part.index] for own in self.resize()], encodings)
-            self._shown[encodings] = contexts
-        return self._shown[encodings].fork()
+                own = [each[part.index] for each in self.resize()]
+                self._show(contexts, own, prompt.encodings)
+            self._shown[beginning] = contexts
+        return self._shown[beginning].fork()
 
     def show_view(self, contexts: GuidedContexts, mode: Mode) -> list[Thought]:
         """The true or the recalled views, introduced by the think sentence, as if they had been
@@ -162,6 +164,7 @@ class Turn:
                     thoughts[entry] = Thought(found["think"], text, fits)
                     draft = written[entry] if alone else draft
         contexts.add_thinking(draft)
+        self._thought = draft
         return thoughts
 
     def _write(
@@ -226,6 +229,10 @@ class Turn:
         """Take the drawn 8-bit pictures in, through VAE and ViT, one context entry each."""
         codec, main = self.loaded.codec, contexts.main
         assert codec is not None
+        if self.asked[0].rests_on_view:
+            # what has looked at the input pictures stays behind
+            main = self._read_prompt(Mode.GIVEN).main
+            main.add_text(self._thought)
         context = main.repeat(len(drawn.pictures)) if main.batch == 1 else main.fork()
         parts = drawn.pictures.split(main.batch)
         context.add_latents(torch.cat([codec.encode(part) for part in parts]))

@@ -24,20 +24,17 @@ from .latents import to_tokens
 
 @dataclass(frozen=True)
 class TextSegment:
-    """Inner ids of a text; bos and eos are added here. loss: the text is to be predicted. turned:
-    it does not look at pictures that are hidden."""
+    """Inner ids of a text; bos and eos are added here. loss: the text is to be predicted."""
 
     ids: Sequence[int]
     loss: bool = False
-    turned: bool = False
 
 
 @dataclass(frozen=True)
 class VitSegment:
-    """A picture to look at: H x W x 3 uint8 at the ViT's size. hidden: from turned texts."""
+    """A picture to look at: H x W x 3 uint8 at the ViT's size."""
 
     pixels: Tensor | np.ndarray
-    hidden: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,14 +42,12 @@ class LatentSegment:
     """A picture as latents, channels x h x w, scaled and shifted.
 
     With `noise` (token layout, [tokens, numbers]) it is a picture to be drawn, at flow time t in
-    (0, 1], and invisible to everything else. Without, it is clean context at t = 0. hidden: from
-    turned texts.
+    (0, 1], and invisible to everything else. Without, it is clean context at t = 0.
     """
 
     latents: Tensor
     noise: Tensor | None = None
     t: float = 0.0
-    hidden: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,7 +73,7 @@ class PackedBatch:
     und_ids [B, U]; vit_pictures: stacks n x H x W x 3 uint8, one per size, whose tokens in order
     go to vit_slots (into B * U). latents, noise [B, G, numbers]; times [S] and time_index [B, G];
     latent_ids [B, G]. Per token, [B, T]: rope id, order in the sample, segment number (-1 for
-    padding), bidirectional, noised, hidden from those that are turned.
+    padding), bidirectional, noised.
     position [B, T]: index in the concatenation of all samples. ce_slots into B * U, mse_slots
     into B * G.
     """
@@ -96,8 +91,6 @@ class PackedBatch:
     segment: Tensor
     bidirectional: Tensor
     is_noised: Tensor
-    is_hidden: Tensor
-    is_turned: Tensor
     position: Tensor
     ce_slots: Tensor | None
     ce_labels: Tensor | None
@@ -130,7 +123,6 @@ class PackedBatch:
         together = i(self.segment) == j(self.segment)
         sees = (j(self.order) <= i(self.order)) | (together & i(self.bidirectional))
         sees &= together | ~j(self.is_noised)
-        sees &= ~(i(self.is_turned) & j(self.is_hidden))
         sees &= (i(self.segment) >= 0) & (j(self.segment) >= 0)
         sees |= torch.eye(self.rope.shape[1], dtype=torch.bool, device=self.rope.device)
         return sees[:, None]
@@ -253,8 +245,6 @@ class _Packer:
             segment=column("segment", -1),
             bidirectional=column("bidirectional").bool(),
             is_noised=column("noised").bool(),
-            is_hidden=column("hidden").bool(),
-            is_turned=column("turned").bool(),
             position=position,
             ce_slots=_joined(slots),
             ce_labels=_joined([ids for _, _, ids, _ in self.ce]),
@@ -292,8 +282,6 @@ class _Packer:
             segment=s,
             bidirectional=0,
             noised=0,
-            hidden=0,
-            turned=int(segment.turned),
         )
         if segment.loss:
             self.ce.append((b, slot, ids[1:], self.offset + place))
@@ -310,8 +298,7 @@ class _Packer:
         rope: int,
         where: str,
     ) -> int:
-        hidden = int(segment.hidden)
-        common = {"rope": rope, "segment": s, "bidirectional": 1, "hidden": hidden, "turned": 0}
+        common = {"rope": rope, "segment": s, "bidirectional": 1}
         noised = int(isinstance(segment, LatentSegment) and segment.noise is not None)
         start, end = self.tokens.start_of_image, self.tokens.end_of_image
         if isinstance(segment, VitSegment):

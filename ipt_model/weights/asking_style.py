@@ -62,6 +62,8 @@ class AskingStyle:
     """Everything but the weights. The defaults suit BAGEL-7B-MoT as released.
 
     pictures: how maps and frames are laid out in the questions that the checkpoint was trained on.
+    rests_on_view: tasks whose answer after a drawn or shown view is read from that view and the
+        question's words alone. The input pictures are kept from it.
     auto: the modes that AUTO tries, best first, as validation ranked them; auto_by_task: the same
         for tasks where that is known.
     recall_above: where at least this share of the asked view was seen, AUTO reads the answer from
@@ -79,6 +81,7 @@ class AskingStyle:
     pictures: PictureGeometry = field(default_factory=PictureGeometry)
     inputs: InputEncodings = field(default_factory=InputEncodings)
     flow: FlowSettings = field(default_factory=FlowSettings)
+    rests_on_view: tuple[Task, ...] = ()
     auto: tuple[Mode, ...] = (Mode.IMAGINE, Mode.ANSWER)
     auto_by_task: Mapping[Task, tuple[Mode, ...]] = field(default_factory=dict)
     recall_above: Mapping[Task, float] = field(default_factory=dict)
@@ -178,6 +181,8 @@ class AskingStyle:
                 raise AskingStyleError(f"pictures.{error}") from error
         if "inputs" in given:
             given["inputs"] = InputEncodings(**given["inputs"])
+        if "rests_on_view" in given:
+            given["rests_on_view"] = tuple(Task(t) for t in given["rests_on_view"])
         if "auto" in given:
             given["auto"] = tuple(Mode(m) for m in given["auto"])
         if "auto_by_task" in given:
@@ -211,6 +216,7 @@ class AskingStyle:
             "pictures": self.pictures.to_dict(),
             "inputs": {k: list(v) for k, v in asdict(self.inputs).items()},
             "flow": {**asdict(self.flow), "interval": list(self.flow.interval)},
+            "rests_on_view": [task.value for task in self.rests_on_view],
             "auto": [m.value for m in self.auto],
             "auto_by_task": {
                 task.value: [m.value for m in modes] for task, modes in self.auto_by_task.items()

@@ -123,28 +123,6 @@ def test_a_noised_picture_is_seen_by_nobody(model):
     assert not torch.allclose(a.mse, b.mse)
 
 
-@pytest.mark.parametrize("kind", ["vit", "latents"])
-def test_a_hidden_picture_is_seen_by_all_but_the_turned_text(model, kind):
-    """What the turned text knows of it, others told it."""
-    config = model.config
-
-    def losses(seed, hidden, between=()):
-        shown = {
-            "vit": VitSegment(picture(14, 28, seed), hidden=hidden),
-            "latents": LatentSegment(latents(config, 2, 2, seed), hidden=hidden),
-        }[kind]
-        texts = [TextSegment([3, 4], loss=True), TextSegment([1, 2], loss=True, turned=True)]
-        return [model(pack([[shown, *between, text]], config)).ce for text in texts]
-
-    (looks, turned), (other_looks, other_turned) = (losses(seed, True) for seed in (1, 2))
-    assert torch.equal(turned, other_turned)
-    assert not torch.allclose(looks, other_looks)
-    open_, other_open = (losses(seed, False)[1] for seed in (1, 2))
-    assert not torch.allclose(open_, other_open), "nothing was hidden"
-    told, other_told = (losses(seed, True, [TextSegment([5])])[1] for seed in (1, 2))
-    assert not torch.allclose(told, other_told), "a text between has looked"
-
-
 def test_drawing_depends_on_what_was_read_not_on_what_follows(model):
     config = model.config
     sample = interleaved(config)

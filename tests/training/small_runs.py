@@ -34,9 +34,9 @@ SMALL_MODEL: dict[str, Any] = {
 }
 
 
-def write_small_dataset(folder: Path, count: int = 24, split: str = "train") -> Path:
-    """Examples of all tasks at 64 px."""
-    write_dataset(DatasetPlan(count, size_px=64, split=split), folder)
+def write_small_dataset(folder: Path, count: int = 24, split: str = "train", **plan: Any) -> Path:
+    """Examples at 64 px, of all tasks unless the plan says otherwise."""
+    write_dataset(DatasetPlan(count, size_px=64, split=split, **plan), folder)
     return folder
 
 

@@ -3,8 +3,9 @@
     ipt-draw-own --model runs/long/final --data runs/data/own --out runs/own
 
 Rows that the model has not learned from are best: it draws those it knows too well, and their
-answers it may know by heart. Row, picture and latents of each go into one file per process; start
-several with `--part 0/2`, `--part 1/2`.
+answers it may know by heart. `--mode recall` takes what the rows' memory recalls instead, with its
+holes filled, and leaves out rows without one. Row, picture and latents of each go into one file
+per process; start several with `--part 0/2`, `--part 1/2`.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     add_options(parser)
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--count", type=whole, default=12_000, help="rows, over all parts")
+    parser.add_argument("--mode", choices=("imagine", "recall"), default="imagine")
     parser.add_argument("--part", default="0/1", metavar="K/N", help="which share of the rows")
     given = parser.parse_args(arguments)
     part, parts = _part(given.part, parser)
@@ -57,15 +59,20 @@ def _draw(given: argparse.Namespace, part: int, parts: int) -> int:
         for first in range(0, len(rows), BLOCK):
             block = rows[first : first + BLOCK]
             examples = [example_from_row(dataset[row]) for row in block]
-            for place, answers in asker.ask(examples, [Mode.IMAGINE], first=block[0]):
-                kept[block[place]] = answers[Mode.IMAGINE].imagined_views[0]
+            if given.mode == "recall":
+                shown = zip(block, (e.recalled for e in examples), strict=True)
+                kept.update((row, view.filled) for row, view in shown if view is not None)
+            else:
+                for place, answers in asker.ask(examples, [Mode.IMAGINE], first=block[0]):
+                    kept[block[place]] = answers[Mode.IMAGINE].imagined_views[0]
             watch.tell(first + len(block))
     if not kept:
-        raise ValueError(f"{given.model} drew nothing for {len(rows)} rows")
+        raise ValueError(f"{given.data}: no view to {given.mode} in {len(rows)} rows")
     facts: dict[str, object] = {
         "model": loaded.model_hash,
         "dataset": dataset.digest(),
         "codec": codec_digest(loaded.codec),
+        "mode": given.mode,
         "seed": given.seed,
         "flow_steps": asker.steps,
     }
@@ -73,7 +80,7 @@ def _draw(given: argparse.Namespace, part: int, parts: int) -> int:
     latents = encode_pictures(loaded.codec, pictures, loaded.style)
     write_part(given.out, part, list(kept), pictures, latents, facts)
     seconds = time.perf_counter() - began
-    print(f"{given.out}: {len(kept)} of {len(rows)} rows drawn in {seconds:.0f} s")
+    print(f"{given.out}: {len(kept)} of {len(rows)} rows kept in {seconds:.0f} s")
     return 0
 
 

@@ -38,7 +38,7 @@ from ipt_training.example import Example
 from ipt_training.feed.latents import codec_digest, store_for
 from ipt_training.feed.own_views import OwnViews
 from ipt_training.feed.sequences import SequenceMaker
-from ipt_training.feed.sources import FreshSource, RowSource, Source
+from ipt_training.feed.sources import FreshSource, MixedSource, RowSource, Source
 from ipt_training.finetune.building import Start, build
 from ipt_training.finetune.checkpoints import check_resumable
 from ipt_training.finetune.steps import StepMaker
@@ -198,9 +198,23 @@ def make_source(
         make = partial(load_codec, codec_folder, start.config, "cpu", torch.float32)
         source = FreshSource(plan, settings.supervision, start.style, make)
         return source, {"plan": plan.to_dict(), "templates": sum(map(len, templates().values()))}
-    dataset = Dataset(settings.data.train, ignore_unknown=True)
+    shares = {settings.data.train: 1 - sum(settings.data.mix.values()), **settings.data.mix}
+    sources = [_rows(settings, folder, start, out, accelerator) for folder in shares]
+    digests = [source.dataset.digest() for source in sources]
+    facts = {"dataset": digests[0], "rows": sum(source.rows_per_epoch for source in sources)}
+    if len(sources) == 1:
+        return sources[0], facts
+    mixed = MixedSource(sources, list(shares.values()), settings.seed)
+    return mixed, {**facts, "mixed_with": digests[1:]}
+
+
+def _rows(
+    settings: TrainingRecipe, folder: str, start: Start, out: Path, accelerator: Accelerator
+) -> RowSource:
+    """The showings of one dataset."""
+    dataset = Dataset(folder, ignore_unknown=True)
     store = store_for(dataset, start.codec, start.style, out)
-    needed = settings.supervision not in ("label", "text_cot")
+    needed = settings.supervision not in ("label", "text_cot") or settings.loss.reads
     if needed and store.missing():
         with Watch("latents", len(dataset), accelerator.is_main_process) as watch:
             done = 0
@@ -222,7 +236,7 @@ def make_source(
     own = None
     if settings.data.own:
         own = OwnViews(Path(settings.data.own), dataset.digest(), codec_digest(start.codec))
-    rows = RowSource(
+    return RowSource(
         dataset,
         settings.supervision,
         start.style.prompt,
@@ -233,7 +247,6 @@ def make_source(
         own,
         settings.data.own_share,
     )
-    return rows, {"dataset": dataset.digest(), "rows": rows.rows_per_epoch}
 
 
 class Judge:

@@ -1,8 +1,9 @@
-"""Views that a model drew itself, kept to be answered from while it trains.
+"""Views that a model drew itself or that were recalled, kept to be answered from while it trains.
 
 Whoever only ever saw true views while learning to answer takes its own blurry ones for true as
 well. A share of the showings therefore answers from what the model really draws of that row. The
-folder may hold several parts, written by as many processes.
+folder may hold several parts, written by as many processes, and folders with more of them: of
+other datasets, or other views of the same rows.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from ipt_training.datasets.parquet import write_file
 
 @dataclass(frozen=True)
 class OwnView:
-    """A drawn picture, H x W x 3 uint8, and its latents, [channels, h, w]."""
+    """A picture as it stands where the true view would, H x W x 3 uint8, and its latents,
+    [channels, h, w]."""
 
     picture: np.ndarray
     latents: Tensor
@@ -32,36 +34,43 @@ class OwnViewsError(ValueError):
 
 
 class OwnViews:
-    """The views of a folder by row of the dataset they were drawn for."""
+    """The views of a folder by row of the dataset they were made for."""
 
     def __init__(self, folder: Path, dataset: str, codec: str) -> None:
-        """dataset, codec: digests of what the run trains on, which must be those of the views."""
-        parts = sorted(folder.glob("own-*.npz"))
+        """dataset, codec: digests of what the run trains on. Parts of other datasets are left
+        alone, as long as one is of this."""
+        parts = sorted(folder.rglob("own-*.npz"))
         if not parts:
-            raise OwnViewsError(f"{folder}: expected views drawn by ipt-draw-own, found none")
-        self._views: dict[int, OwnView] = {}
+            raise OwnViewsError(f"{folder}: expected views made by ipt-draw-own, found none")
+        self._views: dict[int, list[OwnView]] = {}
+        others = []
         for path in parts:
             with np.load(path) as part:
                 facts = json.loads(str(part["facts"]))
-                for name, expected in (("dataset", dataset), ("codec", codec)):
-                    if facts[name] != expected:
-                        raise OwnViewsError(
-                            f"{path}: drawn with {name} {facts[name][:16]}, "
-                            f"the run has {expected[:16]}"
-                        )
+                if facts["dataset"] != dataset:
+                    others.append(f"{path.name} is of {facts['dataset'][:16]}")
+                    continue
+                if facts["codec"] != codec:
+                    raise OwnViewsError(
+                        f"{path}: made with codec {facts['codec'][:16]}, the run has {codec[:16]}"
+                    )
                 arrays = zip(part["rows"], part["pictures"], part["latents"], strict=True)
                 for row, picture, latents in arrays:
-                    self._views[int(row)] = OwnView(picture, torch.from_numpy(latents))
+                    view = OwnView(picture, torch.from_numpy(latents))
+                    self._views.setdefault(int(row), []).append(view)
+        if not self._views:
+            raise OwnViewsError(
+                f"{folder}: expected views of dataset {dataset[:16]}, but {', '.join(others)}"
+            )
 
     @property
     def rows(self) -> list[int]:
         """All rows that have a view."""
         return sorted(self._views)
 
-    def get(self, row: int) -> OwnView | None:
-        """The view drawn for this row, None where there is none."""
-        own = self._views.get(row)
-        return None if own is None else OwnView(own.picture, own.latents.float())
+    def of(self, row: int) -> list[OwnView]:
+        """The views made of this row."""
+        return [OwnView(v.picture, v.latents.float()) for v in self._views.get(row, ())]
 
 
 def write_part(

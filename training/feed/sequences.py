@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -87,26 +87,53 @@ class SequenceMaker:
         self.settings, self.config, self.style = settings, config, style
         self.tokenizer = tokenizer
 
-    def sequence(self, showing: Showing) -> TrainingSequence:
+    def sequences(self, showing: Showing) -> list[TrainingSequence]:
         """Input pictures, prompt, thought, noised copies, clean copies, answer: the published
-        order."""
+        order. Where the answer is to rest on the drawn picture alone these are two sequences: up
+        to the noised copies, and the words of the prompt with the clean copies and the answer.
+        """
         chance = np.random.default_rng([self.settings.seed, showing.number, 0x5E])
-        hidden = self._hides(showing)
-        prompt = list(self._prompt(showing, chance, hidden))
-        target = list(self._target(showing, chance, hidden))
-        und = gen = read_until = 0
-        for k, segment in enumerate((*prompt, *target)):
-            u, g = self._size(segment)
-            und, gen = und + u, gen + g
-            if k == len(prompt) - 1:
-                read_until = und + gen
+        prompt, (drawing, after) = self._prompt(showing, chance), self._target(showing, chance)
+        targets = auxiliary_targets(showing.sample.example)
+        if not self._rests_on_view(showing):
+            return [self._sequence(prompt, [*drawing, *after], targets, showing.number)]
+        reading = self._reading(showing, [*drawing, *after])
+        if not showing.sample.flow_loss:
+            return [reading]
+        return [self._sequence(prompt, drawing, targets, showing.number), reading]
+
+    def reading_exercise(self, showing: Showing, number: int) -> TrainingSequence:
+        """An answer read from one view and the question's words: a quarter of a showing's
+        tokens."""
+        chance = np.random.default_rng([self.settings.seed, showing.number, 0x4EAD, number])
+        drawing, after = self._target(showing, chance)
+        return self._reading(showing, [*drawing, *after])
+
+    def _reading(self, showing: Showing, target: Sequence[Segment]) -> TrainingSequence:
+        """What rests on the view: the prompt's words, the thought, the clean copies, the
+        answer."""
+        words = [part for part in showing.sample.prompt if isinstance(part, str)]
+        asked: list[Segment] = [TextSegment(self.tokenizer.encode(text)) for text in words]
+        kept = [s for s in target if not (isinstance(s, LatentSegment) and s.noise is not None)]
+        assert isinstance(kept[0], TextSegment)
+        read = [replace(kept[0], loss=False), *kept[1:]]
+        return self._sequence(asked, read, auxiliary_targets(None), showing.number)
+
+    def _sequence(
+        self,
+        prompt: Sequence[Segment],
+        target: Sequence[Segment],
+        targets: np.ndarray,
+        showing: int,
+    ) -> TrainingSequence:
+        sizes = [self._size(segment) for segment in (*prompt, *target)]
         return TrainingSequence(
             (*prompt, *target),
-            und,
-            gen,
-            read_until,
-            auxiliary_targets(showing.sample.example),
-            showing.number,
+            sum(u for u, _ in sizes),
+            sum(g for _, g in sizes),
+            sum(u + g for u, g in sizes[: len(prompt)]),
+            targets,
+            showing,
         )
 
     def letter_exercise(self, number: int, words: Sequence[str]) -> TrainingSequence:
@@ -161,53 +188,60 @@ class SequenceMaker:
         )
 
     # -- parts
-    def _hides(self, showing: Showing) -> bool:
+    def _rests_on_view(self, showing: Showing) -> bool:
         """Whether this showing's answer must come from the drawn picture: the input pictures are
-        hidden from it, and from it alone."""
+        kept from it, and so is all that has looked at them."""
         share = self.settings.dropout.inputs
         if not share or not any(not isinstance(part, str) for part in showing.sample.target):
             return False
         chance = np.random.default_rng([self.settings.seed, showing.number, 0x41D])
         return bool(chance.random() < share)
 
-    def _prompt(
-        self, showing: Showing, chance: np.random.Generator, hidden: bool
-    ) -> Iterator[Segment]:
+    def _prompt(self, showing: Showing, chance: np.random.Generator) -> list[Segment]:
         sample = showing.sample
+        segments: list[Segment] = []
         for part in sample.prompt:
             if isinstance(part, Picture):
                 latents = showing.latents[part.index]
                 if latents is not None:
-                    yield LatentSegment(latents, hidden=hidden)
-                yield self._vit(sample.inputs[part.index], hidden)
+                    segments.append(LatentSegment(latents))
+                segments.append(self._vit(sample.inputs[part.index]))
             elif chance.random() >= self.settings.dropout.text:
-                yield TextSegment(self.tokenizer.encode(part))
+                segments.append(TextSegment(self.tokenizer.encode(part)))
+        return segments
 
     def _target(
-        self, showing: Showing, chance: np.random.Generator, hidden: bool
-    ) -> Iterator[Segment]:
-        turned = False
+        self, showing: Showing, chance: np.random.Generator
+    ) -> tuple[list[Segment], list[Segment]]:
+        """What is up to the noised copies of the picture, and what is from its clean ones on."""
+        before: list[Segment] = []
+        after: list[Segment] = []
         for part in showing.sample.target:
             if isinstance(part, str):
-                yield TextSegment(self.tokenizer.encode(part), loss=True, turned=turned)
+                text = TextSegment(self.tokenizer.encode(part), loss=True)
+                (after or before).append(text)
             else:
-                yield from self._drawn(showing, part, chance)
-                turned = hidden
+                before += self._noised(showing, chance)
+                after += self._clean(showing, part, chance)
+        return before, after
 
-    def _drawn(
-        self, showing: Showing, picture: np.ndarray, chance: np.random.Generator
-    ) -> Iterator[Segment]:
-        """Noised copies (loss), then the clean latents and the ViT view that the answer may look
-        at. Noised copies see the context and themselves, never each other."""
+    def _noised(self, showing: Showing, chance: np.random.Generator) -> Iterator[Segment]:
+        """Copies with a flow loss. They see the context and themselves, never each other."""
         latents = showing.latents[-1]
         assert latents is not None
         tokens = latents[0].numel() // self.config.latent_patch_size**2
         shape = (tokens, self.config.latent_numbers)
-        if showing.sample.flow_loss:
-            draws = self.settings.flow.draws
-            for k in range(draws):
-                noise = torch.from_numpy(chance.standard_normal(shape, dtype=np.float32))
-                yield LatentSegment(latents, noise, self._time((k + chance.random()) / draws))
+        draws = self.settings.flow.draws if showing.sample.flow_loss else 0
+        for k in range(draws):
+            noise = torch.from_numpy(chance.standard_normal(shape, dtype=np.float32))
+            yield LatentSegment(latents, noise, self._time((k + chance.random()) / draws))
+
+    def _clean(
+        self, showing: Showing, picture: np.ndarray, chance: np.random.Generator
+    ) -> Iterator[Segment]:
+        """The clean latents and the ViT view that the answer may look at."""
+        latents = showing.latents[-1]
+        assert latents is not None
         dropout = self.settings.dropout
         keep_vae, keep_vit = chance.random(2) >= (dropout.vae, dropout.vit)
         if showing.own is not None:
@@ -223,9 +257,9 @@ class SequenceMaker:
         shift = self.settings.flow.shift
         return shift * t / (1 + (shift - 1) * t)
 
-    def _vit(self, picture: np.ndarray, hidden: bool = False) -> VitSegment:
+    def _vit(self, picture: np.ndarray) -> VitSegment:
         sizes = self.style.image_sizes
-        return VitSegment(sizes.vit_picture(sizes.vae_picture(picture)), hidden)
+        return VitSegment(sizes.vit_picture(sizes.vae_picture(picture)))
 
     def _size(self, segment: Segment) -> tuple[int, int]:
         """Tokens for the reading and for the drawing expert."""

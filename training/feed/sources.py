@@ -7,7 +7,8 @@ it stopped by counting on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -40,6 +41,11 @@ class Source(Protocol):
     """Showings by number."""
 
     def show(self, number: int) -> Showing: ...
+
+    def reading(self, number: int, k: int) -> Showing:
+        """Reading k of the example of a showing: one of its views is in the context, and nothing
+        is drawn."""
+        ...
 
     def name(self, number: int) -> str:
         """What a person finds this showing by."""
@@ -76,8 +82,6 @@ class RowSource:
         pictures = dataset.column("num_input_images")
         self._pictures = np.array([count or 0 for count in pictures], np.int64)
         self.kept = np.array([not tasks or kind in tasks for kind in kinds], bool)
-        if own is not None:
-            self.kept &= np.isin(np.arange(len(kinds)), own.rows)
         if not self.kept.any():
             raise ValueError(f"{dataset.path}: no row of the tasks {list(tasks)}")
         self.rows_per_epoch = int(self.kept.sum())
@@ -137,13 +141,21 @@ class RowSource:
         if partner != row:
             latents[-1] = self.latents[partner][-1]
         kept = tuple(z if n else None for z, n in zip(latents, needed, strict=False))
-        return Showing(number, sample, kept, self._own_view(row, number, sample))
+        own = self._own_view(row, (number, 0x0E)) if sample.flow_loss else None
+        return Showing(number, sample, kept, own)
 
-    def _own_view(self, row: int, number: int, sample: Sample) -> OwnView | None:
-        if self.own is None or not sample.flow_loss:
+    def reading(self, number: int, k: int) -> Showing:
+        row, _ = self._place(number)
+        sample = supervise_row(self._row(row), "given", self.style)
+        latents = (*(None for _ in sample.inputs), self.latents[row][-1])
+        return Showing(number, sample, latents, self._own_view(row, (number, 0x4EAD, k)))
+
+    def _own_view(self, row: int, which: tuple[int, ...]) -> OwnView | None:
+        views = self.own.of(row) if self.own is not None else []
+        chance = np.random.default_rng([self.seed, *which])
+        if not views or chance.random() >= self.own_share:
             return None
-        chance = np.random.default_rng([self.seed, number, 0x0E])
-        return self.own.get(row) if chance.random() < self.own_share else None
+        return views[int(chance.integers(len(views)))]
 
     def _row(self, index: int) -> Row:
         if self._memory is None:
@@ -182,6 +194,12 @@ class FreshSource:
         sample = supervise(example, self.supervision, self.style.prompt, draw=draw, wrong=wrong)
         return Showing(number, sample, self._latents(sample))
 
+    def reading(self, number: int, k: int) -> Showing:
+        sample = supervise(self._example(number), "given", self.style.prompt)
+        view = replace(sample, inputs=(), vae_inputs=False)
+        latents = (*(None for _ in sample.inputs), *self._latents(view))
+        return Showing(number, sample, latents)
+
     def _example(self, number: int) -> Example:
         from ipt_training.datasets.generate import make_example
         from ipt_training.tasks.sampling import Rejections
@@ -208,6 +226,53 @@ class FreshSource:
         pictures = [p for p, n in zip(pictures_of(sample), needed, strict=True) if n]
         found = iter(encode_pictures(self._encoder, pictures, self.style))
         return tuple(next(found) if n else None for n in needed)
+
+
+class MixedSource:
+    """Several sources by turns. shares: of the showings, by source; they add up to 1."""
+
+    #: Showings in which every source has its share; the order within is dealt by chance.
+    BLOCK = 120
+
+    def __init__(self, sources: Sequence[Source], shares: Sequence[float], seed: int) -> None:
+        self.sources, self.seed = list(sources), seed
+        edges = np.round(self.BLOCK * np.cumsum(shares)).astype(int)
+        self.counts = np.diff(edges, prepend=0)
+        if edges[-1] != self.BLOCK or (self.counts < 1).any():
+            raise ValueError(
+                f"expected shares of at least {1 / self.BLOCK:.3f} that add up to 1, "
+                f"got {list(shares)}"
+            )
+        self._block = -1
+        self._whose = self._place = np.empty(0, np.int64)
+
+    def show(self, number: int) -> Showing:
+        source, own = self._turn(number)
+        return replace(source.show(own), number=number)
+
+    def reading(self, number: int, k: int) -> Showing:
+        source, own = self._turn(number)
+        return replace(source.reading(own, k), number=number)
+
+    def name(self, number: int) -> str:
+        source, own = self._turn(number)
+        return f"source {self.sources.index(source)}, {source.name(own)}"
+
+    def size(self, number: int) -> int:
+        source, own = self._turn(number)
+        return source.size(own)
+
+    def _turn(self, number: int) -> tuple[Source, int]:
+        """Whose turn it is, and which of its showings."""
+        block, place = divmod(number, self.BLOCK)
+        if block != self._block:
+            order = np.repeat(np.arange(len(self.counts)), self.counts)
+            np.random.default_rng([self.seed, block, 0x313]).shuffle(order)
+            self._whose, self._place = order, np.zeros(self.BLOCK, np.int64)
+            for k, count in enumerate(self.counts.tolist()):
+                self._place[order == k] = block * count + np.arange(count)
+            self._block = block
+        return self.sources[self._whose[place]], int(self._place[place])
 
 
 def _other_views(dataset: Dataset, kept: np.ndarray) -> np.ndarray:

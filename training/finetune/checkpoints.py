@@ -150,9 +150,11 @@ def load_checkpoint(
     whole = StateDictOptions(full_state_dict=True, ignore_frozen_params=True)
     moments = get_optimizer_state_dict(module, optimiser, options=whole)
     moments["state"] = _nested(parts["optimiser"])
-    set_optimizer_state_dict(
-        module, optimiser, moments, options=StateDictOptions(full_state_dict=True)
-    )
+    # not strict: a weight that no loss of the run depends on has no moments, and gets none
+    set_optimizer_state_dict(module, optimiser, moments, options=options)
+    for name, parameter in module.named_parameters():
+        if name not in moments["state"]:
+            optimiser.state.pop(parameter, None)
     return dict(state)
 
 

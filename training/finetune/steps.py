@@ -50,9 +50,15 @@ class StepMaker(Dataset[list[TrainingBatch]]):
         mine = dealt([self.source.size(n) for n in numbers], self.rank, self.world_size)
         showings = [self.source.show(numbers[k]) for k in mine]
         loss = self.settings.loss
-        sequences = [] if loss.looks_only else [self.maker.sequence(s) for s in showings]
+        shown = [] if loss.looks_only else showings
+        sequences = [one for s in shown for one in self.maker.sequences(s)]
         looks = [self.maker.look_exercise(s, k) for s in showings for k in range(loss.looks)]
         sequences += [one for one in looks if one is not None]
+        sequences += [
+            self.maker.reading_exercise(self.source.reading(numbers[n], k), k)
+            for n in mine
+            for k in range(loss.reads)
+        ]
         exercises = loss.letter_exercises
         first = EXERCISE_NUMBERS + step * exercises
         sequences += [

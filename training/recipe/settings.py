@@ -60,9 +60,11 @@ class DataSettings:
     train, validation: dataset folders; a training folder may be left out for `fresh`, a plan for
         examples made on the fly (entries of `datasets.plan.DatasetPlan`) by `workers` processes.
     tasks: kept tasks, empty for all. memory: keep the encoded rows in memory after first reading.
-    own: a folder of views that the model itself drew of training rows (`ipt-draw-own`). Only those
-        rows are shown then, and a share `own_share` of the showings that draw answers from that
-        view instead of the true one, which is still what the drawing is taught.
+    mix: more dataset folders, each with its share of the showings; the rest is of `train`.
+    own: a folder of views that the model itself drew of training rows, or that were recalled
+        (`ipt-draw-own`). Where a row has some, a share `own_share` of the showings that draw, and
+        of the readings, answers from one of them instead of the true one, which is still what the
+        drawing is taught.
     """
 
     train: str = ""
@@ -71,6 +73,7 @@ class DataSettings:
     tasks: tuple[str, ...] = ()
     memory: bool = False
     workers: int = 2
+    mix: dict[str, float] = field(default_factory=dict)
     own: str = ""
     own_share: float = 0.5
 
@@ -96,8 +99,8 @@ class FlowLossSettings:
 @dataclass(frozen=True)
 class DropoutSettings:
     """Probabilities that a condition is left out: question texts, and the clean VAE and ViT copy
-    of a drawn picture. inputs: that the answer after a drawing cannot look back at the input
-    pictures; everything before it can. Predicted texts always stay."""
+    of a drawn picture. inputs: that the answer after a drawing is read from it and the question's
+    words alone. Predicted texts always stay."""
 
     text: float = 0.1
     vae: float = 0.3
@@ -108,7 +111,9 @@ class DropoutSettings:
 @dataclass(frozen=True)
 class LossSettings:
     """Weights of the parts. weighting: `token` counts every word alike, `sqrt` gives a text of n
-    words the weight of sqrt(n). auxiliary: of the training-only head, 0 leaves it out."""
+    words the weight of sqrt(n). auxiliary: of the training-only head, 0 leaves it out. looks,
+    reads: exercises beside each showing, on one picture alone: where in it something is, and what
+    the answer is that rests on it."""
 
     ce: float = 1.0
     mse: float = 1.0
@@ -116,6 +121,7 @@ class LossSettings:
     weighting: Literal["token", "sqrt"] = "token"
     letter_exercises: int = 0
     looks: int = 0
+    reads: int = 0
     looks_only: bool = False
 
 
@@ -210,6 +216,12 @@ class TrainingRecipe:
                 not self.loss.looks_only or self.loss.looks > 0,
                 "false where loss.looks is 0",
             ),
+            (
+                "data.mix",
+                all(share > 0 for share in self.data.mix.values())
+                and sum(self.data.mix.values()) < 1,
+                "positive shares that leave some to data.train",
+            ),
             ("data.own_share", 0 < self.data.own_share <= 1, "above 0 up to 1"),
             ("flow.draws", self.flow.draws >= 1, "at least 1"),
             ("flow.shift", self.flow.shift > 0, "a positive number"),
@@ -237,6 +249,7 @@ class TrainingRecipe:
                     "loss.mse",
                     "loss.auxiliary",
                     "loss.letter_exercises",
+                    "loss.reads",
                     "optimiser.eps",
                     "optimiser.weight_decay",
                     "optimiser.warmup",
@@ -245,8 +258,9 @@ class TrainingRecipe:
             ),
             *(
                 (f"dropout.{name}", 0 <= getattr(self.dropout, name) < 1, "0 up to below 1")
-                for name in ("text", "vae", "vit", "inputs")
+                for name in ("text", "vae", "vit")
             ),
+            ("dropout.inputs", 0 <= self.dropout.inputs <= 1, "0 to 1"),
         )
         for name, holds, expected in checks:
             if not holds:

@@ -62,6 +62,19 @@ def test_a_model_of_random_weights(tmp_path: Path) -> None:
     together(imaginer, [dataclasses.replace(q, options=()) for q in QUESTIONS])
 
 
+def test_answers_that_rest_on_the_view(tmp_path: Path) -> None:
+    """They do not change with the input pictures."""
+    style = small_style(max_answer_tokens=6, max_think_tokens=6, rests_on_view=(Task.PERSPECTIVE,))
+    imaginer = Imaginer.from_pretrained(write_model(tmp_path, style=style), "cpu")
+    together(imaginer, QUESTIONS)
+    one = QUESTIONS[0]
+    other = dataclasses.replace(one, images=QUESTIONS[1].images)
+    given = [imaginer.ask(q, Mode.GIVEN).option_probabilities for q in (one, other)]
+    assert given[0] == pytest.approx(given[1], abs=1e-6)
+    at_once = [imaginer.ask(q, Mode.ANSWER).option_mass for q in (one, other)]
+    assert at_once[0] != pytest.approx(at_once[1], rel=1e-6)
+
+
 def test_replies_that_reason_first(tmp_path: Path) -> None:
     says = {"<answer>": {"left": 2.0, "right": 1.0}, "left": "</answer>", "</answer>": EOS}
     chain = {BOS: "<think>", "<think>": "Use", "Use": "</think>", "</think>": "<answer>", **says}

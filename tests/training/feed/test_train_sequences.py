@@ -16,6 +16,7 @@ from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
 from ipt_training.feed.sequences import SequenceMaker
 from ipt_training.finetune.building import build
+from ipt_training.finetune.steps import StepMaker
 
 
 def kinds(segments) -> str:
@@ -56,7 +57,7 @@ NO_DROPOUT = {"text": 0.0, "vae": 0.0, "vit": 0.0}
 )
 def test_layouts_are_the_published_ones(data, vae, supervision, each_input, rest) -> None:
     maker, showing, start = maker_and_showing(data, vae, supervision, dropout=NO_DROPOUT)
-    sequence = maker.sequence(showing)
+    sequence = maker.sequences(showing)[0]
     inputs = len(showing.sample.inputs)
     assert kinds(sequence.segments) == each_input * inputs + rest
     read = start.tokenizer.decode(
@@ -79,14 +80,14 @@ def test_mixed_draws_every_other_epoch(data, vae) -> None:
     for number in range(2 * n):
         showing = source.show(number)
         key = showing.sample.example.scene_seed, showing.sample.example.question.text
-        drew[number // n][key] = "N" in kinds(maker.sequence(showing).segments)
+        drew[number // n][key] = "N" in kinds(maker.sequences(showing)[0].segments)
     assert set(drew[0]) == set(drew[1]) and len(drew[0]) == n
     assert all(drew[0][key] != drew[1][key] for key in drew[0])
 
 
 def test_sizes_and_the_place_read_by_the_head_are_those_of_the_packer(data, vae) -> None:
     maker, showing, start = maker_and_showing(data, vae, "ipt")
-    sequence = maker.sequence(showing)
+    sequence = maker.sequences(showing)[0]
     packed = pack([sequence.segments], start.config)
     assert packed.lengths == (sequence.und + sequence.gen,)
     assert packed.und_ids.shape[1] == sequence.und
@@ -98,8 +99,8 @@ def test_sizes_and_the_place_read_by_the_head_are_those_of_the_packer(data, vae)
 
 def test_chance_comes_from_the_number_alone(data, vae) -> None:
     maker, showing, _ = maker_and_showing(data, vae, "ipt")
-    one, two = maker.sequence(showing), maker.sequence(showing)
-    other = maker.sequence(replace(showing, number=showing.number + 1))
+    one, two = maker.sequences(showing)[0], maker.sequences(showing)[0]
+    other = maker.sequences(replace(showing, number=showing.number + 1))[0]
 
     def noises(sequence):
         return [s for s in sequence.segments if isinstance(s, LatentSegment) and s.t > 0]
@@ -126,7 +127,7 @@ def test_draws_of_a_showing_spread_over_all_times(data, vae) -> None:
     maker, showing, _ = maker_and_showing(data, vae, "ipt", flow={"draws": 4})
     times = np.array(
         [
-            [s.t for s in maker.sequence(replace(showing, number=n)).segments if is_noised(s)]
+            [s.t for s in maker.sequences(replace(showing, number=n))[0].segments if is_noised(s)]
             for n in range(200)
         ]
     )
@@ -148,7 +149,7 @@ def test_conditions_are_dropped_as_often_as_asked(data, vae) -> None:
     dropped = {"text": 0, "vae": 0, "vit": 0}
     n = 400
     for number in range(n):
-        segments = maker.sequence(replace(showing, number=number)).segments
+        segments = maker.sequences(replace(showing, number=number))[0].segments
         found = kinds(segments)
         assert found.startswith("CV" * inputs) and "NN" in found and found.count("T") == 2
         dropped["text"] += "t" not in found
@@ -161,24 +162,71 @@ def test_conditions_are_dropped_as_often_as_asked(data, vae) -> None:
     assert dropped["vit"] / n == pytest.approx(0.3, abs=0.08)
 
 
-def test_inputs_are_hidden_from_the_answer_alone(data, vae) -> None:
-    maker, showing, _ = maker_and_showing(data, vae, "ipt", dropout={**NO_DROPOUT, "inputs": 0.4})
+def test_an_answer_that_rests_on_the_view_has_nothing_else_to_look_at(data, vae) -> None:
+    maker, showing, start = maker_and_showing(
+        data, vae, "ipt", dropout={**NO_DROPOUT, "inputs": 0.4}
+    )
     inputs = len(showing.sample.inputs)
     times = 0
     for number in range(300):
-        segments = maker.sequence(replace(showing, number=number)).segments
-        assert kinds(segments) == "CV" * inputs + "tTNNCVT"
-        hidden = [getattr(s, "hidden", False) for s in segments]
-        turned = [getattr(s, "turned", False) for s in segments]
-        assert not any(hidden[2 * inputs :]) and not any(turned[:-1])
-        assert set(hidden[: 2 * inputs]) == {turned[-1]}
-        times += turned[-1]
+        sequences = maker.sequences(replace(showing, number=number))
+        assert all(one.showing == number for one in sequences)
+        if len(sequences) == 1:
+            assert kinds(sequences[0].segments) == "CV" * inputs + "tTNNCVT"
+            continue
+        drawing, reading = sequences
+        assert kinds(drawing.segments) == "CV" * inputs + "tTNN"
+        assert kinds(reading.segments) == "ttCVT"
+        # the same words, asked once for a picture and once about it
+        texts = [s for s in drawing.segments if isinstance(s, TextSegment)]
+        again = [s for s in reading.segments if isinstance(s, TextSegment)]
+        assert [s.ids for s in texts] == [s.ids for s in again[:2]]
+        assert np.isfinite(drawing.targets).any() and np.isnan(reading.targets).all()
+        for one in sequences:
+            packed = pack([one.segments], start.config)
+            assert packed.lengths == (one.und + one.gen,)
+        times += 1
     assert times / 300 == pytest.approx(0.4, abs=0.08)
 
 
-def test_nothing_is_hidden_where_nothing_is_drawn(data, vae) -> None:
+def test_a_question_is_always_told_to_an_answer_that_rests_on_the_view(data, vae) -> None:
+    maker, showing, _ = maker_and_showing(
+        data, vae, "given", dropout={"text": 0.9, "inputs": 0.99}
+    )
+    found = [maker.sequences(replace(showing, number=n)) for n in range(50)]
+    alone = [one for one in found if kinds(one[0].segments)[0] != "C"]
+    assert len(alone) > 40
+    assert all(len(one) == 1 and kinds(one[0].segments).startswith("tt") for one in alone)
+
+
+def test_a_reading_is_one_view_and_the_answer_that_rests_on_it(data, vae) -> None:
+    """The same at every showing of that number; much less than a showing."""
+    maker, _, start = maker_and_showing(data, vae, "mixed", dropout=NO_DROPOUT)
+    source = rows_of(maker.settings, start, vae)
+    for k in range(3):
+        one, again = (maker.reading_exercise(source.reading(0, k), k) for _ in range(2))
+        assert kinds(one.segments) == "ttCVT" and np.isnan(one.targets).all()
+        assert [s.ids for s in one.segments if isinstance(s, TextSegment)] == [
+            s.ids for s in again.segments if isinstance(s, TextSegment)
+        ]
+        assert one.showing == 0 and pack([one.segments], start.config).ce_positions is not None
+        assert torch.equal(one.segments[2].latents, source.latents[source._place(0)[0]][-1])
+    maker, _, _ = maker_and_showing(data, vae, "mixed", loss={"auxiliary": 0.0, "reads": 2})
+    steps = StepMaker(maker.settings, start.config, source, maker)
+    alone = StepMaker(
+        replace(maker.settings, loss=replace(maker.settings.loss, reads=0)),
+        start.config,
+        source,
+        maker,
+    )
+    samples = [sum(len(b.packed.lengths) for b in made[0]) for made in (steps, alone)]
+    assert samples[0] - samples[1] == 2 * maker.settings.batch.examples
+
+
+def test_nothing_is_kept_from_an_answer_where_nothing_is_drawn(data, vae) -> None:
     maker, showing, _ = maker_and_showing(data, vae, "label", dropout={"inputs": 0.99})
-    assert not any(getattr(s, "turned", False) for s in maker.sequence(showing).segments)
+    (one,) = maker.sequences(showing)
+    assert kinds(one.segments).startswith("V" * len(showing.sample.inputs))
 
 
 def test_letter_exercises_are_answered_by_the_line_of_the_word(data, vae) -> None:
@@ -200,7 +248,7 @@ def test_the_head_is_told_of_positions_and_counts(data, vae) -> None:
     for number in range(source.rows_per_epoch):
         showing = source.show(number)
         example = showing.sample.example
-        targets = maker.sequence(showing).targets
+        targets = maker.sequences(showing)[0].targets
         known = np.flatnonzero(~np.isnan(targets)).tolist()
         seen.add(example.question.task.value)
         if example.question.task.value == "perspective":
@@ -231,7 +279,7 @@ def test_a_look_is_one_picture_one_question_and_no_answer(data, vae) -> None:
         packed = pack([one.segments], start.config)
         assert packed.lengths == (one.und,) and packed.ce_positions is None
     assert len(found) >= 4
-    whole = maker.sequence(showing)
+    whole = maker.sequences(showing)[0]
     assert found[-1].und < 0.5 * (whole.und + whole.gen)
 
 

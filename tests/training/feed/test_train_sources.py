@@ -17,7 +17,7 @@ from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.plan import DatasetPlan
 from ipt_training.datasets.schema import decode_image
 from ipt_training.feed.latents import LatentStore, encode_pictures, store_for
-from ipt_training.feed.sources import FreshSource, RowSource
+from ipt_training.feed.sources import FreshSource, MixedSource, RowSource
 from ipt_training.finetune.building import build
 
 
@@ -49,6 +49,31 @@ def test_tasks_may_be_left_out(data, vae) -> None:
     assert Counter(shown) == {"path": 6, "counting": 6}
     with pytest.raises(ValueError, match="no row of the tasks"):
         RowSource(Dataset(data), "label", start.style.prompt, 0, store, tasks=("cooking",))
+
+
+def test_mixed_data_have_their_shares_and_every_row_its_turn(data, vae) -> None:
+    settings = small_settings(data, vae, supervision="label")
+    start = build(settings)
+    store = store_for(Dataset(data), start.codec, start.style, vae)
+    style = start.style.prompt
+    one, two = (
+        RowSource(Dataset(data), "label", style, 0, store, tasks=(task,))
+        for task in ("path", "counting")
+    )
+    mixed = MixedSource([one, two], [0.75, 0.25], seed=0)
+    shown = [mixed.name(n) for n in range(2 * MixedSource.BLOCK)]
+    of_one = [name for name in shown if name.startswith("source 0")]
+    assert len(of_one) == 0.75 * len(shown)
+    assert of_one == [f"source 0, {one.name(n)}" for n in range(len(of_one))]
+    assert shown[:80] != sorted(shown[:80], key=lambda name: name[:8])
+    # any showing by itself, and under its own number
+    assert [mixed.name(n) for n in (130, 7)] == [shown[130], shown[7]]
+    again = mixed.show(130)
+    assert again.number == 130
+    task = again.sample.example.question.task.value
+    assert task == ("path" if shown[130].startswith("source 0") else "counting")
+    with pytest.raises(ValueError, match="add up to 1"):
+        MixedSource([one, two], [0.5, 0.4], seed=0)
 
 
 def test_wrong_views_are_other_examples_of_the_task(data, vae) -> None:

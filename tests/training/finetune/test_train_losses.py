@@ -66,7 +66,8 @@ def test_how_a_step_is_cut_into_batches_changes_nothing(data, vae, tmp_path, tok
 
     batches = steps[0]
     alone = [
-        make_batch([steps.maker.sequence(steps.source.show(n))], start.config) for n in range(8)
+        make_batch([steps.maker.sequences(steps.source.show(n))[0]], start.config)
+        for n in range(8)
     ]
     assert torch.allclose(means(batches), means(alone), rtol=2e-5)
     longest = max(b.packed.lengths[0] for b in alone)
@@ -82,7 +83,7 @@ def test_noise_draws_share_their_context_and_do_not_see_each_other(data, vae, tm
     start, steps = parts_of(settings, tmp_path)
     torch.nn.init.normal_(start.model.llm2vae.weight, std=0.1)
     module = LossModule(start.model, auxiliary=False)
-    sequence = steps.maker.sequence(steps.source.show(0))
+    sequence = steps.maker.sequences(steps.source.show(0))[0]
     drawn = [
         k for k, s in enumerate(sequence.segments) if isinstance(s, LatentSegment) and s.t > 0
     ]
@@ -102,7 +103,7 @@ def test_fillers_count_nothing_and_touch_everything(data, vae, tmp_path) -> None
     settings = small_settings(data, vae, loss={"auxiliary": 0.5})
     start, steps = parts_of(settings, tmp_path)
     module = LossModule(start.model, auxiliary=True)
-    sequences = [steps.maker.sequence(steps.source.show(n)) for n in range(3)]
+    sequences = [steps.maker.sequences(steps.source.show(n))[0] for n in range(3)]
     plain = make_batch(sequences, start.config)
     filled = make_batch([*sequences, steps.maker.filler()], start.config, fillers=1)
     assert torch.equal(plain.counts(), filled.counts())

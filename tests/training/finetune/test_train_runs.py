@@ -50,9 +50,12 @@ def numbers(reports: list[StepReport]) -> list[float]:
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
-def test_a_resumed_run_is_the_uninterrupted_one(data, vae, tmp_path, kind) -> None:
-    """To the last bit: weights, average, optimiser, chance and position all come back."""
-    settings = small_settings(data, vae, examples=40, optimiser={"kind": kind})
+@pytest.mark.parametrize("supervision", ["mixed", "given"])
+def test_a_resumed_run_is_the_uninterrupted_one(data, vae, tmp_path, kind, supervision) -> None:
+    """To the last bit: weights, average, optimiser, chance and position all come back. What is
+    given is not drawn, so some weights never learn."""
+    changes = {"optimiser": {"kind": kind}, "supervision": supervision}
+    settings = small_settings(data, vae, examples=40, dropout={"inputs": 0.5}, **changes)
     whole = run(settings, tmp_path / "whole")
     first = run(settings, tmp_path / "parts", stop_after=2)
     rest = run(settings, tmp_path / "parts")

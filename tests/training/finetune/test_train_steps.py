@@ -30,7 +30,7 @@ def test_a_source_knows_which_showings_are_long(data, vae) -> None:
     maker = SequenceMaker(settings, start.config, start.style, start.tokenizer)
     known: dict[int, set[int]] = {}
     for number in range(source.rows_per_epoch):
-        sequence = maker.sequence(source.show(number))
+        sequence = maker.sequences(source.show(number))[0]
         pictures = len(source.show(number).sample.inputs)
         draws = sequence.gen > 0 and source.show(number).sample.flow_loss
         assert source.size(number) == pictures + (3 if draws else 0)
