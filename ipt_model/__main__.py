@@ -35,7 +35,13 @@ def main(arguments: list[str] | None = None) -> int:
         )
 
         imaginer = Imaginer.from_pretrained(
-            options.model, options.device, options.dtype, options.quantization
+            options.model,
+            options.device,
+            options.dtype,
+            options.quantization,
+            options.parts,
+            options.style,
+            options.weights,
         )
         if options.budget is not None:
             imaginer.warm_up()
@@ -144,6 +150,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--device", default="auto")
     add("--dtype", default="auto")
     add("--quantization", choices=["int8", "int4"])
+    add("--parts", default="all", choices=["all", "answer"], help="answer: only what never draws")
+    add("--style", help="how to ask: a name of `ipt-style list`, or a JSON file")
+    add("--weights", default="", choices=["", "ema", "model"], help="where a folder has both")
     return parser
 
 

@@ -7,6 +7,7 @@ then goes on to its next mode. The stages themselves are `Turn`'s.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Sequence
 
 from ..question import Answer, Mode, Outcome, Provenance, StageTimes
@@ -35,8 +36,8 @@ class Answering:
     ) -> None:
         self.loaded, self.clock = loaded, clock
         self.asked = list(asked)
-        self.turn = Turn(loaded, self.asked, clock)
         self.seeds = list(seeds)
+        self.turn = Turn(loaded, self.asked, clock, self.seeds)
         self.wanted_steps = flow_steps or loaded.style.flow.points - 1
 
     def run(self, mode: Mode) -> list[Answer]:
@@ -177,6 +178,12 @@ class Answering:
             text = question.options[probabilities.index(max(probabilities))]
         spoken = read[0] if read else (replies[0] if replies else None)
         masses = [r.mass for r in replies if r.mass is not None]
+        if masses and max(masses) < NO_MASS:
+            warnings.warn(
+                f"{self.loaded.style.model_id}: almost no probability on any of the options; is "
+                "this checkpoint asked in its own style? See `ipt-style list` and docs/model.md",
+                stacklevel=2,
+            )
         seconds = self.clock.seconds
         return Answer(
             outcome=outcome,
@@ -206,6 +213,10 @@ class Answering:
             unheld=drawn.unheld[place] if drawn and drawn.unheld else None,
             share_seen=question.share_seen,
         )
+
+
+#: A checkpoint that gives less than this to all options together wants to say something else.
+NO_MASS = 0.01
 
 
 def _context_cost(mode: Mode) -> str:

@@ -51,6 +51,8 @@ class Imaginer:
         dtype: str | torch.dtype = "auto",
         quantization: Scheme | None = None,
         parts: Parts = "all",
+        style: str | Path | None = None,
+        weights: str = "",
     ) -> Imaginer:
         """Load a shipped model by name, or a folder in the layout of the released BAGEL.
 
@@ -59,8 +61,11 @@ class Imaginer:
             (docs/model.md).
         parts: `answer` leaves out all weights that only drawing needs; modes IMAGINE and AUTO then
             never draw.
+        style: how to ask, by name (`ipt-style list`) or a JSON file of entries; in place of what
+            the folder's `ipt.json` says.
+        weights: `ema` or `model`, where a folder has both.
         """
-        return cls(load(name, device, dtype, quantization, parts))
+        return cls(load(name, device, dtype, quantization, parts, style, weights))
 
     # -- what was loaded
     @property

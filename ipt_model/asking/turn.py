@@ -8,7 +8,7 @@ enters follows the reference's rules for guided drawing.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from ..inference.option_log_probabilities import normalise, score_options
 from ..question import Mode, Outcome
 from ..weights.loading import LoadedModel
 from ..wording import prompts
-from ..wording.extraction import Reading, read_answer
+from ..wording.extraction import Reading, has_answered, read_answer
 from .clock import Clock
 from .drawing import Drawing, Drawn
 from .prepared import Prepared, Prompt, SizedPicture
@@ -55,7 +55,15 @@ class Reply:
 class Turn:
     """The stages of an answer, for questions of one layout at once."""
 
-    def __init__(self, loaded: LoadedModel, asked: Sequence[Prepared], clock: Clock) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        asked: Sequence[Prepared],
+        clock: Clock,
+        seeds: Sequence[int] = (0,),
+    ) -> None:
+        """seeds: of words that are chosen by chance, one for each reply."""
+        self.seeds = list(seeds)
         self.loaded, self.asked, self.clock = loaded, list(asked), clock
         self.style, self.tokenizer = loaded.style, loaded.tokenizer
         self._pictures: list[list[SizedPicture]] = []
@@ -177,6 +185,14 @@ class Turn:
         that the model would put differently.
         """
         special = self.tokenizer.special
+        pick = self._pick()
+        if pick is not None:
+            written = context.write(
+                self.style.max_think_tokens,
+                on_word=lambda _: self._keep_writing("think"),
+                pick=pick,
+            )
+            return [list(ids) for ids in written.inner]
         likeliest = context.logits_after([[special.bos, *draft]])[0].argmax(-1).cpu()
         same = likeliest == torch.tensor([*draft, special.eos])
         agreed = same.cumprod(-1).sum(-1).tolist()
@@ -251,18 +267,20 @@ class Turn:
         drawn = mode is not Mode.ANSWER
         replies = [[prompts.answer_text(name, drawn=drawn) for name in own] for own in names]
         scores = score_options(context, self.tokenizer, replies, answer_style)
-        written = any(score.greedy is None for score in scores)
+        # a reply by chance is written, whatever is likeliest
+        chance = self.style.text_temperature > 0
+        written = chance or any(score.greedy is None for score in scores)
         texts = self._replies(context) if written else [""] * context.batch
         moved: dict[int, list[str]] = {}
         readings = []
         for entry, (score, own) in enumerate(zip(scores, names, strict=True)):
-            if score.greedy is not None:
+            if score.greedy is not None and not chance:
                 texts[entry] = replies[entry][score.greedy]
             readings.append(read_answer(texts[entry], own))
-            if score.greedy is None and readings[entry].outcome is Outcome.ANSWERED:
+            if texts[entry] not in replies[entry] and readings[entry].outcome is Outcome.ANSWERED:
                 # The options are weighed where this reply has its answer, after all it says
                 # before.
-                lead = texts[entry][: texts[entry].rindex(prompts.ANSWER_OPEN)]
+                lead = texts[entry][: readings[entry].begin]
                 moved[entry] = [lead + prompts.answer_text(name, drawn=False) for name in own]
         if moved:
             there = [moved.get(entry, own) for entry, own in enumerate(replies)]
@@ -279,8 +297,32 @@ class Turn:
         return out
 
     def _replies(self, context: Context) -> list[str]:
-        """What the model writes by itself, one text per entry."""
+        """What the model writes by itself, one text per entry, up to its first closed answer."""
+
+        def answered(ids: Sequence[int]) -> bool:
+            return ">" in self.tokenizer.decode(ids[-1:]) and has_answered(
+                self.tokenizer.decode(ids)
+            )
+
         written = context.write(
-            self.style.max_answer_tokens, on_word=lambda _: self._keep_writing("answer")
+            self.style.max_answer_tokens,
+            on_word=lambda _: self._keep_writing("answer"),
+            until=answered,
+            pick=self._pick(),
         )
         return [self.tokenizer.decode(ids) for ids in written.inner]
+
+    def _pick(self) -> Callable[[Tensor], Tensor] | None:
+        """How a word is chosen: by chance where the asking style has a temperature."""
+        temperature = self.style.text_temperature
+        if not temperature:
+            return None
+        chances = [torch.Generator().manual_seed(seed) for seed in self.seeds]
+
+        def drawn(logits: Tensor) -> Tensor:
+            shares = (logits.float().cpu() / temperature).softmax(-1)
+            pairs = zip(shares, chances, strict=False)
+            picked = [torch.multinomial(share, 1, generator=chance) for share, chance in pairs]
+            return torch.cat(picked).to(logits.device)
+
+        return drawn

@@ -156,12 +156,14 @@ class Context:
         logits: bool = False,
         begin: Sequence[int] = (),
         on_word: OnWord | None = None,
+        until: Callable[[Sequence[int]], bool] | None = None,
+        pick: Callable[[Tensor], Tensor] | None = None,
     ) -> Written:
-        """Write the likeliest word again and again, until `end_token` (default eos) or
-        `max_length` ids, bos counted.
+        """Write word after word, until `end_token` (default eos) or `max_length` ids, bos counted.
 
-        begin: inner ids the text is made to begin with. The context is left as it
-        was. on_word: see `OnWord`.
+        begin: inner ids the text is made to begin with. on_word: see `OnWord`. until: told the
+        inner ids of an entry after each word, whether it is complete. pick: the next ids [batch]
+        from logits [batch, vocab]; the likeliest unless given. The context is left as it was.
         """
         special = self.model.config.tokens
         end = special.eos if end_token is None else end_token
@@ -176,12 +178,13 @@ class Context:
             fed += ids.shape[1]
             if logits:
                 rows.append(scores)
-            words = scores[:, -1].argmax(-1)
+            words = scores[:, -1].argmax(-1) if pick is None else pick(scores[:, -1])
             for b, id in enumerate(words.tolist()):
                 if not done[b] and id == end:
                     done[b] = True
                 elif not done[b] and fed < max_length:
                     text[b].append(id)
+                    done[b] = until is not None and until(text[b][1:])
             if all(done) or fed >= max_length:
                 break
             if on_word is not None and on_word(fed) is False:

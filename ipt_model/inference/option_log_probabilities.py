@@ -89,7 +89,8 @@ def _score(
     ]
     opening = said[0][: start - 1].sum()
     chosen = torch.stack([_of_option(row, start - 1, after, answer_style) for row in said])
-    greedy = [bool((r.argmax(-1) == t).all()) for r, t in zip(rows, targets, strict=True)]
+    # writing stops with the reply, so what would follow it does not count
+    greedy = [bool((r.argmax(-1) == t)[:-1].all()) for r, t in zip(rows, targets, strict=True)]
     return OptionLogProbabilities(
         tuple(chosen.tolist()),
         float((opening + chosen.logsumexp(0)).exp()),

@@ -72,6 +72,8 @@ class AskingStyle:
         found on validation data, 1 where missing. temperature_by_seen: by task, mode and
         `seen_class`, a number for each; goes before `temperature` where it is not None.
     max_think_tokens, max_answer_tokens: where writing is cut off.
+    text_temperature: words are the likeliest at 0; above, they are chosen by chance, by logits
+        divided by it.
     training: free facts on how the weights were made, for the model card.
     """
 
@@ -91,6 +93,7 @@ class AskingStyle:
     )
     max_think_tokens: int = 1024
     max_answer_tokens: int = 1024
+    text_temperature: float = 0.0
     training: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -98,6 +101,10 @@ class AskingStyle:
             raise AskingStyleError(
                 "flow: expected 1 <= min_steps <= points - 1, "
                 f"got {self.flow.min_steps} and {self.flow.points}"
+            )
+        if not 0 <= self.text_temperature <= 2:
+            raise AskingStyleError(
+                f"text_temperature: expected 0 to 2, got {self.text_temperature}"
             )
         by_task = {f"auto_by_task.{t.value}": modes for t, modes in self.auto_by_task.items()}
         for name, modes in {"auto": self.auto, **by_task}.items():
@@ -232,6 +239,7 @@ class AskingStyle:
             },
             "max_think_tokens": self.max_think_tokens,
             "max_answer_tokens": self.max_answer_tokens,
+            "text_temperature": self.text_temperature,
             "training": dict(self.training),
         }
 

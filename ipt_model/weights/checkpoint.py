@@ -46,14 +46,27 @@ def is_drawing(name: str) -> bool:
     return "_moe_gen" in name or name.startswith(DRAWING)
 
 
-def model_entries(folder: str | Path) -> dict[str, TensorEntry]:
-    """Where every tensor of the folder's model lies."""
-    for stem in MODEL_STEMS:
+def model_entries(folder: str | Path, weights: str = "") -> dict[str, TensorEntry]:
+    """Where every tensor of the folder's model lies. weights: which, where there are two."""
+    if weights not in ("", *MODEL_STEMS):
+        raise CheckpointError(f"weights: expected {' or '.join(MODEL_STEMS)}, got {weights!r}")
+    found = {}
+    for stem in [weights] if weights else MODEL_STEMS:
         entries = read_index(Path(folder), stem)
         if entries is not None:
-            return entries
+            found[stem] = entries
+    if len(found) > 1:
+        raise CheckpointError(
+            f"{folder}: has both {' and '.join(f'{stem}.safetensors' for stem in found)}; choose "
+            "with weights='ema' (the running average) or weights='model' (the weights as trained, "
+            "which the IPT authors evaluated)"
+        )
+    if found:
+        return next(iter(found.values()))
+    wanted = weights or MODEL_STEMS[0]
     raise CheckpointError(
-        f"{folder}: expected ema.safetensors or ema.safetensors.index.json, found neither"
+        f"{folder}: expected {wanted}.safetensors or {wanted}.safetensors.index.json, found "
+        "neither"
     )
 
 
@@ -86,13 +99,15 @@ def load_model(
     dtype: torch.dtype | None = None,
     parts: Parts = "all",
     config: BagelConfig | None = None,
+    weights: str = "",
 ) -> BagelModel:
     """The folder's model in evaluation mode. dtype: None keeps each file's own (the first
     tensor's) type.
 
     parts: `answer` leaves out every weight that only drawing needs (about 16 of the 29 GB remain).
+    weights: `ema` or `model`, where a folder has both.
     """
-    entries = model_entries(folder)
+    entries = model_entries(folder, weights)
     config = copy.deepcopy(config) if config is not None else read_config(folder, entries)
     if parts == "answer":
         config.visual_gen = False
@@ -132,7 +147,10 @@ def load_codec(
     """The folder's VAE (`ae.safetensors`) in evaluation mode."""
     entries = read_index(Path(folder), "ae")
     if entries is None:
-        raise CheckpointError(f"{folder}: expected ae.safetensors, found none")
+        raise CheckpointError(
+            f"{folder}: expected ae.safetensors (the VAE), found none; without it a model only "
+            "answers: load it with parts='answer'"
+        )
     with torch.device("meta"):
         codec = LatentCodec(config)
     released = codec.released_parameters()
@@ -158,6 +176,11 @@ def check_names(
     shapes."""
     missing = [n for n in expected if n not in found and n not in (optional or set())]
     unexpected = [n for n in found if n not in expected]
+    if missing and all(map(is_drawing, missing)) and not any(map(is_drawing, found)):
+        raise CheckpointError(
+            f"{where}: has no weights for drawing ({len(missing)} tensors, {missing[0]} first); "
+            "load it with parts='answer'"
+        )
     for kind, names in (("missing", missing), ("unexpected", unexpected)):
         if names:
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""

@@ -20,9 +20,10 @@ from ..network.transforms import ImageSizes
 from ..network.vae import LatentCodec
 from ..wording.tokenizer import Tokenizer, TokenizerError
 from .asking_style import FILE_NAME, AskingStyle, AskingStyleError
-from .checkpoint import Parts, load_codec, load_model, model_entries
+from .checkpoint import MODEL_STEMS, Parts, load_codec, load_model, model_entries
 from .presets import preset_folder
 from .quantize import Scheme, quantize
+from .styles import read_style, warn_of_prompts, with_entries
 
 #: The shipped small model's architecture with seeded random weights: it draws and answers noise.
 UNTRAINED = "ipt-tiny-untrained"
@@ -53,37 +54,43 @@ def load(
     dtype: str | torch.dtype = "auto",
     quantization: Scheme | None = None,
     parts: Parts = "all",
+    style: str | Path | None = None,
+    weights: str = "",
 ) -> LoadedModel:
     """Load a shipped model by name or a checkpoint folder; see `Imaginer.from_pretrained`."""
     target = pick_device(device)
     if str(name) == UNTRAINED:
         folder = preset_folder("ipt_tiny")
         codec: LatentCodec | None
-        model, codec, style, model_hash = _untrained(folder)
+        model, codec, own, model_hash = _untrained(folder)
         assert codec is not None
         numbers = pick_dtype(dtype, target, 0)
         model.to(dtype=numbers)  # type: ignore[call-arg]
         codec = codec.to(target, numbers).eval()
     else:
         folder = find_folder(name)
-        style = AskingStyle.load(folder)
-        size = sum(
-            4 * (e.end - e.begin) // e.dtype.itemsize for e in model_entries(folder).values()
-        )
+        own = AskingStyle.load(folder)
+        entries = model_entries(folder, weights)
+        size = sum(4 * (e.end - e.begin) // e.dtype.itemsize for e in entries.values())
         numbers = pick_dtype(dtype, target, size)
         # A model to be quantised passes through host memory: the device might not hold it whole.
-        model = load_model(folder, "cpu" if quantization else target, numbers, parts)
+        model = load_model(
+            folder, "cpu" if quantization else target, numbers, parts, weights=weights
+        )
         codec = load_codec(folder, model.config, target, numbers) if parts == "all" else None
         if not (folder / FILE_NAME).is_file():
-            style = replace(style, image_sizes=sizes_of_tables(model.config))
-        model_hash = hash_folder(folder)
+            own = replace(own, image_sizes=sizes_of_tables(model.config))
+        model_hash = hash_folder(folder, weights)
+    if style is not None:
+        own = with_entries(own, read_style(style))
+    warn_of_prompts(own)
     if quantization is not None:
         quantize(model, quantization, target)
     model.to(target).eval()  # type: ignore[arg-type]
     tokenizer = Tokenizer.load(folder)
-    check(model.config, tokenizer, style, parts, str(folder))
+    check(model.config, tokenizer, own, parts, str(folder))
     return LoadedModel(
-        model, codec if parts == "all" else None, tokenizer, style, model_hash, target
+        model, codec if parts == "all" else None, tokenizer, own, model_hash, target
     )
 
 
@@ -185,15 +192,19 @@ def check(
         )
 
 
-def hash_folder(folder: Path) -> str:
-    """SHA-256 over all safetensors files, in the order of their names.
+def hash_folder(folder: Path, weights: str = "") -> str:
+    """SHA-256 over all safetensors files, in the order of their names; without those of weights
+    that were not chosen.
 
     Files up to 512 MiB are read whole (`sha256:`). Of larger ones the size and 256 blocks of 64
     KiB, evenly spaced from first to last byte, are read (`sha256-sampled:`): enough to tell
     trainings apart in a second.
     """
     digest, kind = hashlib.sha256(), "sha256"
+    left = [stem for stem in MODEL_STEMS if weights and stem != weights]
     for path in sorted(folder.glob("*.safetensors")):
+        if any(path.name.startswith((f"{stem}.", f"{stem}-")) for stem in left):
+            continue
         size = path.stat().st_size
         digest.update(f"{path.name}\0{size}\0".encode())
         with path.open("rb") as file:

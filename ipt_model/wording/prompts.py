@@ -32,6 +32,7 @@ __all__ = [
     "THINK_CLOSE",
     "THINK_OPEN",
     "AnswerStyle",
+    "Options",
     "Order",
     "Picture",
     "PromptStyle",
@@ -54,11 +55,16 @@ Answer the question at once, with the answer between <answer> and </answer>. Wri
 and draw no picture.
 """
 
+#: Ends a block of options, as the published evaluation does.
+SELECT = "Please select the correct answer from the options above. \n"
 #: How a model names the option it chose: the letter of its line, or the option's own words.
 AnswerStyle = Literal["letter", "word"]
 #: Where the pictures go: before all text (as trained), or between system prompt and question (as
 #: evaluated).
 Order = Literal["images_first", "system_first"]
+#: How options stand behind a question that is answered by letter: a line `(A) choice` each, behind
+#: the question as `A) choice B) choice`, or as the published evaluation lists them.
+Options = Literal["lines", "inline", "block"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,8 @@ class PromptStyle:
         out.
     answer_mode_prompt: which of the two opens a question that is answered without drawing (models
         trained by label only or by text chain-of-thought know the `think` prompt alone).
+    options: how they are written for letters.
+    published: whether it was tuned on the published system prompts, which are not in this package.
     image_end_in_prompt: the closing picture tag as the built-in THINK prompt writes it; the
         published prompt says `</image_end>` although the targets close with `<image_end>`.
     """
@@ -79,12 +87,15 @@ class PromptStyle:
     system_answer: str | None = None
     answer_mode_prompt: Literal["answer", "think"] = "answer"
     image_end_in_prompt: str = "</image_end>"
+    options: Options = "lines"
+    published: bool = False
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
             ("answer_style", self.answer_style, ("letter", "word")),
             ("order", self.order, ("images_first", "system_first")),
             ("answer_mode_prompt", self.answer_mode_prompt, ("answer", "think")),
+            ("options", self.options, ("lines", "inline", "block")),
         ):
             if value not in allowed:
                 raise ValueError(f"prompt.{name}: expected one of {list(allowed)}, got {value!r}")
@@ -125,16 +136,18 @@ def prompt_parts(
     """The prompt in order: each text one text segment, each `Picture` one input picture."""
     system = style.system(draws=draws)
     pictures = [Picture(i) for i in range(len(question.images))]
-    asked = question_text(question, style.answer_style)
+    asked = question_text(question, style.answer_style, style.options)
     if style.order == "images_first":
         return (*pictures, system + asked)
     return (*([system] if system else []), *pictures, asked)
 
 
-def question_text(question: Question, answer_style: AnswerStyle) -> str:
+def question_text(
+    question: Question, answer_style: AnswerStyle, options: Options = "lines"
+) -> str:
     """The question with its options.
 
-    Letters: one line per option, `(A) choice`, in the caller's order. Words: one line per option,
+    Letters: as `options` says, in the caller's order. Words: one line per option,
     the bare words as they will stand in the answer, in a fixed order of their own, so that the
     answer cannot depend on the order in which the caller lists them.
     """
@@ -142,7 +155,12 @@ def question_text(question: Question, answer_style: AnswerStyle) -> str:
     if not question.options:
         return text
     if answer_style == "letter":
-        lines = zip(string.ascii_uppercase, question.options, strict=False)
+        lines = list(zip(string.ascii_uppercase, question.options, strict=False))
+        if options == "inline":
+            return text + "".join(f" {letter}) {option}" for letter, option in lines)
+        if options == "block":
+            listed = "".join(f"{letter}. {option}\n" for letter, option in lines)
+            return f"{text}\nOptions:\n{listed}{SELECT}"
         return text + "".join(f"\n({letter}) {option}" for letter, option in lines)
     return text + "".join(f"\n{option}" for option in sorted(question.options, key=natural_order))
 

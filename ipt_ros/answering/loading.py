@@ -47,6 +47,9 @@ def _load(values: Any) -> Any:
         device=values.device,
         dtype=values.dtype,
         quantization=None if values.quantization == "none" else values.quantization,
+        parts=values.model_parts,
+        style=values.asking_style or None,
+        weights="" if values.model_weights == "only" else values.model_weights,
     )
     imaginer.warm_up()
     return imaginer

@@ -35,6 +35,26 @@ IPT_PARAMETERS = (
         read_only=True,
     ),
     Parameter(
+        "model_parts",
+        "all",
+        "What of it is loaded: answer leaves out all that only drawing needs.",
+        choices=("all", "answer"),
+        read_only=True,
+    ),
+    Parameter(
+        "model_weights",
+        "only",
+        "Which weights of a folder that has both: ema (running average) or model.",
+        choices=("only", "ema", "model"),
+        read_only=True,
+    ),
+    Parameter(
+        "asking_style",
+        "",
+        "How the model is asked: a name of `ipt-style list` or a JSON file; empty: its own way.",
+        read_only=True,
+    ),
+    Parameter(
         "cpu_threads",
         0,
         "Threads of the model on the CPU; 0 leaves one core to others.",

@@ -17,6 +17,7 @@ from ipt_model.inference.option_log_probabilities import normalise
 from ipt_model.question import Answer, Mode, Outcome, Question, Task
 from ipt_model.spatial.maps import MapView, read_map
 from ipt_model.weights.asking_style import SEEN_EDGES, AskingStyle, seen_class
+from ipt_model.wording.extraction import read_published
 from ipt_training.evaluation.map_completion import completion_scores, inpainted
 from ipt_training.evaluation.metrics import calibration_error, psnr, share_of, ssim
 from ipt_training.evaluation.objects import judge_object, object_pixels
@@ -29,12 +30,13 @@ class Reply:
     """What is kept of one answer.
 
     log_probabilities: of the options, before calibration; empty when unparsable. index: the option
-    with the largest.
+    with the largest. published: the option that the published evaluation would have read.
     """
 
     outcome: Outcome
     index: int | None
     log_probabilities: tuple[float, ...]
+    published: int | None = None
 
     def probabilities(self, temperature: float = 1.0) -> tuple[float, ...]:
         """Over the options, summing to 1; empty when unparsable."""
@@ -45,10 +47,13 @@ class Reply:
 
 def reply_of(question: Question, answer: Answer, temperature: float) -> Reply:
     """temperature: the one that the answer's probabilities were calibrated with."""
+    published = read_published(answer.reply, len(question.options))
     if not answer.option_probabilities:
-        return Reply(answer.outcome, None, ())
+        return Reply(answer.outcome, None, (), published)
     logs = temperature * np.log(np.maximum(answer.option_probabilities, 1e-300))
-    return Reply(answer.outcome, question.options.index(answer.text), tuple(logs.tolist()))
+    return Reply(
+        answer.outcome, question.options.index(answer.text), tuple(logs.tolist()), published
+    )
 
 
 @dataclass(frozen=True)
@@ -199,6 +204,7 @@ def mode_summary(records: Sequence[Record], mode: Mode, style: AskingStyle) -> d
     by_seen = {"by_seen": _grouped(remembered, seen_name, accuracy)} if remembered else {}
     turned = [r.turned[mode] for r in records if mode in r.turned]
     reliance = {"reliance": share_of(turned).to_dict()} if turned else {}
+    published = [r.replies[mode].published for r in records]
     return {
         "accuracy": accuracy(records),
         "balanced": _rounded([float(v["share"]) for v in by_kind.values()]),
@@ -207,9 +213,26 @@ def mode_summary(records: Sequence[Record], mode: Mode, style: AskingStyle) -> d
         **by_seen,
         **reliance,
         "unparsable": share_of(unparsable).to_dict(),
+        **_published(records, published, style),
         "ece": _finite(calibration_error(confidence, flags)),
         "ece_uncalibrated": _finite(calibration_error(plain, flags)),
         "mean_confidence": _rounded(confidence),
+    }
+
+
+def _published(
+    records: Sequence[Record], read: Sequence[int | None], style: AskingStyle
+) -> dict[str, Any]:
+    """What the published evaluation would say of the same replies, kept apart: it reads letters
+    alone, and guesses."""
+    if style.prompt.answer_style != "letter":
+        return {}
+    right = [k == r.answer_index for k, r in zip(read, records, strict=True)]
+    return {
+        "published": {
+            "accuracy": share_of(right).to_dict(),
+            "unparsable": share_of([k is None for k in read]).to_dict(),
+        }
     }
 
 

@@ -22,6 +22,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=positive, default=32)
     parser.add_argument("--seed", type=whole, default=0)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--style", help="how to ask: a name of `ipt-style list`, or a JSON file")
+    parser.add_argument("--weights", default="", choices=("", "ema", "model"))
     parser.add_argument("--threads", type=whole, default=0)
 
 
@@ -29,4 +31,5 @@ def asker_of(given: argparse.Namespace) -> BatchAsker:
     """Load the model and set the number of threads as asked for."""
     if given.threads:
         torch.set_num_threads(given.threads)
-    return BatchAsker(load(given.model, given.device), given.batch, given.flow_steps, given.seed)
+    loaded = load(given.model, given.device, style=given.style, weights=given.weights)
+    return BatchAsker(loaded, given.batch, given.flow_steps, given.seed)

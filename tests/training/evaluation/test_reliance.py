@@ -47,7 +47,7 @@ class Asker:
 
 def said(text: str, *views: np.ndarray) -> SimpleNamespace:
     return SimpleNamespace(
-        text=text, imagined_views=views, option_probabilities=(0.9, 0.1), outcome=None
+        text=text, imagined_views=views, option_probabilities=(0.9, 0.1), outcome=None, reply=""
     )
 
 
