@@ -4,13 +4,16 @@ evaluation asks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from ipt_model.question import Question
 from ipt_model.spatial.recalled import RecalledView
+
+#: The true view where nobody knows it.
+NO_VIEW = np.zeros((0, 0, 3), np.uint8)
 
 
 class ExampleError(ValueError):
@@ -24,7 +27,7 @@ class Example:
     question: images, text and options, exactly as the model will be asked (no `true_view`).
     answer_index: the right one of `question.options`.
     true_view: what a camera at the asked place sees, H x W x 3 uint8 RGB: what the model should
-        draw.
+        draw. `NO_VIEW` where a public benchmark does not have it.
     think: the sentence that introduces the drawing. reasoning: text chain-of-thought from the
         geometry.
     recalled: the true view as far as the robot has seen it; None where it remembers nothing.
@@ -51,6 +54,12 @@ class Example:
                 f"answer_index: expected the place of one of the options "
                 f"{list(self.question.options)}, counted from 0, got {self.answer_index}"
             )
+
+    @property
+    def asked(self) -> Question:
+        """The question with the true view, where it is known."""
+        view = self.true_view
+        return replace(self.question, true_view=view) if view.size else self.question
 
     @property
     def answer(self) -> str:

@@ -76,6 +76,8 @@ class PromptStyle:
     answer_mode_prompt: which of the two opens a question that is answered without drawing (models
         trained by label only or by text chain-of-thought know the `think` prompt alone).
     options: how they are written for letters.
+    markers: whether the question opens with a mark for each picture, as in the published
+        evaluation and in no training.
     published: whether it was tuned on the published system prompts, which are not in this package.
     image_end_in_prompt: the closing picture tag as the built-in THINK prompt writes it; the
         published prompt says `</image_end>` although the targets close with `<image_end>`.
@@ -88,6 +90,7 @@ class PromptStyle:
     answer_mode_prompt: Literal["answer", "think"] = "answer"
     image_end_in_prompt: str = "</image_end>"
     options: Options = "lines"
+    markers: bool = False
     published: bool = False
 
     def __post_init__(self) -> None:
@@ -137,6 +140,8 @@ def prompt_parts(
     system = style.system(draws=draws)
     pictures = [Picture(i) for i in range(len(question.images))]
     asked = question_text(question, style.answer_style, style.options)
+    if style.markers:
+        asked = " ".join([*(f"<img><|image_{i + 1}|></img>" for i in range(len(pictures))), asked])
     if style.order == "images_first":
         return (*pictures, system + asked)
     return (*([system] if system else []), *pictures, asked)

@@ -122,8 +122,9 @@ class Tokenizer:
         )
 
     def save(self, folder: str | Path) -> None:
-        """Write `tokenizer.json` and the small `tokenizer_config.json` that transformers'
-        AutoTokenizer reads.
+        """Write `tokenizer.json`, the small `tokenizer_config.json` that transformers'
+        AutoTokenizer reads, and the older files of Qwen2's own class: vocabulary, merges, added
+        words.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -139,6 +140,17 @@ class Tokenizer:
             "clean_up_tokenization_spaces": False,
         }
         (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=1) + "\n")
+        stored = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+        words = {entry["content"]: entry["id"] for entry in stored["added_tokens"]}
+        model = stored["model"]
+        vocabulary = {w: i for w, i in model["vocab"].items() if w not in words}
+        merges = [m if isinstance(m, str) else " ".join(m) for m in model["merges"]]
+        for name, text in (
+            ("vocab.json", json.dumps(vocabulary, ensure_ascii=False)),
+            ("merges.txt", "\n".join(["#version: 0.2", *merges]) + "\n"),
+            ("added_tokens.json", json.dumps(words, ensure_ascii=False, indent=1)),
+        ):
+            (folder / name).write_text(text, encoding="utf-8")
 
 
 def _byte_level(split: str) -> tokenizers.pre_tokenizers.PreTokenizer:

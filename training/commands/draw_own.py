@@ -40,6 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--mode", choices=("imagine", "recall"), default="imagine")
     parser.add_argument("--part", default="0/1", metavar="K/N", help="which share of the rows")
     given = parser.parse_args(arguments)
+    if given.data is None:
+        parser.error("--data: expected a dataset folder")
     part, parts = _part(given.part, parser)
     return in_words("ipt-draw-own", lambda: _draw(given, part, parts))
 

@@ -2,6 +2,7 @@
 
     ipt-eval --model runs/tiny/final --data data/tiny/test --out report
     ipt-eval --model runs/tiny/final --data data/tiny/validation --calibrate
+    ipt-eval --model /models/mvc-mixed --tsv MVC.tsv --tsv-task counting
 
 Writes `evaluation.json` (numbers with intervals, checkpoint and dataset hash, command line, seeds)
 and `evaluation.html` (the same with 24 examples in pictures). `--calibrate` fits one temperature
@@ -17,7 +18,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,9 @@ from ipt_model.asking.imaginer import Imaginer
 from ipt_model.question import Answer, Mode, Task
 from ipt_model.weights.loading import LoadedModel, find_folder
 from ipt_training.datasets.parquet import Dataset
-from ipt_training.datasets.schema import example_from_row
+from ipt_training.datasets.public import any_example
 from ipt_training.evaluation.asking import MODES, BatchAsker, modes_of
+from ipt_training.evaluation.benchmark_file import BenchmarkFile
 from ipt_training.evaluation.calibration import (
     calibrate,
     calibrate_memory,
@@ -40,6 +42,7 @@ from ipt_training.evaluation.report import Shown, page
 from ipt_training.example import Example
 from ipt_training.progress import Watch
 from ipt_training.shell.asking import add_options, asker_of
+from ipt_training.shell.command import in_words
 
 #: Examples read, asked and let go together; large, so that layouts fill their batches.
 BLOCK = 1024
@@ -58,6 +61,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--modes", default=",".join(m.value for m in MODES))
     parser.add_argument("--tasks", default="", help="comma-separated, default all")
     parser.add_argument("--variants", default="", help="comma-separated, default all")
+    parser.add_argument("--tsv", type=Path, help="ask a public benchmark file instead of --data")
+    parser.add_argument(
+        "--tsv-task",
+        choices=[t.value for t in Task],
+        default=Task.FREE.value,
+        help="what its questions count as: decides the think sentence and the calibration",
+    )
     parser.add_argument("--per-task", type=int, default=2000, help="most examples of a task")
     calibrating = parser.add_mutually_exclusive_group()
     calibrating.add_argument("--calibrate", action="store_true")
@@ -72,17 +82,38 @@ def main(arguments: list[str] | None = None) -> int:
     if not modes or not set(modes) <= set(MODES):
         known = ", ".join(m.value for m in MODES)
         parser.error(f"--modes: expected some of {known}, got {given.modes}")
-    asker = asker_of(given)
-    loaded = asker.loaded
-    folder = find_folder(given.model)
-    dataset = Dataset(given.data)
+    if (given.data is None) == (given.tsv is None):
+        parser.error("expected either --data, a dataset folder, or --tsv, a benchmark file")
+    if given.tsv is not None and (given.calibrate or given.calibrate_memory):
+        parser.error("--tsv: a benchmark is no validation data to calibrate on")
+    return in_words("ipt-eval", lambda: _evaluate(given, modes, arguments))
+
+
+def _evaluate(
+    given: argparse.Namespace, modes: tuple[Mode, ...], arguments: list[str] | None
+) -> int:
     tasks, variants = (
         tuple(filter(None, names.split(","))) for names in (given.tasks, given.variants)
     )
-    rows = chosen_rows(dataset, given.per_task, tasks, variants)
+    file = None if given.tsv is None else BenchmarkFile(given.tsv, Task(given.tsv_task))
+    asker = asker_of(given)
+    loaded = asker.loaded
+    folder = find_folder(given.model)
     began = time.perf_counter()
-    with Watch("evaluation", len(rows)) as watch:
-        records, shown = ask_rows(asker, dataset, rows, modes, watch)
+    if file is not None:
+        count = min(file.count, given.per_task)
+        facts: dict[str, Any] = {"file": given.tsv.name, "digest": file.digest()}
+        with Watch("evaluation", count) as watch:
+            blocks = file.blocks(BLOCK, count)
+            records, shown = ask_examples(asker, blocks, SHOWN, modes, watch)
+    else:
+        dataset = Dataset(given.data)
+        rows = chosen_rows(dataset, given.per_task, tasks, variants)
+        count = len(rows)
+        split = dataset.facts.get("plan", {}).get("split")
+        facts = {"digest": dataset.digest(), "split": split}
+        with Watch("evaluation", count) as watch:
+            records, shown = ask_rows(asker, dataset, rows, modes, watch)
     seconds = time.perf_counter() - began
     result = {
         "model": {
@@ -90,11 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
             "hash": loaded.model_hash,
             "parameters": sum(p.numel() for p in loaded.model.parameters()),
         },
-        "data": {
-            "digest": dataset.digest(),
-            "examples": len(rows),
-            "split": dataset.facts.get("plan", {}).get("split"),
-        },
+        "data": {**facts, "examples": count},
         "command": ["ipt-eval", *(arguments if arguments is not None else sys.argv[1:])],
         "seed": given.seed,
         "flow_steps": asker.steps,
@@ -117,10 +144,10 @@ def main(arguments: list[str] | None = None) -> int:
     out = given.out or folder / "evaluation"
     out.mkdir(parents=True, exist_ok=True)
     (out / "evaluation.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    title = f"{loaded.style.model_id} on {given.data.name}"
+    title = f"{loaded.style.model_id} on {(given.tsv or given.data).name}"
     (out / "evaluation.html").write_text(page(title, result, records, shown), encoding="utf-8")
     print(table(result))
-    print(f"{out}: {len(rows)} examples in {seconds:.0f} s")
+    print(f"{out}: {count} examples in {seconds:.0f} s")
     return 0
 
 
@@ -137,7 +164,8 @@ def chosen_rows(
     for row, (task, variant) in enumerate(kinds):
         if variants and variant not in variants:
             continue
-        if task is not None and (not tasks or task in tasks) and taken.get(task, 0) < per_task:
+        task = task or Task.FREE.value  # rows of public sets say nothing of theirs
+        if (not tasks or task in tasks) and taken.get(task, 0) < per_task:
             taken[task] = taken.get(task, 0) + 1
             rows.append(row)
     if not rows:
@@ -151,13 +179,26 @@ def ask_rows(
     """Ask all rows; some of them, evenly over the tasks, are kept with their pictures."""
     kinds = dataset.column("task")
     per_task = max(1, SHOWN // len({kinds[row] for row in rows}))
+    blocks = (
+        [any_example(dataset[row]) for row in rows[first : first + BLOCK]]
+        for first in range(0, len(rows), BLOCK)
+    )
+    return ask_examples(asker, blocks, per_task, modes, watch)
+
+
+def ask_examples(
+    asker: BatchAsker,
+    blocks: Iterable[list[Example]],
+    per_task: int,
+    modes: Sequence[Mode],
+    watch: Watch,
+) -> tuple[list[Record], list[Shown]]:
+    """Ask block after block. per_task: how many of a task are kept with their pictures."""
     records: list[Record] = []
     shown: list[Shown] = []
     kept: dict[Task, int] = {}
-    for first in range(0, len(rows), BLOCK):
-        examples: list[Example] = [
-            example_from_row(dataset[row]) for row in rows[first : first + BLOCK]
-        ]
+    first = 0
+    for examples in blocks:
         found: dict[int, dict[Mode, Answer]] = {}
         for place, answers in asker.ask(examples, modes, first):
             found[place] = answers
@@ -171,6 +212,7 @@ def ask_rows(
                 drawn = answers[Mode.IMAGINE].imagined_views if Mode.IMAGINE in answers else ()
                 shown.append(Shown(example, record, drawn[0] if drawn else None))
             records.append(record)
+        first += len(examples)
     return records, sorted(shown, key=lambda one: (one.record.task.value, one.record.number))
 
 
@@ -178,15 +220,13 @@ def latency(
     loaded: LoadedModel, examples: Sequence[Example], modes: Sequence[Mode]
 ) -> dict[str, dict[str, float]]:
     """Median and slowest seconds of single questions through `Imaginer`, by mode."""
-    from dataclasses import replace
-
     imaginer = Imaginer(loaded)
     imaginer.warm_up()
     out = {}
     for mode in modes:
         times = []
         for example in examples[:: max(1, len(examples) // LATENCY_EXAMPLES)]:
-            question = replace(example.question, true_view=example.true_view)
+            question = example.asked
             if not modes_of(question, [mode]):
                 continue
             times.append(imaginer.ask(question, mode).times.total_s)
@@ -221,6 +261,14 @@ def table(result: dict[str, Any]) -> str:
                 f"{100 * a['high']:5.1f}   {a['n']:>5}  {100 * found['unparsable']['share']:8.1f}%"
                 f"  {'-' if ece is None else f'{ece:.3f}'}"
             )
+            if "published" in found:
+                p = found["published"]
+                r, u = p["accuracy"], p["unparsable"]
+                lines.append(
+                    f"{'':<21} {100 * r['share']:6.1f}%  {100 * r['low']:4.1f} - "
+                    f"{100 * r['high']:5.1f}   {r['n']:>5}  {100 * u['share']:8.1f}%  "
+                    "as the published evaluation reads them"
+                )
             if "reliance" in found:
                 r = found["reliance"]
                 lines.append(

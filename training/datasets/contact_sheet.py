@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from ipt_training.datasets.parquet import Dataset, write_file
-from ipt_training.datasets.schema import Row, encode_image, example_from_row
+from ipt_training.datasets.public import any_example
+from ipt_training.datasets.schema import Row, encode_image
 
 SHEET_FILE = "look.html"
 PER_TASK = 24
@@ -53,8 +54,8 @@ figure.true-view figcaption { color: var(--accent); }
 def write_contact_sheet(folder: Path, *, per_task: int = PER_TASK, seed: int = 0) -> Path:
     """Write look.html beside the data and return its path."""
     dataset = Dataset(folder)
-    tasks = dataset.column("task")
-    names = [t for t in dict.fromkeys(tasks) if t is not None]
+    tasks = [task or "public" for task in dataset.column("task")]
+    names = list(dict.fromkeys(tasks))
     rng = np.random.default_rng(seed)
     sections = []
     for name in names:
@@ -82,13 +83,14 @@ def write_contact_sheet(folder: Path, *, per_task: int = PER_TASK, seed: int = 0
 
 
 def _card(row: Row, index: int) -> str:
-    example = example_from_row(row)
+    example = any_example(row)
     question = example.question
     pictures = [_figure(image, f"input {k}") for k, image in enumerate(question.images, 1)]
     if example.recalled is not None:
         share = f"recalled, {100 * example.recalled.share_seen:.0f} % seen"
         pictures.append(_figure(example.recalled.rgb, share))
-    pictures.append(_figure(example.true_view, "true view", true_view=True))
+    if example.true_view.size:
+        pictures.append(_figure(example.true_view, "true view", true_view=True))
     options = "".join(
         f'<span class="{"right" if k == example.answer_index else ""}">{html.escape(o)}</span>'
         for k, o in enumerate(question.options)

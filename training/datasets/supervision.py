@@ -16,7 +16,6 @@ import numpy as np
 from ipt_model.wording.prompts import (
     ANSWER_CLOSE,
     ANSWER_OPEN,
-    SYSTEM_THINK,
     THINK_CLOSE,
     THINK_OPEN,
     Picture,
@@ -27,6 +26,7 @@ from ipt_model.wording.prompts import (
     think_text,
 )
 from ipt_model.wording.rows import stored_row
+from ipt_training.datasets.public import system_prompt_of
 from ipt_training.datasets.schema import (
     OWN_COLUMNS,
     Row,
@@ -146,7 +146,8 @@ def supervise_row(
     if set(OWN_COLUMNS.names) <= set(row.own):
         return supervise(example_from_row(row), supervision, style, draw=draw, wrong=wrong)
     check_supervision(supervision)
-    draws = has_picture(supervision, draw)
+    # a row that was made to be answered is answered
+    draws = has_picture(supervision, draw) and not (supervision == "mixed" and not row.drawn)
     view: np.ndarray | None = None
     if draws:
         if len(row.drawn) != 1 or len(row.outputs) != 2:
@@ -186,9 +187,10 @@ def supervise_row(
 
 
 def _swap_system_prompt(instruction: str, style: PromptStyle) -> str:
-    """Ask for an answer without drawing where the stored text opens with the prompt to draw."""
+    """Ask for an answer without drawing where the stored text opens with a prompt to draw, this
+    style's or any other that names the tags of a thought."""
     asked = style.system(draws=True)
-    for opening in (asked, SYSTEM_THINK.format(image_end="</image_end>")):
-        if opening and instruction.startswith(opening):
-            return style.system(draws=False) + instruction[len(opening) :]
-    return instruction
+    opening = asked if instruction.startswith(asked) else system_prompt_of(instruction)
+    if not opening or THINK_OPEN not in opening:
+        return instruction
+    return style.system(draws=False) + instruction[len(opening) :]

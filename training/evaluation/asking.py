@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import replace
 
 from ipt_model.asking.imaginer import Imaginer
 from ipt_model.asking.prepared import Prepared
@@ -15,8 +14,10 @@ MODES = (Mode.ANSWER, Mode.IMAGINE, Mode.RECALL, Mode.GIVEN)
 
 
 def modes_of(question: Question, modes: Iterable[Mode]) -> tuple[Mode, ...]:
-    """Those of the modes that it can be asked in: nothing is recalled where nothing was seen."""
-    return tuple(m for m in modes if m is not Mode.RECALL or question.recalled is not None)
+    """Those of the modes that it can be asked in: nothing is recalled where nothing was seen, and
+    no true view shown where nobody knows it."""
+    without = {Mode.RECALL: question.recalled is None, Mode.GIVEN: question.true_view is None}
+    return tuple(m for m in modes if not without.get(m))
 
 
 class BatchAsker:
@@ -43,7 +44,7 @@ class BatchAsker:
         modes = tuple(modes)
         groups: dict[tuple[tuple[Mode, ...], Hashable], list[tuple[int, Prepared]]] = {}
         for place, example in enumerate(examples):
-            shown = replace(example.question, true_view=example.true_view)
+            shown = example.asked
             asked = self.imaginer.prepare(shown)
             own = modes_of(shown, modes)
             groups.setdefault((own, asked.layout(own)), []).append((place, asked))

@@ -122,7 +122,7 @@ def record_of(
             )
             for mode, answer in answers.items()
         },
-        judge_picture(example, imagined[0]) if imagined else None,
+        judge_picture(example, imagined[0]) if imagined and example.true_view.size else None,
         question.share_seen,
         turned or {},
     )

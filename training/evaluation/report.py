@@ -162,7 +162,8 @@ def _card(shown: Shown) -> str:
     figures = [_figure(image, f"input {i + 1}") for i, image in enumerate(example.question.images)]
     if shown.imagined is not None:
         figures.append(_figure(shown.imagined, "imagined"))
-    figures.append(_figure(example.true_view, "true view"))
+    if example.true_view.size:
+        figures.append(_figure(example.true_view, "true view"))
     said = []
     for mode, reply in record.replies.items():
         text = "unparsable" if reply.index is None else example.question.options[reply.index]

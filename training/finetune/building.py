@@ -227,9 +227,9 @@ def export(
     facts: Mapping[str, Any],
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Write a folder that `Imaginer.from_pretrained` loads: these weights of the model, VAE,
-    tokenizer and `ipt.json` with `facts` on the training and on that of what it began from. It
-    replaces the folder as a whole."""
+    """Write a folder that `Imaginer.from_pretrained` and the public code load: these weights of
+    the model with its position tables, VAE, tokenizer and `ipt.json` with `facts` on the training
+    and on that of what it began from. It replaces the folder as a whole."""
     with torch.device("meta"):
         plain = BagelModel(start.config)
     plain.load_state_dict({k: v.detach().to(dtype=dtype) for k, v in weights.items()}, assign=True)
@@ -239,7 +239,7 @@ def export(
     training = {**facts, "began_from": dict(before)} if before else dict(facts)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    save_folder(temporary, plain, codec, position_tables=False)
+    save_folder(temporary, plain, codec)
     start.tokenizer.save(temporary)
     dataclasses.replace(start.style, training=training).save(temporary)
     # what has the name is whole, also after a kill

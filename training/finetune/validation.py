@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from ipt_model.question import Mode
 from ipt_model.weights.loading import LoadedModel
 from ipt_training.datasets.parquet import Dataset
-from ipt_training.datasets.schema import example_from_row
+from ipt_training.datasets.public import any_example
 from ipt_training.datasets.supervision import Supervision
 from ipt_training.evaluation.asking import BatchAsker
 from ipt_training.example import Example
@@ -37,7 +37,7 @@ def validation_examples(
     balanced."""
     kinds = dataset.column("task")
     rows = [k for k, kind in enumerate(kinds) if not tasks or kind in tasks][:count]
-    return [example_from_row(dataset[k]) for k in rows]
+    return [any_example(dataset[k]) for k in rows]
 
 
 def loaded_model(start: Start) -> LoadedModel:

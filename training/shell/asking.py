@@ -17,7 +17,7 @@ from ipt_training.shell.command import positive, whole
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that `asker_of` reads, and the dataset."""
     parser.add_argument("--model", required=True, help="checkpoint folder or shipped name")
-    parser.add_argument("--data", required=True, type=Path, help="dataset folder")
+    parser.add_argument("--data", type=Path, help="dataset folder")
     parser.add_argument("--flow-steps", type=positive)
     parser.add_argument("--batch", type=positive, default=32)
     parser.add_argument("--seed", type=whole, default=0)

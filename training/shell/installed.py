@@ -47,6 +47,10 @@ def train_vit() -> int:
     return run("ipt_training.commands.train_vit")
 
 
+def convert() -> int:
+    return run("ipt_training.commands.convert")
+
+
 def draw_own() -> int:
     return run("ipt_training.commands.draw_own")
 

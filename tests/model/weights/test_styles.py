@@ -82,6 +82,12 @@ def test_how_options_are_written(options: str, ending: str) -> None:
     assert text == "Think.\n" + ending and len(pictures) == 2
 
 
+def test_pictures_may_be_marked_in_the_question() -> None:
+    style = PromptStyle(order="system_first", markers=True, options="block", system_think="T")
+    *_, text = prompt_parts(ASKED, style, draws=True)
+    assert text.startswith("<img><|image_1|></img> <img><|image_2|></img> How many chairs?\n")
+
+
 def test_prompts_are_read_as_constants_and_nothing_runs(clone: list[str]) -> None:
     assert published_prompts(clone) == {
         "system_think": "\nThink of it. Then answer.\n",
