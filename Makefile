@@ -5,7 +5,7 @@ RUN := . scripts/environment.sh &&
 # One worker a core; a file's tests stay together, for they share nodes and models. PYTEST_ARGS=-n0: without workers.
 PYTEST := OMP_NUM_THREADS=1 python -m pytest tests -n $$(nproc) --maxprocesses 8 --dist loadscope --no-loadscope-reorder
 
-.PHONY: help setup setup-test demo test test-fast faults soak lint format unused dataset train-tiny study clean
+.PHONY: help setup setup-test demo test test-fast faults gpu-check soak lint format unused dataset train-tiny study clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ train-tiny: setup-test  ## the shipped model from nothing, stage by stage; goes 
 
 study: setup-test  ## the experiment of supervision and inference mode, small: minutes; STUDY_ARGS="--size one_task" or full for a table
 	@$(RUN) python -m ipt_training.commands.study --out runs/study $(STUDY_ARGS)
+
+gpu-check: setup-test  ## a first hour with a GPU: parity, memory, times at the released shape; skips without one
+	@$(RUN) python benchmarks/gpu_check.py $(GPU_ARGS)
 
 soak: setup-test  ## 5,000 questions to one node: memory, threads, every goal ends; half an hour
 	@$(RUN) python benchmarks/soak.py --questions 5000 --model ipt-tiny-untrained

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 import pytest
 import yaml
 
+from ipt_model.weights.styles import style_names
 from ipt_ros.parameters.ipt_node import IPT_PARAMETERS
 from ipt_ros.parameters.sim_node import SIM_PARAMETERS
 
@@ -34,6 +35,7 @@ FOREIGN = {
     "colcon": "needs an installed ROS and a workspace",
     "export": "the shell's own",
     "git": "its address depends on where the package is published",
+    "huggingface-cli": "downloads gigabytes",
     "mkdir": "the shell's own",
     "pip": "would ask a package registry; the files it names are looked up here",
     "pre-commit": "a developers' tool that is not installed for tests",
@@ -218,6 +220,7 @@ def test_programs_named_in_sentences_are_there() -> None:
                 text_of = (ROOT / "pyproject.toml").read_text()
                 shipped = (ROOT / "ipt_model" / "weights").glob("ipt*")
                 names = {path.name.replace("_", "-") for path in shipped} | {"ipt-tiny-untrained"}
+                names |= set(style_names())
                 there = f"\n{program[1]} = " in text_of or program[1] in names
             else:
                 continue
