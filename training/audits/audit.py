@@ -13,7 +13,7 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,9 @@ def run_audit(
             for name in (task, *shortcut_groups(example)):
                 if len(groups[name]) < most_per_task:
                     groups[name].append(item)
+            remembered = memory_numbers(example)
+            if remembered and len(groups[f"{task}/memory"]) < most_per_task:
+                groups[f"{task}/memory"].append(replace(item, numbers=remembered))
             if "needs_matching" in example.facts:
                 matching.append(bool(example.facts["needs_matching"]))
         if matching:
@@ -164,7 +167,7 @@ def run_audit(
                 for name, baseline in BLIND.items():
                     tell(f"{task}: {name}")
                     audit.scores.append(score_of(group, name, "blind", baseline(items), chance))
-            if group != task or len(groups) == 1:
+            if group != task or not finer:
                 tell(f"{group}: one number at a time")
                 for name in items[0].numbers:
                     right = one_number(items, name)
@@ -183,6 +186,15 @@ def shortcut_groups(example: Example) -> list[str]:
         return []
     posed = "distance" if example.subcategory in ("closer", "further") else "side"
     return [f"{task}/{example.variant.partition('+')[0]}/{posed}"]
+
+
+def memory_numbers(example: Example) -> dict[str, float | tuple[float, ...]]:
+    """How much was seen, and from how many places: neither may tell the answer. Empty where
+    nothing is remembered."""
+    if example.recalled is None:
+        return {}
+    views = len(example.facts.get("memory_poses", ()))
+    return {"share seen": example.recalled.share_seen, "views remembered": float(views)}
 
 
 def item_of(example: Example, index: int) -> Item:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ipt_model.spatial.recalled import RecalledView
 from ipt_training.audits import card as cards
 from ipt_training.audits.audit import Audit, Score, item_of, run_audit, score_of, wilson
 from ipt_training.audits.baselines import (
@@ -262,3 +263,33 @@ def test_later_rows_of_a_task_fill_its_finer_groups(tmp_path: Path) -> None:
     assert counts == {"perspective": 40, early: 40, late: 40}
     height_of = {s.group: s.accuracy for s in audit.scores if s.baseline == "camera height"}
     assert height_of[late] > 90 and height_of[early] < 75
+
+
+@pytest.mark.parametrize("leaks", [True, False])
+def test_how_much_was_seen_must_not_tell_the_answer(tmp_path: Path, leaks: bool) -> None:
+    """Of rows with a memory alone; those without one have no share."""
+    plan = DatasetPlan(1, 32, (("path", 1.0),))
+    made = make_example(plan, plan.slots(), 0, Rejections())
+    rng = np.random.default_rng(0)
+    rows = []
+    for index in range(500):
+        place = index % 4
+        seen = np.zeros(made.true_view.shape[:2], bool)
+        share = place / 4 + 0.2 * rng.random() if leaks else rng.random()
+        seen[:, : int(share * seen.shape[1])] = True
+        view = RecalledView(made.true_view, np.zeros(seen.shape, np.float32), seen)
+        remembers = index < 400
+        example = replace(
+            made,
+            question=replace(made.question, text=f"Question {index}?"),
+            answer_index=place,
+            variant="map+memory" if remembers else "map",
+            recalled=view if remembers else None,
+            facts={**made.facts, "memory_poses": [0] * (1 + index % 3)},
+        )
+        rows.append(row_from_example(example, index=index, split="train", level="room"))
+    write_file(tmp_path / "part.parquet", encode_shard(rows))
+    scores = {s.baseline: s for s in run_audit(tmp_path).scores if s.group == "path/memory"}
+    assert set(scores) == {"share seen", "views remembered"}
+    assert {s.count for s in scores.values()} == {400}
+    assert scores["share seen"].passes is not leaks and scores["views remembered"].passes
