@@ -36,7 +36,7 @@ from ipt_training.datasets.parquet import Dataset, write_file
 from ipt_training.datasets.plan import DatasetPlan
 from ipt_training.example import Example
 from ipt_training.feed.latents import codec_digest, store_for
-from ipt_training.feed.own_views import OwnViews
+from ipt_training.feed.own_views import OwnViews, OwnViewsError
 from ipt_training.feed.sequences import SequenceMaker
 from ipt_training.feed.sources import FreshSource, MixedSource, RowSource, Source
 from ipt_training.finetune.building import Start, build
@@ -201,6 +201,11 @@ def make_source(
     shares = {settings.data.train: 1 - sum(settings.data.mix.values()), **settings.data.mix}
     sources = [_rows(settings, folder, start, out, accelerator) for folder in shares]
     digests = [source.dataset.digest() for source in sources]
+    if settings.data.own and not any(source.own and source.own.rows for source in sources):
+        names = " or ".join(digest[:16] for digest in digests)
+        raise OwnViewsError(
+            f"{settings.data.own}: expected views of dataset {names}, found those of others alone"
+        )
     facts = {"dataset": digests[0], "rows": sum(source.rows_per_epoch for source in sources)}
     if len(sources) == 1:
         return sources[0], facts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from small_runs import small_settings, write_small_dataset
 from ipt_model.network.packing import LatentSegment, VitSegment
 from ipt_training.commands.draw_own import main as draw_own
 from ipt_training.commands.train import main as train
+from ipt_training.commands.train import train as train_run
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
 from ipt_training.feed.latents import codec_digest, encode_pictures, store_for
@@ -140,8 +142,12 @@ def test_recalled_views_are_kept_beside_drawn_ones(trained, run, tmp_path) -> No
 def test_views_of_other_data_or_another_vae_are_refused(drawn, data, run, tmp_path) -> None:
     _, start = run
     digest, codec = Dataset(data).digest(), codec_digest(start.codec)
-    with pytest.raises(OwnViewsError, match="expected views of dataset 0000"):
-        OwnViews(drawn, "0" * 64, codec)
+    assert OwnViews(drawn, "0" * 64, codec).rows == []
+    other = write_small_dataset(tmp_path / "other", 8)
+    settings = small_settings(other, Path(), model={"init": str(run[0].model.init), "vae": ""})
+    settings = replace(settings, data=replace(settings.data, own=str(drawn)))
+    with pytest.raises(OwnViewsError, match="found those of others alone"):
+        train_run(settings, tmp_path / "run")
     with pytest.raises(OwnViewsError, match="codec"):
         OwnViews(drawn, digest, "0" * 64)
     with pytest.raises(OwnViewsError, match="found none"):
