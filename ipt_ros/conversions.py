@@ -8,75 +8,43 @@ from __future__ import annotations
 
 import math
 from array import array
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ipt_model.messages import cameras
+from ipt_model.messages.cameras import PIXEL_CENTRE, Intrinsics, numbers
+from ipt_model.messages.poses import matrix_of
 from ipt_model.spatial.maps import OccupancyGrid
-from ipt_ros.errors import ErrorCode, GoalError
+from ipt_ros.errors import ErrorCode, GoalError, told
 
-#: ROS counts pixels from the middle of the first one, this package from its corner.
-PIXEL_CENTRE = 0.5
+__all__ = [
+    "Intrinsics",
+    "array_to_grid",
+    "camera_info_to_intrinsics",
+    "grid_to_array",
+    "intrinsics_to_camera_info",
+    "matrix_to_pose",
+    "matrix_to_transform",
+    "ns_to_stamp",
+    "planar_matrix",
+    "pose_to_matrix",
+    "quaternion_of",
+    "stamp_to_ns",
+    "transform_to_matrix",
+    "yaw_to_quaternion",
+]
+
 #: No robot is farther from the zero of its frame, m; beyond, a cell is lost in rounding.
 FARTHEST_M = 1e6
-
-
-@dataclass(frozen=True)
-class Intrinsics:
-    """A pinhole without distortion. Pixels; pixel centres at .5, so a centred cx is width / 2."""
-
-    width: int
-    height: int
-    fx: float
-    fy: float
-    cx: float
-    cy: float
 
 
 def camera_info_to_intrinsics(
     info: Any, image_size: tuple[int, int] | None = None, rectified: bool = False
 ) -> Intrinsics:
-    """The pinhole behind a CameraInfo.
-
-    image_size: width, height of the image it must belong to. rectified: the image topic is a
-    rectified one, so the projection P holds and the distortion is that of another topic. Else K
-    holds and there must be no distortion: this package does not rectify.
-    """
-    width, height = int(info.width), int(info.height)
-    if width <= 0 or height <= 0:
-        raise _bad_info(f"size is {width} x {height}; is the camera calibrated?")
-    if image_size is not None and (width, height) != tuple(image_size):
-        raise _bad_info(
-            f"it is for {width} x {height} pixels, but the image has "
-            f"{image_size[0]} x {image_size[1]}"
-        )
-    if info.binning_x > 1 or info.binning_y > 1 or info.roi.width or info.roi.height:
-        raise _bad_info("binning and regions of interest are not read; publish the whole image")
-    k = np.asarray(info.k, float)
-    p = np.asarray(info.p, float).reshape(3, 4)[:, :3].ravel()
-    matrix, name = (p, "P") if rectified else (k, "K")
-    if not np.all(np.isfinite(matrix)):
-        raise _bad_info(f"{name} holds NaN or infinity: {_short(matrix)}")
-    if not rectified:
-        if any(value != 0.0 for value in info.d):
-            raise _bad_info(
-                f"the image is distorted ({info.distortion_model}); use the rectified topic "
-                "(image_proc) and set rectified to true"
-            )
-        # Without distortion P says the same as K, or nothing.
-        if np.any(p != 0.0) and not np.allclose(p, k, rtol=1e-3, atol=1e-2, equal_nan=True):
-            raise _bad_info(f"K {_short(k)} and P {_short(p)} differ without any distortion")
-    fx, fy, cx, cy = matrix[0], matrix[4], matrix[2], matrix[5]
-    if fx <= 0 or fy <= 0:
-        raise _bad_info(f"focal lengths in {name} are {fx:g}, {fy:g}; expected positive pixels")
-    if abs(matrix[1]) > 1e-6 * fx:
-        raise _bad_info(f"{name} has a skew of {matrix[1]:g}; expected none")
-    if not (-width < cx < 2 * width and -height < cy < 2 * height):
-        raise _bad_info(f"principal point {cx:g}, {cy:g} lies far outside {width} x {height}")
-    return Intrinsics(
-        width, height, float(fx), float(fy), float(cx) + PIXEL_CENTRE, float(cy) + PIXEL_CENTRE
-    )
+    """The pinhole behind a CameraInfo; see `ipt_model.messages.cameras`."""
+    with told():
+        return cameras.camera_info_to_intrinsics(info, image_size, rectified)
 
 
 def intrinsics_to_camera_info(camera: Any, header: Any) -> Any:
@@ -101,14 +69,16 @@ def pose_to_matrix(
     pose: Any, code: ErrorCode = ErrorCode.BAD_GOAL, what: str = "pose"
 ) -> np.ndarray:
     """4 x 4 of a geometry_msgs Pose. The quaternion is normalised; NaN and zero are refused."""
-    return _matrix(pose.position, pose.orientation, code, what)
+    with told():
+        return matrix_of(pose.position, pose.orientation, code.name, what)
 
 
 def transform_to_matrix(
     transform: Any, code: ErrorCode = ErrorCode.NO_POSE, what: str = "transform"
 ) -> np.ndarray:
     """4 x 4 of a geometry_msgs Transform."""
-    return _matrix(transform.translation, transform.rotation, code, what)
+    with told():
+        return matrix_of(transform.translation, transform.rotation, code.name, what)
 
 
 def matrix_to_pose(matrix: np.ndarray) -> Any:
@@ -188,7 +158,7 @@ def grid_to_array(message: Any) -> OccupancyGrid:
     origin = pose_to_matrix(info.origin, ErrorCode.BAD_MAP, "map: its origin")
     if np.abs(origin[:2, 3]).max() > FARTHEST_M:
         raise _bad_map(
-            f"its origin is at {_short(origin[:2, 3])} m, more than {FARTHEST_M:g} away"
+            f"its origin is at {numbers(origin[:2, 3])} m, more than {FARTHEST_M:g} away"
         )
     if origin[2, 2] < math.cos(1e-3):
         raise _bad_map("its origin is tilted; publish a map that lies in the plane of its frame")
@@ -227,32 +197,5 @@ def array_to_grid(grid: OccupancyGrid, header: Any) -> Any:
     )
 
 
-def _matrix(position: Any, rotation: Any, code: ErrorCode, what: str) -> np.ndarray:
-    xyz = (position.x, position.y, position.z)
-    q = (rotation.x, rotation.y, rotation.z, rotation.w)
-    if not all(math.isfinite(v) for v in (*xyz, *q)):
-        raise GoalError(code, f"{what}: holds NaN or infinity: position {xyz}, quaternion {q}")
-    norm = math.hypot(*q)
-    if not 1e-3 < norm < 1e3:
-        raise GoalError(code, f"{what}: the quaternion {q} has length {norm:g}; expected 1")
-    x, y, z, w = (v / norm for v in q)
-    matrix = np.eye(4)
-    matrix[:3, :3] = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ]
-    matrix[:3, 3] = xyz
-    return matrix
-
-
-def _bad_info(text: str) -> GoalError:
-    return GoalError(ErrorCode.BAD_CAMERA_INFO, f"camera_info: {text}")
-
-
 def _bad_map(text: str) -> GoalError:
     return GoalError(ErrorCode.BAD_MAP, f"map: {text}")
-
-
-def _short(matrix: np.ndarray) -> str:
-    return "[" + ", ".join(f"{v:g}" for v in matrix) + "]"

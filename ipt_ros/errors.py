@@ -6,8 +6,11 @@ ROS-free, so that every module beside the nodes can raise these without generate
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
+from ipt_model.messages.faults import MessageFault
 from ipt_ros.texts import cut
 
 
@@ -51,3 +54,12 @@ class GoalError(Exception):
         super().__init__(f"{code.name} ({int(code)}): {text}")
         self.code = code
         self.text = text
+
+
+@contextmanager
+def told(error: type[GoalError] = GoalError) -> Iterator[None]:
+    """What is wrong with a message, said as an error of this kind."""
+    try:
+        yield
+    except MessageFault as fault:
+        raise error(ErrorCode[fault.kind], fault.text) from None

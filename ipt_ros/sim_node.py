@@ -23,6 +23,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from imaginative_perception.srv import SetPose
+from ipt_model.messages.poses import yaw_of
 from ipt_ros.conversions import (
     array_to_grid,
     intrinsics_to_camera_info,
@@ -37,7 +38,6 @@ from ipt_ros.parameters.sim_node import SIM_PARAMETERS, check_together
 from ipt_ros.parameters.table import Values, declare
 from ipt_ros.run import run_node
 from ipt_ros.senses.images import depth_to_image, rgb_to_image
-from ipt_ros.senses.poses import yaw_of
 from ipt_ros.simulator.robot import PoseError
 from ipt_ros.simulator.world import Motion, SimulatedTime, Simulation
 from ipt_training.scenes.scene import SceneError

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "ipt_model": {
         "tags": "",
         "spatial": "",
+        "messages": "",
         "question": "tags spatial",
         "network": "tags question",
         "wording": "tags spatial question",

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from ipt_model.messages.poses import inverse, yaw_of
 from ipt_model.question import Question, QuestionError, Task
 from ipt_model.spatial import maps
 from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
@@ -26,7 +27,6 @@ from ipt_ros.answering.guard import map_consistency, view_consistency
 from ipt_ros.conversions import Intrinsics
 from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.senses.observations import Observation
-from ipt_ros.senses.poses import inverse, yaw_of
 
 #: Seen from above, what is higher than this over the fixed frame's zero is cut off, m: ceilings.
 CEILING_CUT_M = 2.2

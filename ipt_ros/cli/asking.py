@@ -13,11 +13,11 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
+from ipt_model.messages.poses import from_xyz_rpy
 from ipt_ros.cli import ABSTAINED, ANSWERED, ERROR
 from ipt_ros.cli.report import error_line, print_table, report_of, write_picture
 from ipt_ros.client import Asker, AskRefused, AskTimeout, read_parameters
 from ipt_ros.conversions import matrix_to_pose, planar_matrix
-from ipt_ros.senses.poses import from_xyz_rpy
 
 #: How long the node may take to accept a goal and to end a cancelled one, s.
 SOON_S = 10.0

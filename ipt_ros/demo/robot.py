@@ -22,6 +22,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
 from imaginative_perception.srv import SetPose
+from ipt_model.messages.poses import yaw_of
 from ipt_model.spatial import maps
 from ipt_ros.client import Asker, AskTimeout
 from ipt_ros.conversions import (
@@ -33,7 +34,6 @@ from ipt_ros.conversions import (
 )
 from ipt_ros.demo.story import Pose2
 from ipt_ros.senses.images import image_to_rgb
-from ipt_ros.senses.poses import yaw_of
 
 
 class NodeProcess:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from ipt_model.messages.poses import inverse
 from ipt_model.spatial.geometry import BODY_FROM_OPTICAL, warp_rgbd
 from ipt_model.spatial.recalled import RecalledView
 from ipt_ros.answering.guard import view_consistency
@@ -24,7 +25,6 @@ from ipt_ros.answering.questions import GroundedQuestion, ask_viewpoint, scaled
 from ipt_ros.conversions import Intrinsics
 from ipt_ros.self_scoring.similarity import peak_signal_to_noise, structural_similarity
 from ipt_ros.senses.observations import Observation
-from ipt_ros.senses.poses import inverse
 
 #: Pictures are compared at this size of the longer side: what a planner cares about is coarser.
 COMPARED_PX = 128

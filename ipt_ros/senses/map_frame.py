@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from ipt_model.messages.poses import inverse, yaw_of
 from ipt_model.spatial.maps import OccupancyGrid
 from ipt_ros.conversions import grid_to_array, planar_matrix
 from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.senses.observations import Observation
 from ipt_ros.senses.pose_source import PoseSource
-from ipt_ros.senses.poses import inverse, yaw_of
 
 #: A frame tilted by more than this against the fixed one is no floor to draw maps of.
 MOST_TILT_RAD = math.radians(5.0)

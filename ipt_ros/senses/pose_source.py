@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ipt_model.messages.poses import from_xyz_rpy
 from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
 from ipt_ros.conversions import FARTHEST_M, pose_to_matrix, stamp_to_ns, transform_to_matrix
 from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.parameters.table import LiveParameters
 from ipt_ros.reports import Reports
-from ipt_ros.senses.poses import PoseHistory, from_xyz_rpy
+from ipt_ros.senses.poses import PoseHistory
 from ipt_ros.senses.stamps import why_incredible
 from ipt_ros.spinning import Faults, spin_once
 

@@ -1,7 +1,6 @@
-"""Poses as 4 x 4 matrices: a short history of a moving body, looked up and interpolated by stamp.
+"""A short history of a moving body's pose, looked up and interpolated by stamp.
 
-Knows nothing of ROS messages. Metres, radians, nanoseconds; matrices take points of the child
-frame to the parent.
+Knows nothing of ROS messages. Metres, radians, nanoseconds.
 """
 
 from __future__ import annotations
@@ -13,59 +12,8 @@ from collections import deque
 
 import numpy as np
 
+from ipt_model.messages.poses import interpolate
 from ipt_ros.errors import ErrorCode, GoalError
-
-
-def from_xyz_rpy(
-    x: float, y: float, z: float, roll: float, pitch: float, yaw: float
-) -> np.ndarray:
-    """Fixed-axis roll, pitch, yaw, as in URDF."""
-    cr, sr, cp, sp = math.cos(roll), math.sin(roll), math.cos(pitch), math.sin(pitch)
-    cy, sy = math.cos(yaw), math.sin(yaw)
-    pose = np.eye(4)
-    pose[:3, :3] = [
-        [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
-        [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
-        [-sp, cp * sr, cp * cr],
-    ]
-    pose[:3, 3] = (x, y, z)
-    return pose
-
-
-def yaw_of(pose: np.ndarray) -> float:
-    """Heading of the x axis in the parent's plane, radians."""
-    return math.atan2(pose[1, 0], pose[0, 0])
-
-
-def inverse(pose: np.ndarray) -> np.ndarray:
-    """Inverse of a rigid motion, without a general solve."""
-    result = np.eye(4)
-    result[:3, :3] = pose[:3, :3].T
-    result[:3, 3] = -pose[:3, :3].T @ pose[:3, 3]
-    return result
-
-
-def interpolate(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
-    """The motion `share` (0..1) of the way from a to b: linear in place, constant turn rate."""
-    relative = a[:3, :3].T @ b[:3, :3]
-    angle = math.acos(min(1.0, max(-1.0, 0.5 * (np.trace(relative) - 1.0))))
-    result = np.eye(4)
-    result[:3, 3] = (1.0 - share) * a[:3, 3] + share * b[:3, 3]
-    if angle < 1e-9:
-        result[:3, :3] = a[:3, :3]
-        return result
-    if (
-        math.pi - angle < 1e-6
-    ):  # half a turn between two samples: no axis to follow, take the nearer one
-        result[:3, :3] = (a if share < 0.5 else b)[:3, :3]
-        return result
-    skew = (relative - relative.T) / (2.0 * math.sin(angle))
-    turn = share * angle
-    result[:3, :3] = a[:3, :3] @ (
-        np.eye(3) + math.sin(turn) * skew + (1.0 - math.cos(turn)) * skew @ skew
-    )
-    return result
-
 
 #: What lies between two poses is guessed for a body that is no faster than this, and this much
 #: more: m, m/s, rad, rad/s.

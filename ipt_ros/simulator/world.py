@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ipt_model.messages.poses import from_xyz_rpy
 from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
 from ipt_model.spatial.maps import OccupancyGrid
 from ipt_model.spatial.observed_map import ObservedMap
 from ipt_ros.conversions import planar_matrix
 from ipt_ros.parameters.table import Values
-from ipt_ros.senses.poses import from_xyz_rpy
 from ipt_ros.simulator.robot import Robot, RobotLimits
 from ipt_training.houses.generator import make_scene
 from ipt_training.rendering.embree import Renderer, TopDown

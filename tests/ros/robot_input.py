@@ -16,6 +16,7 @@ from nav_msgs.msg import OccupancyGrid, Odometry
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
+from ipt_model.messages.poses import from_xyz_rpy
 from ipt_model.spatial import maps
 from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
 from ipt_ros.conversions import (
@@ -26,7 +27,6 @@ from ipt_ros.conversions import (
     ns_to_stamp,
 )
 from ipt_ros.senses.images import depth_to_image, rgb_to_image
-from ipt_ros.senses.poses import from_xyz_rpy
 
 PINHOLE = Intrinsics(64, 48, 40.0, 40.0, 32.0, 24.0)
 

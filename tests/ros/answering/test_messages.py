@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
+from ipt_model.messages.poses import from_xyz_rpy
 from ipt_model.question import Answer, Mode, Outcome, Provenance, StageTimes
 from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
 from ipt_model.spatial.recalled import RecalledView
@@ -18,7 +19,6 @@ from ipt_ros.answering.questions import ask_viewpoint
 from ipt_ros.conversions import Intrinsics, stamp_to_ns
 from ipt_ros.senses.images import image_to_mask
 from ipt_ros.senses.observations import Observation
-from ipt_ros.senses.poses import from_xyz_rpy
 
 STAMP_NS = 7_500_000_000
 PINHOLE = Intrinsics(32, 24, 20.0, 20.0, 16.0, 12.0)

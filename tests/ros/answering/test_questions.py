@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipt_model.messages.poses import from_xyz_rpy, inverse, yaw_of
 from ipt_model.question import Task
 from ipt_model.spatial import maps
 from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
@@ -21,7 +22,6 @@ from ipt_ros.answering.questions import (
 from ipt_ros.conversions import Intrinsics
 from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.senses.observations import Observation
-from ipt_ros.senses.poses import from_xyz_rpy, inverse, yaw_of
 
 PICTURES = PictureGeometry()
 PINHOLE = Intrinsics(32, 24, 20.0, 20.0, 16.0, 12.0)

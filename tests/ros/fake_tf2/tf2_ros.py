@@ -14,8 +14,8 @@ from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
+from ipt_model.messages.poses import interpolate, inverse
 from ipt_ros.conversions import matrix_to_transform, stamp_to_ns, transform_to_matrix
-from ipt_ros.senses.poses import interpolate, inverse
 
 CACHE_NS = 10_000_000_000
 

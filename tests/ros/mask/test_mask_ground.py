@@ -20,6 +20,7 @@ from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Header
 
 from imaginative_perception.action import AskSpatial
+from ipt_model.messages.poses import from_xyz_rpy
 from ipt_model.spatial import maps
 from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
 from ipt_model.spatial.picture_geometry import PictureGeometry
@@ -27,7 +28,6 @@ from ipt_ros.answering.questions import ask_map
 from ipt_ros.conversions import array_to_grid, matrix_to_pose, ns_to_stamp, stamp_to_ns
 from ipt_ros.errors import ErrorCode
 from ipt_ros.senses.observations import Observation
-from ipt_ros.senses.poses import from_xyz_rpy
 
 GOAL = AskSpatial.Goal(question="Which side?", options=["left", "right"], mode="answer")
 FAKE_TF2 = str(Path(__file__).parents[1] / "fake_tf2")

@@ -8,6 +8,7 @@ from rclpy.clock import ClockType
 from robot_input import PINHOLE
 from std_msgs.msg import Header
 
+from ipt_model.messages.poses import from_xyz_rpy
 from ipt_model.question import Cancelled, Outcome
 from ipt_model.spatial import maps
 from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
@@ -18,7 +19,6 @@ from ipt_ros.conversions import array_to_grid
 from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.mask.publisher import MaskOutput
 from ipt_ros.senses.observations import Observation
-from ipt_ros.senses.poses import from_xyz_rpy
 
 PERIOD_S = 2.0
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ipt_model.messages.poses import from_xyz_rpy
 from ipt_model.question import Answer, Mode, Outcome, Provenance, StageTimes
 from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
 from ipt_model.wording.prompts import PromptStyle
@@ -31,7 +32,6 @@ from ipt_ros.self_scoring.compare import (
 from ipt_ros.self_scoring.log import PairLog, PairLogError, training_row
 from ipt_ros.self_scoring.similarity import peak_signal_to_noise, structural_similarity
 from ipt_ros.senses.observations import Observation
-from ipt_ros.senses.poses import from_xyz_rpy
 
 PINHOLE = Intrinsics(64, 48, 32.0, 32.0, 32.0, 24.0)
 REACH = Reach()

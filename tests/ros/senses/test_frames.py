@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipt_model.messages.poses import from_xyz_rpy
 from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.senses.frames import (
     CameraFrames,
     Frame,
     newest_posed,
 )
-from ipt_ros.senses.poses import from_xyz_rpy
 
 MS = 1_000_000
 S = 1000 * MS

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from ipt_model.messages.picture_header import picture_size
+from ipt_model.messages.pictures import COLOUR_ENCODINGS
 from ipt_ros.errors import ErrorCode
 from ipt_ros.senses.images import (
-    COLOUR_ENCODINGS,
     ImageError,
     compressed_to_rgb,
     depth_to_image,
@@ -24,7 +25,6 @@ from ipt_ros.senses.images import (
     mask_to_image,
     rgb_to_image,
 )
-from ipt_ros.senses.picture_header import picture_size
 
 pytest.importorskip("sensor_msgs.msg", reason="sensor_msgs is not installed")
 from std_msgs.msg import Header

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from std_msgs.msg import Header
 
+from ipt_model.messages.poses import from_xyz_rpy, inverse, yaw_of
 from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
 from ipt_model.spatial.maps import OCCUPIED, UNKNOWN, OccupancyGrid
 from ipt_ros.conversions import Intrinsics, array_to_grid, planar_matrix
 from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.senses.map_frame import locate_map
 from ipt_ros.senses.observations import Observation
-from ipt_ros.senses.poses import from_xyz_rpy, inverse, yaw_of
 
 metres, angles = st.floats(-20, 20), st.floats(-math.pi, math.pi)
 

@@ -20,9 +20,9 @@ from std_srvs.srv import Trigger
 
 from imaginative_perception.action import CountObjects, ImagineView, TracePath
 from imaginative_perception.srv import SetPose
+from ipt_model.messages.poses import yaw_of
 from ipt_model.spatial.maps import FREE
 from ipt_ros.conversions import grid_to_array, matrix_to_pose, planar_matrix, pose_to_matrix
-from ipt_ros.senses.poses import yaw_of
 
 pytestmark = pytest.mark.slow
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipt_model.messages.poses import from_xyz_rpy, interpolate, inverse, yaw_of
 from ipt_ros.errors import ErrorCode, GoalError
-from ipt_ros.senses.poses import PoseHistory, from_xyz_rpy, interpolate, inverse, yaw_of
+from ipt_ros.senses.poses import PoseHistory
 
 angles = st.floats(-3.1, 3.1)
 lengths = st.floats(-50, 50)

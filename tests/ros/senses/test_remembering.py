@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from harness import until
 
+from ipt_model.messages.poses import from_xyz_rpy
 from ipt_model.spatial.maps import FREE, OCCUPIED, UNKNOWN
 from ipt_model.spatial.memory import SpatialMemory
 from ipt_ros.conversions import Intrinsics, grid_to_array, intrinsics_to_camera_info
@@ -16,7 +17,6 @@ from ipt_ros.senses import remembering as module
 from ipt_ros.senses.frames import Frame
 from ipt_ros.senses.images import depth_to_image, rgb_to_image
 from ipt_ros.senses.memory_map import memory_map
-from ipt_ros.senses.poses import from_xyz_rpy
 from ipt_ros.senses.remembering import Remembering
 
 pytest.importorskip("sensor_msgs.msg", reason="ROS messages are not installed")

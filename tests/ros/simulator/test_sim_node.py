@@ -17,6 +17,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 
 from imaginative_perception.srv import SetPose
+from ipt_model.messages.poses import yaw_of
 from ipt_ros.conversions import (
     camera_info_to_intrinsics,
     grid_to_array,
@@ -25,7 +26,6 @@ from ipt_ros.conversions import (
     yaw_to_quaternion,
 )
 from ipt_ros.senses.images import depth_to_metres, image_to_rgb
-from ipt_ros.senses.poses import yaw_of
 from ipt_training.houses.generator import make_scene
 from ipt_training.rendering.embree import Renderer
 from ipt_training.scenes.camera import Camera, camera_pose
