@@ -69,12 +69,13 @@ MAY_IMPORT = {
         "recipe": "datasets",
         "feed": "example scenes datasets tasks recipe",
         "filling": "example",
+        "bags": "example datasets",
         "evaluation": "example datasets tasks",
         "finetune": "example progress processes scenes houses rendering tasks datasets recipe "
         "feed evaluation",
         "shell": "processes folder_lock recipe evaluation finetune",
         "commands": "example progress processes folder_lock scenes houses tasks datasets audits "
-        "recipe feed evaluation finetune shell",
+        "bags recipe feed evaluation finetune shell",
     },
 }
 #: Parts of ipt_ros that know the simulated world; the robot's own nodes do not.

@@ -47,6 +47,10 @@ def train_vit() -> int:
     return run("ipt_training.commands.train_vit")
 
 
+def bag() -> int:
+    return run("ipt_training.commands.bag")
+
+
 def convert() -> int:
     return run("ipt_training.commands.convert")
 

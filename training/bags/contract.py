@@ -1,0 +1,188 @@
+"""The contract of a bag: which topic is what, and how frames are chosen. A small YAML file that is
+kept beside the bag, edited by a person and used again.
+
+In: a file, or the topics of a bag to guess from. Out: a `Contract`. Every fault names the entry.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+CAMERA_INFO, ODOMETRY = "sensor_msgs/msg/CameraInfo", "nav_msgs/msg/Odometry"
+TF, MAP = "tf2_msgs/msg/TFMessage", "nav_msgs/msg/OccupancyGrid"
+#: Which types may stand in which entry.
+TYPES = {
+    "colour": (IMAGE, COMPRESSED),
+    "depth": (IMAGE, COMPRESSED),
+    "camera_info": (CAMERA_INFO,),
+    "odometry": (ODOMETRY,),
+    "map": (MAP,),
+}
+#: The topics of tf, in every bag.
+TF_TOPICS = ("/tf", "/tf_static")
+
+
+class ContractError(ValueError):
+    """A contract that cannot be used; the message names the entry and what was expected."""
+
+
+@dataclass(frozen=True)
+class Contract:
+    """colour, depth, camera_info: topics of one camera; depth must be registered to colour.
+    odometry: a topic, or empty where /tf has the pose. fixed_frame: what poses are given in.
+    base_frame: the robot's own, of which a path is that of a robot. mount: with odometry, the
+    camera's body frame on the base: x, y, z, roll, pitch, yaw.
+    map: a topic, or empty. rectified: the colour topic is.
+    every_s: between frames that are kept. apart_s: most between a picture and its depth.
+    """
+
+    colour: str
+    depth: str
+    camera_info: str
+    odometry: str = ""
+    fixed_frame: str = "odom"
+    base_frame: str = "base_link"
+    mount: tuple[float, ...] = ()
+    map: str = ""
+    rectified: bool = False
+    every_s: float = 0.5
+    apart_s: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name in ("colour", "depth", "camera_info", "fixed_frame", "base_frame"):
+            if not getattr(self, name):
+                raise ContractError(f"{name}: expected a name, got nothing")
+        numbers = [float(v) for v in self.mount]
+        if numbers and (len(numbers) != 6 or not all(map(math.isfinite, numbers))):
+            raise ContractError(
+                f"mount: expected x, y, z, roll, pitch, yaw, got {list(self.mount)}"
+            )
+        object.__setattr__(self, "mount", tuple(numbers))
+        if self.odometry and not numbers:
+            raise ContractError("mount: needed with odometry: x, y, z, roll, pitch, yaw")
+        for name in ("every_s", "apart_s"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ContractError(f"{name}: expected a positive time, s")
+
+    @property
+    def topics(self) -> dict[str, str]:
+        """Entries that are topics of the bag."""
+        names = ("colour", "depth", "camera_info", "odometry", "map")
+        return {name: topic for name in names if (topic := getattr(self, name))}
+
+    @staticmethod
+    def from_dict(data: Any) -> Contract:
+        if not isinstance(data, dict):
+            raise ContractError(f"expected entries, got {type(data).__name__}")
+        known = {f.name: f for f in fields(Contract)}
+        if unknown := sorted(map(str, set(data) - set(known))):
+            raise ContractError(f"unknown entries {unknown}, expected some of {sorted(known)}")
+        for name, value in data.items():
+            wanted = {"mount": list, "rectified": bool, "every_s": float, "apart_s": float}
+            kind = wanted.get(name, str)
+            number = kind is float and isinstance(value, int) and not isinstance(value, bool)
+            if not (isinstance(value, kind) or number):
+                raise ContractError(f"{name}: expected {kind.__name__}, got {value!r}")
+        missing = [n for n in ("colour", "depth", "camera_info") if n not in data]
+        if missing:
+            raise ContractError(f"lacks {', '.join(missing)}")
+        try:
+            return Contract(**{**data, "mount": tuple(data.get("mount", ()))})
+        except (TypeError, ValueError) as error:
+            raise ContractError(str(error)) from error
+
+    @staticmethod
+    def load(path: Path) -> Contract:
+        try:
+            return Contract.from_dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, ContractError) as error:
+            raise ContractError(f"{path}: {error}") from error
+
+    def text(self) -> str:
+        """As a file, with a line of what each entry is."""
+        data = {**asdict(self), "mount": list(self.mount)}
+        lines = ["# What the topics of this bag are. Look it over, then: ipt-bag convert"]
+        for name, value in data.items():
+            shown = yaml.safe_dump(value, default_flow_style=True).splitlines()[0]
+            lines.append(f"{name}: {shown}  # {HINTS[name]}")
+        return "\n".join(lines) + "\n"
+
+    def check(self, found: Mapping[str, str]) -> None:
+        """Refuse a bag without these topics. found: its topics and their types."""
+        for name, topic in self.topics.items():
+            if topic not in found:
+                raise ContractError(
+                    f"{name}: the bag has no topic {topic}; it has {', '.join(sorted(found))}"
+                )
+            if found[topic] not in TYPES[name]:
+                raise ContractError(
+                    f"{name}: {topic} is {found[topic]}, expected {' or '.join(TYPES[name])}"
+                )
+        if not self.odometry and "/tf" not in found:
+            raise ContractError("odometry: empty, and the bag has no /tf to take poses from")
+
+
+HINTS = {
+    "colour": "pictures, raw or compressed",
+    "depth": "registered to the pictures: 32FC1 m, 16UC1 mm or compressedDepth",
+    "camera_info": "calibration of the colour camera",
+    "odometry": "topic of the pose; empty: /tf and /tf_static",
+    "fixed_frame": "frame that does not move, without jumps: odom rather than map",
+    "base_frame": "the robot's own frame",
+    "mount": "with odometry: the camera's body frame on the base, x y z roll pitch yaw",
+    "map": "what the robot knew; empty: the memory's own",
+    "rectified": "true for a rectified colour topic",
+    "every_s": "seconds between frames that are kept",
+    "apart_s": "most seconds between a picture and its depth",
+}
+
+
+def guess(found: Mapping[str, str]) -> Contract:
+    """A contract from the topics of a bag and their types, for a person to look over."""
+    images = {topic: kind for topic, kind in found.items() if kind in (IMAGE, COMPRESSED)}
+    depths = [topic for topic in images if "depth" in topic.lower()]
+    colours = [
+        topic
+        for topic in images
+        if topic not in depths
+        and not topic.endswith(("/compressedDepth", "/theora"))
+        and not any(word in topic.lower() for word in ("infra", "mask", "debug", "imagined"))
+    ]
+    infos = [topic for topic, kind in found.items() if kind == CAMERA_INFO]
+    if not (colours and depths and infos):
+        raise ContractError(
+            "nothing to guess from: expected a colour picture, a depth picture and a calibration, "
+            f"found {', '.join(sorted(found)) or 'no topics'}"
+        )
+    colour = min(colours, key=lambda t: ("color" not in t and "rgb" not in t, "left" not in t, t))
+    depth = min(depths, key=lambda t: ("aligned" not in t, "registered" not in t, t))
+    info = max(infos, key=lambda t: (_shared(t, colour), "depth" not in t))
+    odometry = [topic for topic, kind in found.items() if kind == ODOMETRY]
+    with_tf = "/tf" in found
+    maps = [topic for topic, kind in found.items() if kind == MAP and "costmap" not in topic]
+    return Contract(
+        colour,
+        depth,
+        info,
+        odometry="" if with_tf or not odometry else min(odometry),
+        mount=() if with_tf or not odometry else (0.0,) * 6,
+        map=min(maps, default=""),
+        rectified="rect" in colour,
+    )
+
+
+def _shared(a: str, b: str) -> int:
+    """How many leading parts of two topics are the same."""
+    same = 0
+    for one, two in zip(a.split("/"), b.split("/"), strict=False):
+        if one != two:
+            break
+        same += 1
+    return same

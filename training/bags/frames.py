@@ -1,0 +1,241 @@
+"""Frames of a recording: a picture with its depth, calibration and pose, a few a second.
+
+In: a bag and its contract. Out: `Frame`s in the order of their stamps, and a count of what was
+left out by reason. Pictures stream; only poses are read ahead.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ipt_model.messages.cameras import Intrinsics, camera_info_to_intrinsics
+from ipt_model.messages.faults import MessageFault
+from ipt_model.messages.pictures import (
+    compressed_to_depth,
+    compressed_to_rgb,
+    depth_to_metres,
+    image_to_rgb,
+)
+from ipt_training.bags.contract import TF_TOPICS, Contract
+from ipt_training.bags.poses import NoPose, PoseTree
+from ipt_training.bags.reading import Bag, BagError
+
+#: Pictures and depths that wait for each other.
+WAITING = 8
+#: A picture whose second derivatives vary, beside its contrast, less than this share of the usual
+#: is blurred.
+BLURRED, USUAL_OF = 0.1, 15
+#: A picture with less contrast than this, grey levels, is not judged.
+PLAIN = 12.0
+#: Mean grey levels between which a picture is exposed.
+EXPOSED = (12.0, 243.0)
+#: A stamp so far behind the newest is a clock set back, s.
+BACK_S = 1.0
+#: A robot that moved less than this, and turned less, m and rad, stands still.
+STILL_M, STILL_RAD = 0.05, 0.05
+#: Rooms are metres deep. In millimetres a float image has thousands, in metres an integer few.
+DEEPEST_M, SHALLOWEST_M = 200.0, 0.05
+
+
+@dataclass(frozen=True)
+class Frame:
+    """world: of the fixed frame. depth_m: 0 for no return."""
+
+    stamp_ns: int
+    rgb: np.ndarray
+    depth_m: np.ndarray
+    camera: Intrinsics
+    world_from_camera: np.ndarray
+    world_from_base: np.ndarray | None
+
+
+def read_poses(bag: Bag, contract: Contract) -> PoseTree:
+    """Everything that says where something is."""
+    tree = PoseTree()
+    if contract.odometry:
+        for _, message in bag.messages([contract.odometry]):
+            if message is None:
+                tree.broken += 1
+            else:
+                tree.take_odometry(message, contract.base_frame)
+    for topic, message in bag.messages(TF_TOPICS):
+        if message is None:
+            tree.broken += 1
+        elif not contract.odometry or topic == "/tf_static":
+            tree.take_tf(message, static=topic == "/tf_static")
+    return tree
+
+
+class FrameReader:
+    """Reads the frames of one bag, once.
+
+    dropped: pictures by the reason why they are no frames. told: called with the messages read.
+    """
+
+    def __init__(
+        self, bag: Bag, contract: Contract, told: Callable[[int], None] | None = None
+    ) -> None:
+        contract.check(bag.topics)
+        self.bag, self.contract, self.told = bag, contract, told
+        self.dropped: Counter[str] = Counter()
+        self.tree = read_poses(bag, contract)
+        self._info: Any = None
+        self._depths: deque[tuple[int, Any]] = deque(maxlen=WAITING)
+        self._pictures: deque[tuple[int, Any]] = deque()
+        self._sharpness: deque[float] = deque(maxlen=USUAL_OF)
+        self._newest = self._kept = -(1 << 62)
+        self._last: np.ndarray | None = None
+        self._pose_jumps = False
+        self._mounted = ""
+
+    def frames(self) -> Iterator[Frame]:
+        topics = [self.contract.colour, self.contract.depth, self.contract.camera_info]
+        read = 0
+        for topic, message in self.bag.messages(topics):
+            read += 1
+            if self.told is not None and read % 50 == 0:
+                self.told(read)
+            if message is None:
+                self.dropped["cannot be decoded"] += topic == self.contract.colour
+                continue
+            stamp_ns = _stamp(message)
+            if topic == self.contract.camera_info:
+                self._info = message
+            elif topic == self.contract.depth:
+                self._depths.append((stamp_ns, message))
+            elif self._wants(stamp_ns):
+                self._pictures.append((stamp_ns, message))
+            yield from self._ready(last=False)
+        yield from self._ready(last=True)
+
+    # -- which pictures
+    def _wants(self, stamp_ns: int) -> bool:
+        """Whether this picture's turn has come; nothing is decoded before that."""
+        if stamp_ns <= 0:
+            self.dropped["no stamp"] += 1
+            return False
+        if stamp_ns < self._newest - int(BACK_S * 1e9):
+            self.dropped["stamp jump"] += 1
+            return False
+        self._newest = max(self._newest, stamp_ns)
+        if stamp_ns < self._kept + int(self.contract.every_s * 1e9):
+            self.dropped["between frames"] += 1
+            return False
+        self._kept = stamp_ns
+        return True
+
+    def _ready(self, last: bool) -> Iterator[Frame]:
+        """Frames whose depth has come, or can no longer come."""
+        apart_ns = int(self.contract.apart_s * 1e9)
+        while self._pictures:
+            stamp_ns, picture = self._pictures[0]
+            near = [d for d in self._depths if abs(d[0] - stamp_ns) <= apart_ns]
+            newest = max((d[0] for d in self._depths), default=-(1 << 62))
+            # one that is nearer may still come until the depths are as late as the picture
+            if not last and newest < stamp_ns and len(self._pictures) <= WAITING:
+                return
+            self._pictures.popleft()
+            if not near:
+                self.dropped["no depth near"] += 1
+                continue
+            depth = min(near, key=lambda d: abs(d[0] - stamp_ns))[1]
+            try:
+                frame = self._frame(stamp_ns, picture, depth)
+            except (MessageFault, NoPose) as fault:
+                self.dropped[REASONS.get(fault.kind, fault.kind)] += 1
+                continue
+            if frame is not None:
+                yield frame
+
+    def _frame(self, stamp_ns: int, picture: Any, depth: Any) -> Frame | None:
+        if self._info is None:
+            raise MessageFault("no calibration", "no camera_info came before this picture")
+        compressed = hasattr(picture, "format")
+        rgb = compressed_to_rgb(picture) if compressed else image_to_rgb(picture)
+        size = (rgb.shape[1], rgb.shape[0])
+        camera = camera_info_to_intrinsics(self._info, size, self.contract.rectified)
+        depth_m = (
+            compressed_to_depth(depth) if hasattr(depth, "format") else depth_to_metres(depth)
+        )
+        if depth_m.shape != rgb.shape[:2]:
+            raise MessageFault("BAD_DEPTH", "depth is not registered to the picture")
+        check_unit(depth_m)
+        pose, base = self._poses(picture.header.frame_id, stamp_ns)
+        if self._last is not None and _still(self._last, pose):
+            raise MessageFault("stood still", "the robot has not moved")
+        self._judge(rgb)
+        self._last = pose
+        return Frame(stamp_ns, rgb, depth_m, camera, pose, base)
+
+    def _poses(self, optical: str, stamp_ns: int) -> tuple[np.ndarray, np.ndarray | None]:
+        contract = self.contract
+        if contract.mount and self._mounted != optical:
+            self.tree.mount(optical, contract.base_frame, contract.mount)
+            self._mounted = optical
+        pose = self.tree.at(optical, contract.fixed_frame, stamp_ns)
+        try:
+            base = self.tree.at(contract.base_frame, contract.fixed_frame, stamp_ns)
+        except NoPose:
+            base = None
+        return pose, base
+
+    def _judge(self, rgb: np.ndarray) -> None:
+        grey = cv2.cvtColor(cv2.resize(rgb, (160, 120)), cv2.COLOR_RGB2GRAY)
+        if not EXPOSED[0] < float(grey.mean()) < EXPOSED[1]:
+            raise MessageFault("exposure", "the picture is almost black or white")
+        # beside its contrast; of a plain wall nothing can be said
+        if float(grey.std()) < PLAIN:
+            return
+        sharp = float(cv2.Laplacian(grey, cv2.CV_32F).var()) / (float(grey.var()) + 50)
+        usual = float(np.median(self._sharpness)) if len(self._sharpness) >= 5 else 0.0
+        self._sharpness.append(sharp)
+        if sharp < BLURRED * usual:
+            raise MessageFault("blur", "the picture is blurred")
+
+
+#: Reasons as they are counted, of the codes that the node has.
+REASONS = {
+    "BAD_IMAGE": "bad picture",
+    "BAD_DEPTH": "bad depth",
+    "BAD_CAMERA_INFO": "bad calibration",
+}
+
+
+def check_unit(depth_m: np.ndarray) -> None:
+    """Refuse depth that cannot be in metres, by what it would be in."""
+    known = depth_m[depth_m > 0]
+    if not known.size:
+        raise MessageFault("empty depth", "the depth image has no return at all")
+    median = float(np.median(known))
+    if median > DEEPEST_M:
+        raise MessageFault("depth unit", f"its median is {median:.0f} m: millimetres?")
+    if median < SHALLOWEST_M:
+        raise MessageFault("depth unit", f"its median is {median:.4f} m: another scale?")
+
+
+def check_any(reader: FrameReader, kept: int) -> None:
+    """Say what is wrong with a bag of which nothing could be used."""
+    if kept:
+        return
+    counts = ", ".join(f"{n} {why}" for why, n in reader.dropped.most_common(4))
+    more = ""
+    if reader.dropped.most_common(1)[:1] and reader.dropped.most_common(1)[0][0] == "depth unit":
+        more = "; depth is not in the unit that its encoding says (32FC1 m, 16UC1 mm)"
+    raise BagError(f"{reader.bag.path}: no frame could be used: {counts or 'no pictures'}{more}")
+
+
+def _still(a: np.ndarray, b: np.ndarray) -> bool:
+    moved = float(np.linalg.norm(a[:3, 3] - b[:3, 3]))
+    cosine = 0.5 * (float(np.trace(a[:3, :3].T @ b[:3, :3])) - 1)
+    return moved < STILL_M and cosine > np.cos(STILL_RAD)
+
+
+def _stamp(message: Any) -> int:
+    stamp = message.header.stamp
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)

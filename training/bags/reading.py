@@ -1,0 +1,82 @@
+"""Messages of a rosbag2 recording, SQLite or MCAP, compressed or not, in the order of the log.
+
+Only rosbags is used, no ROS. Whatever is wrong with a file is one error that names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+class BagError(ValueError):
+    """A recording that cannot be read; the message says which and why."""
+
+
+class Bag:
+    """An open recording."""
+
+    def __init__(self, path: Path, reader: Any) -> None:
+        self.path, self._reader = path, reader
+
+    @property
+    def topics(self) -> dict[str, str]:
+        """Every topic and its type."""
+        return {name: info.msgtype or "" for name, info in self._reader.topics.items()}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {name: int(info.msgcount) for name, info in self._reader.topics.items()}
+
+    @property
+    def seconds(self) -> float:
+        return max(0.0, self._reader.duration * 1e-9)
+
+    def messages(self, topics: Collection[str]) -> Iterator[tuple[str, Any]]:
+        """(topic, message). A message that cannot be decoded comes as None; a file that ends early
+        ends with a BagError."""
+        wanted = [c for c in self._reader.connections if c.topic in topics]
+        if not wanted:
+            return
+        try:
+            for connection, _, raw in self._reader.messages(connections=wanted):
+                try:
+                    message = self._reader.deserialize(raw, connection.msgtype)
+                except Exception:
+                    message = None
+                yield connection.topic, message
+        except GeneratorExit:
+            raise
+        except Exception as error:
+            raise BagError(f"{self.path}: ends early: {_said(error)}") from error
+
+
+@contextmanager
+def open_bag(path: Path) -> Iterator[Bag]:
+    """A folder with metadata.yaml, or a single .mcap or .db3 file."""
+    try:
+        from rosbags.highlevel import AnyReader
+        from rosbags.typesys import Stores, get_typestore
+    except ImportError as error:
+        raise BagError("rosbags is not installed: pip install '.[bags]'") from error
+    if not path.exists():
+        raise BagError(f"{path}: there is no such file or folder")
+    if path.is_file() and path.stat().st_size == 0:
+        raise BagError(f"{path}: is empty")
+    reader: Any
+    try:
+        # the definitions are needed only where the recording does not hold them itself
+        reader = AnyReader([path], default_typestore=get_typestore(Stores.ROS2_JAZZY))
+        reader.open()
+    except Exception as error:
+        raise BagError(f"{path}: is no recording that can be read: {_said(error)}") from error
+    try:
+        yield Bag(path, reader)
+    finally:
+        reader.close()
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
