@@ -20,6 +20,7 @@ from ipt_training.scenes.camera import Camera, camera_pose
 from ipt_training.scenes.grids import occupancy, reachable
 from ipt_training.scenes.projection import image_centres, image_shares
 from ipt_training.scenes.scene import Scene
+from ipt_training.tasks.recast import shows_its_colour
 
 #: Least share of a picture that an object must fill to be asked about.
 SHARE = 0.006
@@ -165,11 +166,14 @@ class Referee:
         return max(found, key=lambda pair: pair[0])[1]
 
     def count_question(self) -> CountQuestion:
-        """The category that stands around most often, of those that the choices can count."""
-        categories = [o.category for o in self.scene.objects]
-        fit = [c for c in sorted(set(categories)) if categories.count(c) <= MOST_COUNTED]
-        category = max(fit or sorted(set(categories)), key=categories.count)
-        return CountQuestion(category, categories.count(category))
+        """The colour that stands around most often, of those that the choices can count and that
+        a map shows of every such thing."""
+        things = self.scene.objects
+        hidden = {o.colour for o in things if not shows_its_colour(o)}
+        colours = [o.colour for o in things if o.colour not in hidden]
+        fit = [c for c in sorted(set(colours)) if colours.count(c) <= MOST_COUNTED]
+        colour = max(fit or sorted(set(colours)), key=colours.count)
+        return CountQuestion(f"{colour} object", colours.count(colour))
 
     def top_down(self) -> np.ndarray:
         """The world from above, without its ceiling."""
