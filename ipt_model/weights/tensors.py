@@ -31,6 +31,8 @@ DTYPES = {
 }
 #: Bytes that pass through the host at once.
 BUFFER = 32 << 20
+#: How the text begins that stands for a large file in a clone without it.
+LFS_POINTER = b"version "
 #: The format allows headers up to this size; larger means the file is something else.
 LARGEST_HEADER = 100_000_000
 
@@ -94,6 +96,11 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)
+        if start == LFS_POINTER:
+            raise CheckpointError(
+                f"{path}: is a Git LFS pointer of {size} bytes, not the weights: fetch the file "
+                "itself (git lfs pull, or download it again)"
+            )
         length = int.from_bytes(start, "little")
         if len(start) < 8 or length > LARGEST_HEADER or length < 2:
             raise CheckpointError(

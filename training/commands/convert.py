@@ -3,10 +3,11 @@
     ipt-convert out DATASET OUT --layout ipt --style /models/mvc-mixed
     ipt-convert hub RAW OUT --task mvc --style /models/mvc-mixed
 
-`out` writes what the published trainer, ThinkMorph's and BAGEL's read; `hub` turns the columns of
-the published sets into rows to train on. Both go on where they were stopped and write a page to
-look at. `--style` is a checkpoint folder whose `ipt.json` has the prompts (`ipt-style import`), a
-style's name or a JSON file.
+`out` writes what the published trainer reads, or with `--trainer` ThinkMorph's or BAGEL's own;
+`hub` turns the columns of the published sets into rows to train on. Both go on where they were
+stopped and write a page to look at.
+`--style` is a checkpoint folder whose `ipt.json` has the prompts (`ipt-style import`), a style's
+name or a JSON file.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ipt_model.weights.asking_style import FILE_NAME, AskingStyle
 from ipt_model.weights.styles import read_style, warn_of_prompts, with_entries
 from ipt_training.datasets.contact_sheet import write_contact_sheet
 from ipt_training.datasets.parquet import Dataset
-from ipt_training.datasets.public import LAYOUTS, convert_hub, export_dataset, hub_rows
+from ipt_training.datasets.public import LAYOUTS, TRAINERS, convert_hub, export_dataset, hub_rows
 from ipt_training.datasets.schema import IMAGE_FORMATS
 from ipt_training.folder_lock import only_writer
 from ipt_training.progress import Watch
@@ -32,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="what", required=True)
     out = commands.add_parser("out", help="write a public layout")
     out.add_argument("--layout", choices=LAYOUTS, default="ipt")
+    out.add_argument("--trainer", choices=TRAINERS, default="published", help="who reads it")
     out.add_argument("--format", choices=list(IMAGE_FORMATS), default="png")
     hub = commands.add_parser("hub", help="read the columns of the published sets")
     hub.add_argument("--task", choices=("mvc", "pet"), required=True)
@@ -63,12 +65,19 @@ def _convert(given: argparse.Namespace) -> int:
         if dataset is None:
             rows, left = convert_hub(given.source, given.out, given.task, style.prompt, count)
         else:
-            rows = export_dataset(
-                dataset, given.out, given.layout, style.prompt, given.format, count
+            rows, left = export_dataset(
+                dataset,
+                given.out,
+                given.layout,
+                style.prompt,
+                given.format,
+                given.trainer,
+                count,
             )
-    sheet = write_contact_sheet(given.out)
-    missing = f", {left} left out for want of a picture" if left else ""
-    print(f"{given.out}: {rows} rows{missing}; look at {sheet}")
+    missing = f", {left} left out for their number of pictures" if left else ""
+    print(f"{given.out}: {rows} rows{missing}")
+    if rows and getattr(given, "trainer", "") != "bagel":  # whose rows hold no answer to show
+        print(f"look at {write_contact_sheet(given.out)}")
     return 0
 
 

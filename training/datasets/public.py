@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,6 +46,16 @@ from ipt_training.example import NO_VIEW, Example
 #: What an exported row teaches.
 Layout = Literal["ipt", "answeronly", "textcot"]
 LAYOUTS: tuple[Layout, ...] = ("ipt", "answeronly", "textcot")
+#: Whose trainer reads the files. ThinkMorph's takes one input picture and says its prompt itself;
+#: BAGEL's own takes a picture, a list of ways to ask, and the picture to draw.
+Trainer = Literal["published", "thinkmorph", "bagel"]
+TRAINERS: tuple[Trainer, ...] = ("published", "thinkmorph", "bagel")
+BAGEL_COLUMNS = pa.schema(
+    [
+        ("image_list", pa.list_(pa.binary())),
+        ("instruction_list", pa.list_(pa.list_(pa.string()))),
+    ]
+)
 #: Rows of one output file; a file that is there is not made again.
 ROWS_PER_FILE = 2048
 
@@ -117,11 +128,17 @@ def split_options(text: str) -> tuple[str, tuple[str, ...]]:
 
 # -- out
 def public_row(
-    example: Example, layout: Layout, style: PromptStyle, image_format: str = "png"
+    example: Example,
+    layout: Layout,
+    style: PromptStyle,
+    image_format: str = "png",
+    trainer: Trainer = "published",
 ) -> Row:
-    """An example as the public trainer reads it, asked in this style."""
+    """An example as a public trainer reads it, asked in this style."""
     question = example.question
     draws = layout == "ipt"
+    if trainer != "published":
+        style = replace(style, system_think="", system_answer="")
     texts = prompt_parts(question, style, draws=layout != "answeronly")
     name = option_names(question, style.answer_style)[example.answer_index]
     images = [*question.images, *([example.true_view] if draws else [])]
@@ -148,33 +165,51 @@ def export_dataset(
     layout: Layout,
     style: PromptStyle,
     image_format: str = "png",
+    trainer: Trainer = "published",
     on_rows: Callable[[int], None] | None = None,
-) -> int:
-    """Write a dataset in a public layout; files that are there already are kept. The rows
-    written."""
+) -> tuple[int, int]:
+    """Write a dataset for a public trainer; files that are there already are kept. (rows written,
+    rows left out because the trainer takes one input picture alone)."""
+    if trainer == "bagel" and layout != "ipt":
+        raise SchemaError("layout: BAGEL's trainer only draws, so it takes the layout ipt alone")
 
-    def rows() -> Iterator[Iterator[Row]]:
-        for first in range(0, len(dataset), ROWS_PER_FILE):
-            block = range(first, min(first + ROWS_PER_FILE, len(dataset)))
-            yield (public_row(any_example(dataset[k]), layout, style, image_format) for k in block)
+    def rows(block: range) -> Iterator[Row]:
+        for k in block:
+            example = any_example(dataset[k])
+            if trainer != "published" and len(example.question.images) != 1:
+                continue
+            yield public_row(example, layout, style, image_format, trainer)
 
-    return _write_files(out, rows(), on_rows)
+    blocks = (
+        rows(range(first, min(first + ROWS_PER_FILE, len(dataset))))
+        for first in range(0, len(dataset), ROWS_PER_FILE)
+    )
+    count = _write_files(out, blocks, on_rows, trainer)
+    return count, len(dataset) - count
+
+
+def _record(row: Row, trainer: Trainer) -> dict[str, Any]:
+    record = record_from_row(row)
+    if trainer == "bagel":
+        asked = [list(row.instructions)]
+        return {"image_list": record["image_list"], "instruction_list": asked}
+    return {name: record[name] for name in PUBLISHED_COLUMNS.names}
 
 
 def _write_files(
-    out: Path, blocks: Iterator[Iterator[Row]], on_rows: Callable[[int], None] | None
+    out: Path,
+    blocks: Iterator[Iterator[Row]],
+    on_rows: Callable[[int], None] | None,
+    trainer: Trainer = "published",
 ) -> int:
     out.mkdir(parents=True, exist_ok=True)
+    schema = BAGEL_COLUMNS if trainer == "bagel" else PUBLISHED_COLUMNS
     count = 0
     for number, block in enumerate(blocks):
         path = out / f"chunk_{number}.parquet"
         if not path.exists():
-            records = []
-            for row in block:
-                record = record_from_row(row)
-                records.append({name: record[name] for name in PUBLISHED_COLUMNS.names})
+            table = pa.Table.from_pylist([_record(row, trainer) for row in block], schema=schema)
             sink = pa.BufferOutputStream()
-            table = pa.Table.from_pylist(records, schema=PUBLISHED_COLUMNS)
             pq.write_table(table, sink, row_group_size=256, compression="zstd")
             write_file(path, sink.getvalue().to_pybytes())
         rows = pq.ParquetFile(path).metadata.num_rows

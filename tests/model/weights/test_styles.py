@@ -196,6 +196,23 @@ def test_a_checkpoint_that_cannot_draw_says_how_to_load_it(tmp_path: Path) -> No
         load(folder, "cpu")
 
 
+def test_half_a_download_is_named(tmp_path: Path) -> None:
+    folder = write_model(tmp_path)
+    weights = folder / "ema.safetensors"
+    data = weights.read_bytes()
+    weights.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(CheckpointError, match=r"ema\.safetensors: is a Git LFS pointer"):
+        load(folder, "cpu")
+    weights.write_bytes(data[: len(data) // 2])
+    with pytest.raises(CheckpointError, match=r"ema\.safetensors"):
+        load(folder, "cpu")
+    weights.unlink()
+    index = {"weight_map": {"x": "ema-00001-of-00002.safetensors"}}
+    (folder / "ema.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(CheckpointError, match=r"ema-00001-of-00002\.safetensors"):
+        load(folder, "cpu")
+
+
 # -- replies
 #: A model that goes on after its answer, as published ones do.
 RAMBLES = {

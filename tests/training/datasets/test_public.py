@@ -205,6 +205,31 @@ def test_our_rows_leave_in_public_layouts(data, tmp_path, capsys, layout: str, n
         assert main(run) == 0 and path.stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize("trainer", ["thinkmorph", "bagel"])
+def test_other_trainers_get_rows_of_one_picture_in_their_words(
+    data, tmp_path, capsys, trainer: str
+) -> None:
+    """Both would take a second input picture for one that is to be drawn."""
+    out = tmp_path / "out"
+    run = ["out", str(data), str(out), "--trainer", trainer]
+    assert main(run) == 0
+    single = [e for e in map(example_from_row, Dataset(data)) if len(e.question.images) == 1]
+    assert 0 < len(single) < len(Dataset(data))
+    said = capsys.readouterr().out
+    assert f"{len(Dataset(data)) - len(single)} left out for their number of pictures" in said
+    rows = pq.read_table(out / "chunk_0.parquet").to_pylist()
+    assert len(rows) == len(single)
+    for row, example in zip(rows, single, strict=True):
+        assert len(row["image_list"]) == 2, "the view, and the one to draw"
+        (asked,) = row["instruction_list"]
+        asked = asked[0] if trainer == "bagel" else asked
+        assert asked.startswith(example.question.text.strip()) and "<think>" not in asked
+        assert ("output_text_list" in row) == (trainer == "thinkmorph")
+    if trainer == "bagel":
+        assert main([*run[:2], str(tmp_path / "x"), *run[3:], "--layout", "textcot"]) == 2
+        assert "takes the layout ipt alone" in capsys.readouterr().err
+
+
 def test_what_a_layout_needs_is_asked_for(tmp_path: Path) -> None:
     example = any_example(Dataset(write(tmp_path / "d", rows_of("answeronly", 1)))[0])
     for layout, said in (("ipt", "no true view"), ("textcot", "no reasoning")):
