@@ -11,6 +11,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from ipt_model.weights.styles import style_names
+
 tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has none")
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow(40)
@@ -95,7 +97,7 @@ def test_every_command_that_documents_name_is_installed():
     named = set()
     for text in (ROOT / "README.md", ROOT / "Makefile", *ROOT.glob("docs/*.md")):
         named |= set(re.findall(r"(?<![\w/.#-])ipt(?:-[a-z]+)+(?![\w-])", text.read_text()))
-    commands = named - {"ipt-tiny", "ipt-tiny-untrained"}
+    commands = named - {"ipt-tiny", "ipt-tiny-untrained", *style_names()}
     assert len(commands) > 5
     assert commands - set(PROJECT["scripts"]) == set()
     folder = ROOT / "install" / "imaginative_perception" / "bin"
