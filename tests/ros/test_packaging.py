@@ -111,13 +111,14 @@ WITHOUT_EXTRAS = """
 import sys
 for name in ("accelerate", "open3d", "peft", "pyarrow", "rich", "scipy", "tensorboard"):
     sys.modules[name] = None
-from ipt_training.shell import installed
-sys.argv = [sys.argv[1], "--help"]
-sys.exit(getattr(installed, sys.argv[0])())
+from importlib import import_module
+module, name = sys.argv[1].split(":")
+sys.argv = [name, "--help"]
+sys.exit(getattr(import_module(module), name)())
 """
 
 
-@pytest.mark.parametrize("command", [c.partition(":")[2] for c in PROJECT["scripts"].values()])
+@pytest.mark.parametrize("command", PROJECT["scripts"].values(), ids=PROJECT["scripts"])
 def test_without_the_extras_a_command_helps_or_names_what_is_missing(command):
     run = [sys.executable, "-c", WITHOUT_EXTRAS, command]
     done = subprocess.run(run, capture_output=True, text=True, timeout=120, check=False)
