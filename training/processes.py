@@ -26,10 +26,22 @@ def signals_held(*numbers: signal.Signals) -> Iterator[None]:
     """Processes started inside the block never see these signals; this one does, afterwards."""
     resource_tracker.ensure_running()  # it lets signals through again when it starts
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    # the mask is this thread's own: another may take the signal, and Python then acts on it here,
+    # perhaps between the start of a process and what it is told
+    heard: list[int] = []
+    handlers = {}
+    if threading.current_thread() is threading.main_thread():
+        handlers = {n: h for n in numbers if (h := signal.getsignal(n)) is not None}
+    for number in handlers:
+        signal.signal(number, lambda told, _: heard.append(told))
     try:
         yield
     finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for late in dict.fromkeys(heard):
+            signal.raise_signal(late)
 
 
 class WorkerPool(ProcessPoolExecutor):
