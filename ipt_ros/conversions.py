@@ -15,6 +15,7 @@ import numpy as np
 from ipt_model.messages import cameras
 from ipt_model.messages.cameras import PIXEL_CENTRE, Intrinsics, numbers
 from ipt_model.messages.poses import matrix_of
+from ipt_model.messages.stamps import stamp_to_ns
 from ipt_model.spatial.maps import OccupancyGrid
 from ipt_ros.errors import ErrorCode, GoalError, told
 
@@ -133,11 +134,6 @@ def planar_matrix(x: float, y: float, yaw: float) -> np.ndarray:
     matrix[:2, :2] = [[c, -s], [s, c]]
     matrix[:2, 3] = (x, y)
     return matrix
-
-
-def stamp_to_ns(stamp: Any) -> int:
-    """Nanoseconds of a builtin_interfaces Time or Duration."""
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 def ns_to_stamp(stamp_ns: int) -> Any:

@@ -8,6 +8,8 @@ y down); a pose takes camera points to the world.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ipt_model.spatial.lens import Pinhole
@@ -181,3 +183,10 @@ def _edges(corners: np.ndarray, slack: float) -> tuple[np.ndarray, np.ndarray]:
         normals[k] = normal
         reach[k] = (a * normal).sum(0) + slack
     return normals, reach
+
+
+def beside(one: np.ndarray, other: np.ndarray, apart_m: float, apart_rad: float) -> bool:
+    """Whether two poses are no farther apart, m, and turned no more, rad."""
+    moved_m = float(np.linalg.norm(one[:3, 3] - other[:3, 3]))
+    cosine = 0.5 * (float(np.trace(one[:3, :3].T @ other[:3, :3])) - 1.0)
+    return moved_m <= apart_m and cosine >= math.cos(apart_rad)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ipt_model.spatial.geometry import beside
 from ipt_model.spatial.lens import Lens, Pinhole
 from ipt_model.spatial.maps import MapView, OccupancyGrid
 from ipt_model.spatial.recalled import RecalledView
@@ -150,7 +151,7 @@ class SpatialMemory:
         return not any(
             view.name == name
             and 0 <= stamp_ns - view.stamp_ns < REFRESH_S * 1e9
-            and _beside(view.world_from_camera, world_from_camera, SAME_PLACE_M, SAME_TURN_RAD)
+            and beside(view.world_from_camera, world_from_camera, SAME_PLACE_M, SAME_TURN_RAD)
             for view in self._views
         )
 
@@ -162,7 +163,7 @@ class SpatialMemory:
                     any(
                         other.name == view.name
                         and other.stamp_ns < view.stamp_ns
-                        and _beside(
+                        and beside(
                             other.world_from_camera,
                             view.world_from_camera,
                             ELSEWHERE_M,
@@ -297,9 +298,3 @@ def check(
     turn = pose[:3, :3]
     if np.abs(turn @ turn.T - np.eye(3)).max() > 1e-3 or np.linalg.det(turn) < 0:
         raise ViewRefused("world_from_camera: expected a rotation and a place, got another matrix")
-
-
-def _beside(one: np.ndarray, other: np.ndarray, apart_m: float, apart_rad: float) -> bool:
-    moved_m = float(np.linalg.norm(one[:3, 3] - other[:3, 3]))
-    cosine = 0.5 * (float(np.trace(one[:3, :3].T @ other[:3, :3])) - 1.0)
-    return moved_m <= apart_m and cosine >= math.cos(apart_rad)

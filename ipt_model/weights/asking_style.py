@@ -29,6 +29,15 @@ def seen_class(share_seen: float) -> int:
     return sum(share_seen >= edge for edge in SEEN_EDGES)
 
 
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Entries with others laid over them: sections entry by entry, anything else replaced."""
+    out = dict(below)
+    for name, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(out.get(name), Mapping)
+        out[name] = merged(out[name], value) if both else value
+    return out
+
+
 class AskingStyleError(ValueError):
     """An `ipt.json` that cannot be used; the message names the entry and what was expected."""
 

@@ -22,6 +22,8 @@ from ipt_model.messages.pictures import (
     depth_to_metres,
     image_to_rgb,
 )
+from ipt_model.messages.stamps import stamp_to_ns
+from ipt_model.spatial.geometry import beside
 from ipt_training.bags.contract import TF_TOPICS, Contract
 from ipt_training.bags.poses import NoPose, PoseTree
 from ipt_training.bags.reading import Bag, BagError
@@ -91,7 +93,6 @@ class FrameReader:
         self._sharpness: deque[float] = deque(maxlen=USUAL_OF)
         self._newest = self._kept = -(1 << 62)
         self._last: np.ndarray | None = None
-        self._pose_jumps = False
         self._mounted = ""
 
     def frames(self) -> Iterator[Frame]:
@@ -104,7 +105,7 @@ class FrameReader:
             if message is None:
                 self.dropped["cannot be decoded"] += topic == self.contract.colour
                 continue
-            stamp_ns = _stamp(message)
+            stamp_ns = stamp_to_ns(message.header.stamp)
             if topic == self.contract.camera_info:
                 self._info = message
             elif topic == self.contract.depth:
@@ -167,7 +168,7 @@ class FrameReader:
             raise MessageFault("BAD_DEPTH", "depth is not registered to the picture")
         check_unit(depth_m)
         pose, base = self._poses(picture.header.frame_id, stamp_ns)
-        if self._last is not None and _still(self._last, pose):
+        if self._last is not None and beside(self._last, pose, STILL_M, STILL_RAD):
             raise MessageFault("stood still", "the robot has not moved")
         self._judge(rgb)
         self._last = pose
@@ -225,17 +226,6 @@ def check_any(reader: FrameReader, kept: int) -> None:
         return
     counts = ", ".join(f"{n} {why}" for why, n in reader.dropped.most_common(4))
     more = ""
-    if reader.dropped.most_common(1)[:1] and reader.dropped.most_common(1)[0][0] == "depth unit":
+    if [why for why, _ in reader.dropped.most_common(1)] == ["depth unit"]:
         more = "; depth is not in the unit that its encoding says (32FC1 m, 16UC1 mm)"
     raise BagError(f"{reader.bag.path}: no frame could be used: {counts or 'no pictures'}{more}")
-
-
-def _still(a: np.ndarray, b: np.ndarray) -> bool:
-    moved = float(np.linalg.norm(a[:3, 3] - b[:3, 3]))
-    cosine = 0.5 * (float(np.trace(a[:3, :3].T @ b[:3, :3])) - 1)
-    return moved < STILL_M and cosine > np.cos(STILL_RAD)
-
-
-def _stamp(message: Any) -> int:
-    stamp = message.header.stamp
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)

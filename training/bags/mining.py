@@ -19,6 +19,7 @@ import numpy as np
 from ipt_model.messages.cameras import Intrinsics
 from ipt_model.messages.poses import inverse, yaw_of
 from ipt_model.question import Question, Task
+from ipt_model.spatial.geometry import BODY_FROM_OPTICAL, beside
 from ipt_model.spatial.memory import MemoryLimits, SpatialMemory, ViewRefused
 from ipt_model.wording.phrasing import (
     DISTANCE_OPTIONS,
@@ -29,7 +30,6 @@ from ipt_model.wording.phrasing import (
 )
 from ipt_model.wording.prompts import think_sentence
 from ipt_training.bags.frames import Frame
-from ipt_training.bags.poses import BODY_FROM_OPTICAL
 from ipt_training.example import Example
 
 #: What the framed spot is called, and the frame's colour and side as a share of the picture's.
@@ -145,7 +145,7 @@ def _example(
     balance: Counter[str],
     counts: Counter[str],
 ) -> Example | None:
-    spots = [s for s in _spots(small[a], small[b], rng) if s is not None]
+    spots = list(_spots(small[a], small[b], rng))
     chosen = _choose(spots, small[a].camera, balance)
     if chosen is None:
         counts["no spot that both show"] += 1
@@ -191,7 +191,7 @@ def memory_before(frames: Sequence[Frame], a: int, b: int) -> SpatialMemory | No
     memory = SpatialMemory(MemoryLimits(number=16))
     target = frames[b].world_from_camera
     for frame in frames[: a + 1]:
-        if _beside(frame.world_from_camera, target):
+        if beside(frame.world_from_camera, target, APART_M, APART_RAD):
             continue
         try:
             memory.add(
@@ -212,7 +212,7 @@ def framed(rgb: np.ndarray, pixel: tuple[int, int]) -> np.ndarray:
     return out
 
 
-def _spots(a: Frame, b: Frame, rng: np.random.Generator) -> Iterator[_Spot | None]:
+def _spots(a: Frame, b: Frame, rng: np.random.Generator) -> Iterator[_Spot]:
     """Spots of A that B shows as well."""
     camera = a.camera
     b_from_a = inverse(b.world_from_camera) @ a.world_from_camera
@@ -222,23 +222,19 @@ def _spots(a: Frame, b: Frame, rng: np.random.Generator) -> Iterator[_Spot | Non
         depth = float(a.depth_m[y, x])
         patch = a.depth_m[y - 1 : y + 2, x - 1 : x + 2]
         if depth <= 0 or (patch <= 0).any() or np.ptp(patch) > FLAT * depth:
-            yield None
             continue
         point = depth * np.array(
             [(x + 0.5 - camera.cx) / camera.fx, (y + 0.5 - camera.cy) / camera.fy, 1.0]
         )
         after = b_from_a[:3, :3] @ point + b_from_a[:3, 3]
         if after[2] < 0.2:
-            yield None
             continue
         u = b.camera.fx * after[0] / after[2] + b.camera.cx
         v = b.camera.fy * after[1] / after[2] + b.camera.cy
         if not (1 <= u < b.camera.width - 1 and 1 <= v < b.camera.height - 1):
-            yield None
             continue
         there = float(b.depth_m[int(v), int(u)])
         if there <= 0 or abs(there - after[2]) > SAME_M + SAME_SHARE * after[2]:
-            yield None
             continue
         yield _Spot((x, y), point, after)
 
@@ -258,9 +254,3 @@ def _choose(
         if abs(change) >= CHANGE_M:
             found.append((spot, "distance", DISTANCE_OPTIONS[int(change > 0)]))
     return min(found, key=lambda one: balance[one[2]], default=None)
-
-
-def _beside(one: np.ndarray, other: np.ndarray) -> bool:
-    moved = float(np.linalg.norm(one[:3, 3] - other[:3, 3]))
-    cosine = 0.5 * (float(np.trace(one[:3, :3].T @ other[:3, :3])) - 1)
-    return moved < APART_M and cosine > math.cos(APART_RAD)

@@ -12,14 +12,12 @@ import numpy as np
 
 from ipt_model.messages.faults import MessageFault
 from ipt_model.messages.poses import from_xyz_rpy, interpolate, inverse, matrix_of
+from ipt_model.messages.stamps import stamp_to_ns
+from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
 
 #: Samples farther apart say nothing of the time between, s; a body between them is no faster than
 #: this, m/s and m more.
 BRIDGE_S, FASTEST_M_S, SLACK_M = 1.0, 5.0, 0.3
-#: From a body frame (x forward, z up) to its optical one (z forward, x right).
-BODY_FROM_OPTICAL = np.array(
-    [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
-)
 
 
 class NoPose(ValueError):
@@ -90,7 +88,7 @@ class PoseTree:
                 self.broken += 1  # two parents: whoever came first stays
                 continue
             track = self.moving.setdefault(child, (parent, Track()))[1]
-            track.put(_stamp(one.header.stamp), pose)
+            track.put(stamp_to_ns(one.header.stamp), pose)
 
     def take_odometry(self, message: Any, base: str) -> None:
         """An Odometry; its own child frame's name is not relied on."""
@@ -103,7 +101,7 @@ class PoseTree:
             return
         parent = _name(message.header.frame_id)
         track = self.moving.setdefault(base, (parent, Track()))[1]
-        track.put(_stamp(message.header.stamp), pose)
+        track.put(stamp_to_ns(message.header.stamp), pose)
 
     def mount(self, camera: str, base: str, xyz_rpy: tuple[float, ...]) -> None:
         """Put an optical frame on the base, by its body frame."""
@@ -116,14 +114,13 @@ class PoseTree:
         up, to_root = self._to_root(_name(frame), stamp_ns)
         if _name(fixed_frame) in up:
             return up[_name(fixed_frame)]
-        ups, from_root = self._to_root(_name(fixed_frame), stamp_ns)
+        _, from_root = self._to_root(_name(fixed_frame), stamp_ns)
         if to_root[0] != from_root[0]:
             raise NoPose(
                 "no pose",
                 f"{frame} hangs on {to_root[0]} and {fixed_frame} on {from_root[0]}: no way "
                 "from one to the other",
             )
-        del ups
         return np.asarray(inverse(from_root[1]) @ to_root[1])
 
     def _to_root(
@@ -149,7 +146,3 @@ class PoseTree:
 
 def _name(frame: str) -> str:
     return frame.lstrip("/")
-
-
-def _stamp(stamp: Any) -> int:
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)

@@ -55,11 +55,8 @@ class BenchmarkFile:
 
     def digest(self) -> str:
         """SHA-256 of the file."""
-        total = hashlib.sha256()
         with self.path.open("rb") as file:
-            while block := file.read(1 << 24):
-                total.update(block)
-        return total.hexdigest()
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def blocks(self, size: int, most: int) -> Iterator[list[Example]]:
         """The first `most` examples, `size` at a time."""

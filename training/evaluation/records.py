@@ -204,7 +204,6 @@ def mode_summary(records: Sequence[Record], mode: Mode, style: AskingStyle) -> d
     by_seen = {"by_seen": _grouped(remembered, seen_name, accuracy)} if remembered else {}
     turned = [r.turned[mode] for r in records if mode in r.turned]
     reliance = {"reliance": share_of(turned).to_dict()} if turned else {}
-    published = [r.replies[mode].published for r in records]
     return {
         "accuracy": accuracy(records),
         "balanced": _rounded([float(v["share"]) for v in by_kind.values()]),
@@ -213,20 +212,19 @@ def mode_summary(records: Sequence[Record], mode: Mode, style: AskingStyle) -> d
         **by_seen,
         **reliance,
         "unparsable": share_of(unparsable).to_dict(),
-        **_published(records, published, style),
+        **_published(records, mode, style),
         "ece": _finite(calibration_error(confidence, flags)),
         "ece_uncalibrated": _finite(calibration_error(plain, flags)),
         "mean_confidence": _rounded(confidence),
     }
 
 
-def _published(
-    records: Sequence[Record], read: Sequence[int | None], style: AskingStyle
-) -> dict[str, Any]:
+def _published(records: Sequence[Record], mode: Mode, style: AskingStyle) -> dict[str, Any]:
     """What the published evaluation would say of the same replies, kept apart: it reads letters
     alone, and guesses."""
     if style.prompt.answer_style != "letter":
         return {}
+    read = [r.replies[mode].published for r in records]
     right = [k == r.answer_index for k, r in zip(read, records, strict=True)]
     return {
         "published": {

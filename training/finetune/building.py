@@ -23,7 +23,7 @@ from torch import Tensor
 from ipt_model.network.config import BagelConfig
 from ipt_model.network.model import BagelModel
 from ipt_model.network.vae import LatentCodec
-from ipt_model.weights.asking_style import FILE_NAME, AskingStyle, InputEncodings
+from ipt_model.weights.asking_style import FILE_NAME, AskingStyle, InputEncodings, merged
 from ipt_model.weights.checkpoint import (
     is_drawing,
     load_codec,
@@ -147,7 +147,7 @@ def trained_style(settings: TrainingRecipe, folder: Path, config: BagelConfig) -
         style = dataclasses.replace(style, image_sizes=sizes_of_tables(config))
     if settings.model.style:
         try:
-            style = AskingStyle.from_dict(_merged(style.to_dict(), settings.model.style))
+            style = AskingStyle.from_dict(merged(style.to_dict(), settings.model.style))
         except (AttributeError, TypeError, ValueError) as error:
             raise SettingsError(f"model.style: {error}") from error
     inputs = style.inputs
@@ -166,14 +166,6 @@ def trained_style(settings: TrainingRecipe, folder: Path, config: BagelConfig) -
         max_answer_tokens=most,
         temperature={},
     )
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    out = dict(below)
-    for name, value in above.items():
-        both = isinstance(value, Mapping) and isinstance(out.get(name), Mapping)
-        out[name] = _merged(out[name], value) if both else value
-    return out
 
 
 # -- adapters

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..asking_style import AskingStyle, AskingStyleError
+from ..asking_style import AskingStyle, AskingStyleError, merged
 
 #: Constants that hold the two prompts in the public repository's files, the trainer's first.
 THINK_NAMES = ("VLM_THINK", "VLM_THINK_SYSTEM_PROMPT")
@@ -56,7 +56,7 @@ def with_entries(style: AskingStyle, entries: Mapping[str, Any]) -> AskingStyle:
             if entry in rule and entry in limit:
                 rule[entry] = min(rule[entry], limit[entry])
     changes = {k: v for k, v in entries.items() if k != "model_id"}
-    return AskingStyle.from_dict(_merged(own, {**changes, "image_sizes": sizes}))
+    return AskingStyle.from_dict(merged(own, {**changes, "image_sizes": sizes}))
 
 
 def warn_of_prompts(style: AskingStyle) -> None:
@@ -98,11 +98,3 @@ def published_prompts(files: Sequence[str | Path]) -> dict[str, str]:
             f"found {sorted(constants) or 'no text constants'}; the prompts stand in {WHERE}"
         )
     return found
-
-
-def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    out = dict(old)
-    for key, value in new.items():
-        both = isinstance(value, Mapping) and isinstance(out.get(key), Mapping)
-        out[key] = _merged(out[key], value) if both else value
-    return out

@@ -13,7 +13,7 @@ import numpy as np
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
-from ipt_training.bags.poses import BODY_FROM_OPTICAL
+from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
 from ipt_training.houses.generator import make_scene
 from ipt_training.rendering.embree import Renderer
 from ipt_training.scenes.camera import Camera, camera_pose

@@ -13,10 +13,10 @@ pytest.importorskip("rosbags", reason="rosbags is not installed")
 from recorded import STORE, _depth, _info, _picture, _transform
 from rosbags.rosbag2 import StoragePlugin, Writer
 
+from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
 from ipt_training.bags.contract import guess
 from ipt_training.bags.frames import FrameReader
 from ipt_training.bags.mining import Mining, mine
-from ipt_training.bags.poses import BODY_FROM_OPTICAL
 from ipt_training.bags.reading import open_bag
 from ipt_training.scenes.camera import Camera
 
