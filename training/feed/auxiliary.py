@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from ipt_model.question import Task
 from ipt_model.spatial.maps import OCCUPIED
 from ipt_training.example import Example
-from ipt_training.tasks.clearance import DRAWN_POINTS
 from ipt_training.tasks.geometry import moved
+from ipt_training.tasks.seen.hidden_paths import DRAWN_POINTS
 from ipt_training.tasks.stored_maps import true_grid
 
 #: Columns of the targets: perspective x, z before and after (m, optical frame), the change of

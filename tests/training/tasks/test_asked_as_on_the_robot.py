@@ -26,8 +26,8 @@ from ipt_training.example import Example
 from ipt_training.houses.generator import make_scene
 from ipt_training.rendering.embree import Renderer
 from ipt_training.scenes.camera import Camera
-from ipt_training.tasks.clearance import TOLD_RADIUS_M
 from ipt_training.tasks.sampling import Rejections
+from ipt_training.tasks.seen.hidden_paths import TOLD_RADIUS_M
 from ipt_training.tasks.seen.remembered import FINER
 from ipt_training.tasks.stored_maps import grids_of
 

@@ -115,11 +115,11 @@ def test_a_told_radius_decides_whether_a_path_is_clear() -> None:
 
 def test_radii_are_spread_over_what_is_told() -> None:
     rooms = [
-        clearance.Room.wanted(Wanted("one view+told radius", "clear", 0, d)) for d in range(600)
+        clearance.room_of_robot(Wanted("one view+told radius", "clear", 0, d)) for d in range(600)
     ]
     radii, counts = np.unique([round(r.radius_m, 2) for r in rooms], return_counts=True)
     assert radii.tolist() == [0.1, 0.15, 0.2, 0.25, 0.3, 0.35]
     assert counts.min() > 60
     assert all(r.blocked_m < r.radius_m < r.clear_m for r in rooms)
-    plain = clearance.Room.wanted(Wanted("one view", "clear", 0, 1))
+    plain = clearance.room_of_robot(Wanted("one view", "clear", 0, 1))
     assert (plain.radius_m, plain.clear_m, plain.blocked_m) == (0.15, 0.2, 0.0)
