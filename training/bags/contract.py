@@ -14,16 +14,17 @@ from typing import Any
 
 import yaml
 
+from ipt_training.bags.detections import DETECTIONS
+
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO, ODOMETRY = "sensor_msgs/msg/CameraInfo", "nav_msgs/msg/Odometry"
-TF, MAP = "tf2_msgs/msg/TFMessage", "nav_msgs/msg/OccupancyGrid"
 #: Which types may stand in which entry.
 TYPES = {
     "colour": (IMAGE, COMPRESSED),
     "depth": (IMAGE, COMPRESSED),
     "camera_info": (CAMERA_INFO,),
     "odometry": (ODOMETRY,),
-    "map": (MAP,),
+    "detections": (DETECTIONS,),
 }
 #: The topics of tf, in every bag.
 TF_TOPICS = ("/tf", "/tf_static")
@@ -39,7 +40,7 @@ class Contract:
     odometry: a topic, or empty where /tf has the pose. fixed_frame: what poses are given in.
     base_frame: the robot's own, of which a path is that of a robot. mount: with odometry, the
     camera's body frame on the base: x, y, z, roll, pitch, yaw.
-    map: a topic, or empty. rectified: the colour topic is.
+    detections: a topic, a COCO file (.json), or empty. rectified: the colour topic is.
     every_s: between frames that are kept. apart_s: most between a picture and its depth.
     """
 
@@ -50,7 +51,7 @@ class Contract:
     fixed_frame: str = "odom"
     base_frame: str = "base_link"
     mount: tuple[float, ...] = ()
-    map: str = ""
+    detections: str = ""
     rectified: bool = False
     every_s: float = 0.5
     apart_s: float = 0.05
@@ -74,8 +75,16 @@ class Contract:
     @property
     def topics(self) -> dict[str, str]:
         """Entries that are topics of the bag."""
-        names = ("colour", "depth", "camera_info", "odometry", "map")
-        return {name: topic for name in names if (topic := getattr(self, name))}
+        names = ("colour", "depth", "camera_info", "odometry", "detections")
+        found = {name: getattr(self, name) for name in names}
+        if self.detections_file is not None:
+            del found["detections"]
+        return {name: topic for name, topic in found.items() if topic}
+
+    @property
+    def detections_file(self) -> Path | None:
+        """The COCO file, where detections are no topic: topics have no dots."""
+        return Path(self.detections) if self.detections.endswith(".json") else None
 
     @staticmethod
     def from_dict(data: Any) -> Contract:
@@ -137,7 +146,7 @@ HINTS = {
     "fixed_frame": "frame that does not move, without jumps: odom rather than map",
     "base_frame": "the robot's own frame",
     "mount": "with odometry: the camera's body frame on the base, x y z roll pitch yaw",
-    "map": "what the robot knew; empty: the memory's own",
+    "detections": "a Detection2DArray topic or a COCO .json; empty: nothing is counted",
     "rectified": "true for a rectified colour topic",
     "every_s": "seconds between frames that are kept",
     "apart_s": "most seconds between a picture and its depth",
@@ -166,14 +175,14 @@ def guess(found: Mapping[str, str]) -> Contract:
     info = max(infos, key=lambda t: (_shared(t, colour), "depth" not in t))
     odometry = [topic for topic, kind in found.items() if kind == ODOMETRY]
     with_tf = "/tf" in found
-    maps = [topic for topic, kind in found.items() if kind == MAP and "costmap" not in topic]
+    detected = [topic for topic, kind in found.items() if kind == DETECTIONS]
     return Contract(
         colour,
         depth,
         info,
         odometry="" if with_tf or not odometry else min(odometry),
         mount=() if with_tf or not odometry else (0.0,) * 6,
-        map=min(maps, default=""),
+        detections=min(detected, default=""),
         rectified="rect" in colour,
     )
 

@@ -18,7 +18,8 @@ from typing import Any
 
 from ipt_training.bags.contract import Contract
 from ipt_training.bags.frames import Frame, FrameReader, check_any
-from ipt_training.bags.mining import Mining, mine
+from ipt_training.bags.mining.questions import mine
+from ipt_training.bags.mining.window import Mining
 from ipt_training.bags.reading import open_bag
 from ipt_training.datasets.parquet import encode_shard, write_file, write_info
 from ipt_training.datasets.schema import Row
@@ -111,6 +112,8 @@ def digest_of(path: Path, contract: Contract, options: Mining, *more: object) ->
     """Of the recording's files and everything that decides its rows."""
     total = hashlib.sha256(repr((asdict(contract), asdict(options), more)).encode())
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    if contract.detections_file is not None:
+        files.append(contract.detections_file)
     for file in files:
         total.update(f"{file.name}\0{file.stat().st_size}\0".encode())
         with file.open("rb") as data:

@@ -1,11 +1,12 @@
 """Frames of a recording: a picture with its depth, calibration and pose, a few a second.
 
 In: a bag and its contract. Out: `Frame`s in the order of their stamps, and a count of what was
-left out by reason. Pictures stream; only poses are read ahead.
+left out by reason. Pictures stream; only poses and detections are read ahead.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from ipt_model.messages.pictures import (
 from ipt_model.messages.stamps import stamp_to_ns
 from ipt_model.spatial.geometry import beside
 from ipt_training.bags.contract import TF_TOPICS, Contract
+from ipt_training.bags.detections import Detection, of_coco, of_message
 from ipt_training.bags.poses import NoPose, PoseTree
 from ipt_training.bags.reading import Bag, BagError
 
@@ -47,7 +49,8 @@ DEEPEST_M, SHALLOWEST_M = 200.0, 0.05
 
 @dataclass(frozen=True)
 class Frame:
-    """world: of the fixed frame. depth_m: 0 for no return."""
+    """world: of the fixed frame. depth_m: 0 for no return. detections: None where no detector
+    looked at the picture."""
 
     stamp_ns: int
     rgb: np.ndarray
@@ -55,6 +58,7 @@ class Frame:
     camera: Intrinsics
     world_from_camera: np.ndarray
     world_from_base: np.ndarray | None
+    detections: tuple[Detection, ...] | None = None
 
 
 def read_poses(bag: Bag, contract: Contract) -> PoseTree:
@@ -74,6 +78,17 @@ def read_poses(bag: Bag, contract: Contract) -> PoseTree:
     return tree
 
 
+def read_detections(bag: Bag, contract: Contract) -> dict[int, list[Detection]]:
+    """By the stamp of the picture that they are of."""
+    if contract.detections_file is not None:
+        return of_coco(contract.detections_file)
+    found = {}
+    for _, message in bag.messages([contract.detections]):
+        if message is not None:
+            found[stamp_to_ns(message.header.stamp)] = of_message(message)
+    return found
+
+
 class FrameReader:
     """Reads the frames of one bag, once.
 
@@ -87,6 +102,8 @@ class FrameReader:
         self.bag, self.contract, self.told = bag, contract, told
         self.dropped: Counter[str] = Counter()
         self.tree = read_poses(bag, contract)
+        self._detected = read_detections(bag, contract)
+        self._detected_at = sorted(self._detected)
         self._info: Any = None
         self._depths: deque[tuple[int, Any]] = deque(maxlen=WAITING)
         self._pictures: deque[tuple[int, Any]] = deque()
@@ -172,7 +189,15 @@ class FrameReader:
             raise MessageFault("stood still", "the robot has not moved")
         self._judge(rgb)
         self._last = pose
-        return Frame(stamp_ns, rgb, depth_m, camera, pose, base)
+        return Frame(stamp_ns, rgb, depth_m, camera, pose, base, self._detections(stamp_ns))
+
+    def _detections(self, stamp_ns: int) -> tuple[Detection, ...] | None:
+        k = bisect_left(self._detected_at, stamp_ns)
+        near = self._detected_at[max(0, k - 1) : k + 1]
+        nearest = min(near, key=lambda s: abs(s - stamp_ns), default=None)
+        if nearest is None or abs(nearest - stamp_ns) > self.contract.apart_s * 1e9:
+            return None
+        return tuple(self._detected[nearest])
 
     def _poses(self, optical: str, stamp_ns: int) -> tuple[np.ndarray, np.ndarray | None]:
         contract = self.contract

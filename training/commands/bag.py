@@ -17,7 +17,9 @@ from pathlib import Path
 
 from ipt_training.bags.contract import Contract, ContractError, guess
 from ipt_training.bags.converting import Conversion, convert
-from ipt_training.bags.mining import Mining
+from ipt_training.bags.detections import DetectionsError
+from ipt_training.bags.mining.questions import KINDS
+from ipt_training.bags.mining.window import Mining
 from ipt_training.bags.reading import BagError, open_bag
 from ipt_training.datasets.contact_sheet import write_contact_sheet
 from ipt_training.folder_lock import only_writer
@@ -38,7 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
     change.add_argument("--out", type=Path, required=True)
     change.add_argument("--contract", type=Path, help="of all these recordings")
     change.add_argument("--size", type=positive, default=64, metavar="PX", help="of the pictures")
-    change.add_argument("--per-frame", type=positive, default=2, help="rows of one frame at most")
+    change.add_argument(
+        "--per-frame", type=positive, default=2, help="rows of one kind from a frame at most"
+    )
+    change.add_argument("--tasks", default=",".join(KINDS), help="kinds of questions")
     change.add_argument("--limit", type=whole, default=0, help="frames of a recording, 0 for all")
     change.add_argument("--seed", type=whole, default=0)
     change.add_argument("--strip-stamps", action="store_true", help="rows do not tell when")
@@ -61,7 +66,10 @@ def _inspect(given: argparse.Namespace) -> int:
 
 
 def _convert(given: argparse.Namespace) -> int:
-    options = Mining(given.size, given.per_frame, given.seed)
+    kinds = tuple(given.tasks.split(","))
+    if unknown := sorted(set(kinds) - set(KINDS)):
+        raise ContractError(f"--tasks: expected some of {','.join(KINDS)}, got {unknown[0]!r}")
+    options = Mining(given.size, given.per_frame, given.seed, kinds)
     contract = Contract.load(given.contract) if given.contract else None
     given.out.mkdir(parents=True, exist_ok=True)
     failed: dict[Path, str] = {}
@@ -70,7 +78,7 @@ def _convert(given: argparse.Namespace) -> int:
             for _ in range(2):
                 try:
                     _report(_one(path, given, options, contract))
-                except (BagError, ContractError) as error:
+                except (BagError, ContractError, DetectionsError, OSError) as error:
                     failed[path] = str(error)
                     continue
                 failed.pop(path, None)

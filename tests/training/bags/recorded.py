@@ -11,28 +11,59 @@ from typing import Any
 import cv2
 import numpy as np
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
 from ipt_training.houses.generator import make_scene
 from ipt_training.rendering.embree import Renderer
 from ipt_training.scenes.camera import Camera, camera_pose
 from ipt_training.scenes.grids import occupancy, passable
+from ipt_training.scenes.scene import Scene
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
+DETECTIONS = "vision_msgs/msg/Detection2DArray"
+#: The part of vision_msgs 4 that a detection needs.
+VISION = {
+    DETECTIONS: "std_msgs/Header header\nvision_msgs/Detection2D[] detections",
+    "vision_msgs/msg/Detection2D": "std_msgs/Header header\n"
+    "vision_msgs/ObjectHypothesisWithPose[] results\nvision_msgs/BoundingBox2D bbox\nstring id",
+    "vision_msgs/msg/ObjectHypothesisWithPose": "vision_msgs/ObjectHypothesis hypothesis\n"
+    "geometry_msgs/PoseWithCovariance pose",
+    "vision_msgs/msg/ObjectHypothesis": "string class_id\nfloat64 score",
+    "vision_msgs/msg/BoundingBox2D": "vision_msgs/Pose2D center\nfloat64 size_x\nfloat64 size_y",
+    "vision_msgs/msg/Pose2D": "vision_msgs/Point2D position\nfloat64 theta",
+    "vision_msgs/msg/Point2D": "float64 x\nfloat64 y",
+}
+for _name, _text in VISION.items():
+    STORE.register(get_types_from_msg(_text, _name))
 WIDTH, HEIGHT, FOV = 160, 120, math.radians(80)
+#: A thing is detected from so many pixels on.
+LEAST_PX = 60
 START_NS, STEP_NS = 1_700_000_000 * 10**9, 500_000_000
 MOUNT = (0.1, 0.0, 0.8, 0.0, 0.15, 0.0)
 
 
 @dataclass
 class Drive:
-    """What a robot saw: poses of the base (x, y, yaw), pictures and depths, one each step."""
+    """What a robot saw: poses of the base (x, y, yaw), pictures and depths, one each step.
+    instances: which object each pixel shows."""
 
     bases: list[tuple[float, float, float]]
     colour: list[np.ndarray]
     depth: list[np.ndarray]
     camera: Camera
+    scene: Scene
+    instances: list[np.ndarray]
+
+    def boxes(self, k: int) -> list[tuple[str, tuple[float, float, float, float]]]:
+        """What a good detector says of picture k."""
+        found = []
+        for number, thing in enumerate(self.scene.objects):
+            rows, columns = np.nonzero(self.instances[k] == number)
+            if len(rows) >= LEAST_PX:
+                box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+                found.append((thing.category, tuple(float(v) for v in box)))
+        return found
 
 
 @lru_cache(maxsize=2)
@@ -43,9 +74,38 @@ def drive(seed: int = 5, turns: int = 12) -> Drive:
     spots = occupancy(scene, 0.1)
     free = spots.centres()[passable(spots, 0.4)]
     places = free[rng.permutation(len(free))[:2]]
-    bases = [
-        (float(x), float(y), 2 * math.pi * k / turns) for x, y in places for k in range(turns)
-    ]
+    return _seen(
+        scene,
+        [(float(x), float(y), 2 * math.pi * k / turns) for x, y in places for k in range(turns)],
+    )
+
+
+@lru_cache(maxsize=2)
+def tour(seed: int = 5, level: str = "room", places: int = 9, turns: int = 10) -> Drive:
+    """Turn on the spot at places along straight ways through a scene."""
+    scene = make_scene(seed, level)
+    rng = np.random.default_rng(seed)
+    grid = occupancy(scene, 0.1)
+    walkable = passable(grid, 0.3)
+    free = grid.centres()[walkable]
+    stops: list[np.ndarray] = [free[int(rng.integers(len(free)))]]
+    while len(stops) < places:
+        aim = free[int(rng.integers(len(free)))]
+        way = np.linspace(stops[-1], aim, 40)
+        rows, columns = grid.indices(way)
+        if 0.7 < math.dist(stops[-1], aim) < 3 and walkable[rows, columns].all():
+            stops.append(aim)
+    return _seen(
+        scene,
+        [
+            (float(x), float(y), 2 * math.pi * k / turns + float(rng.uniform(-0.2, 0.2)))
+            for x, y in stops
+            for k in range(turns)
+        ],
+    )
+
+
+def _seen(scene: Scene, bases: list[tuple[float, float, float]]) -> Drive:
     camera = Camera.from_fov(WIDTH, HEIGHT, FOV)
     poses = [
         camera_pose(
@@ -54,7 +114,14 @@ def drive(seed: int = 5, turns: int = 12) -> Drive:
         for x, y, yaw in bases
     ]
     views = Renderer(scene).render_many(poses, camera)
-    return Drive(bases, [v.rgb for v in views], [v.depth_m for v in views], camera)
+    return Drive(
+        bases,
+        [v.rgb for v in views],
+        [v.depth_m for v in views],
+        camera,
+        scene,
+        [v.instance for v in views],
+    )
 
 
 @dataclass
@@ -66,6 +133,7 @@ class Layout:
     pictures: str = "rgb8"  # or bgr8, padded, jpeg
     depths: str = "16UC1"  # or 32FC1, compressedDepth, millimetres as 32FC1
     poses: str = "tf"  # or odometry
+    detections: bool = False
     leave_out: tuple[str, ...] = ()
     stamps: dict[int, int] = field(default_factory=dict)  # frame: moved by, ns
 
@@ -117,6 +185,9 @@ def write_bag(folder: Path, layout: Layout | None = None, made: Drive | None = N
             put("/camera/color/camera_info", *_info(t, stamp_ns, told, made.camera))
             put("/camera/depth/image", *_depth(t, stamp_ns, told, depth, layout.depths))
             put("/camera/color/image", *_picture(t, stamp_ns, told, rgb, layout.pictures))
+            if layout.detections:
+                # a detector takes its time
+                put("/detections", *_detected(t, stamp_ns + 300_000_000, told, made.boxes(k)))
     return folder
 
 
@@ -208,3 +279,24 @@ def _depth(
     metres = depth.astype(np.float32)
     scale = 1000 if how == "millimetres as 32FC1" else 1
     return kind, stamp_ns, _image(t, header, metres * np.float32(scale), "32FC1")
+
+
+def _detected(
+    t: Any, stamp_ns: int, header: Any, boxes: list[tuple[str, tuple[float, ...]]]
+) -> tuple[str, int, Any]:
+    kind = "vision_msgs/msg/"
+    zero = t["geometry_msgs/msg/Point"](0.0, 0.0, 0.0)
+    upright = t["geometry_msgs/msg/Quaternion"](0.0, 0.0, 0.0, 1.0)
+    pose = t["geometry_msgs/msg/PoseWithCovariance"](
+        t["geometry_msgs/msg/Pose"](zero, upright), np.zeros(36)
+    )
+    found = []
+    for name, (left, top, right, bottom) in boxes:
+        named = t[kind + "ObjectHypothesis"](name, 0.9)
+        centre = t[kind + "Pose2D"](
+            t[kind + "Point2D"](0.5 * (left + right), 0.5 * (top + bottom)), 0.0
+        )
+        box = t[kind + "BoundingBox2D"](centre, right - left, bottom - top)
+        results = [t[kind + "ObjectHypothesisWithPose"](named, pose)]
+        found.append(t[kind + "Detection2D"](header, results, box, ""))
+    return DETECTIONS, stamp_ns, t[DETECTIONS](header, found)

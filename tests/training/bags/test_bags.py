@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,9 @@ from ipt_model.messages.pictures import compressed_to_depth
 from ipt_training.audits.baselines import Item, majority_per_template, position_prior
 from ipt_training.bags.contract import Contract, ContractError, guess
 from ipt_training.bags.frames import FrameReader, check_unit
-from ipt_training.bags.mining import Mining, framed, memory_before, mine, planar_motion
+from ipt_training.bags.mining.perspective import framed, planar_motion
+from ipt_training.bags.mining.questions import mine
+from ipt_training.bags.mining.window import Mining, Window
 from ipt_training.bags.poses import NoPose, PoseTree, Track
 from ipt_training.bags.reading import BagError, open_bag
 from ipt_training.commands.bag import main
@@ -90,11 +93,10 @@ def test_jpeg_pictures_and_odometry_with_a_mount(tmp_path, frames) -> None:
 
 def test_what_is_left_out_is_counted_by_reason(tmp_path) -> None:
     made = drive()
-    broken = type(made)(
-        made.bases,
-        [np.zeros_like(p) if k == 3 else p for k, p in enumerate(made.colour)],
-        [np.zeros_like(d) if k == 5 else d for k, d in enumerate(made.depth)],
-        made.camera,
+    broken = replace(
+        made,
+        colour=[np.zeros_like(p) if k == 3 else p for k, p in enumerate(made.colour)],
+        depth=[np.zeros_like(d) if k == 5 else d for k, d in enumerate(made.depth)],
     )
     still = [b if k != 8 else made.bases[7] for k, b in enumerate(made.bases)]
     broken.bases = still
@@ -256,7 +258,7 @@ def test_a_contract_of_another_bag_is_refused(tmp_path, bag, capsys) -> None:
 
 # -- rows
 def test_rows_are_true_and_their_memory_does_not_hold_the_answer(frames) -> None:
-    made = list(mine(frames, Mining()))
+    made = list(mine(frames, Mining(kinds=("perspective",))))
     assert len(made) > 20
     by_stamp = {f.stamp_ns: f for f in frames}
     for b, example in made:
@@ -274,7 +276,9 @@ def test_rows_are_true_and_their_memory_does_not_hold_the_answer(frames) -> None
             recalled, example.recalled.rgb
         )
         assert example.facts["share_seen"] == pytest.approx(example.recalled.share_seen, abs=1e-3)
-        memory = memory_before(frames, frames.index(before), b)
+        memory = Window(frames, Mining()).memory(
+            frames.index(before), [b], np.random.default_rng(0)
+        )
         assert all(v.stamp_ns <= before.stamp_ns for v in memory.views)
         apart = [np.abs(v.world_from_camera - after.world_from_camera).max() for v in memory.views]
         assert min(apart) > 0.2
@@ -282,7 +286,7 @@ def test_rows_are_true_and_their_memory_does_not_hold_the_answer(frames) -> None
     for pair in (("left", "right"), ("closer", "further")):
         counts = [answers.count(a) for a in pair]
         assert abs(counts[0] - counts[1]) <= 0.3 * sum(counts) + 2
-    again = list(mine(frames, Mining()))
+    again = list(mine(frames, Mining(kinds=("perspective",))))
     assert all(
         np.array_equal(a.question.images[0], b.question.images[0]) and a.answer == b.answer
         for (_, a), (_, b) in zip(made, again, strict=True)
@@ -290,7 +294,7 @@ def test_rows_are_true_and_their_memory_does_not_hold_the_answer(frames) -> None
 
 
 def framed_base(frame) -> np.ndarray:
-    from ipt_training.bags.mining import square
+    from ipt_training.bags.mining.window import square
 
     return square(frame, 64).rgb
 
@@ -303,8 +307,6 @@ def test_the_frame_is_where_the_spot_is() -> None:
 
 
 def test_motions_out_of_the_plane_are_none(frames) -> None:
-    from dataclasses import replace
-
     a = frames[0]
     high = a.world_from_camera.copy()
     high[2, 3] += 0.5

