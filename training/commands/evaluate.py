@@ -2,12 +2,14 @@
 
     ipt-eval --model runs/tiny/final --data data/tiny/test --out report
     ipt-eval --model runs/tiny/final --data data/tiny/validation --calibrate
+    ipt-eval --model runs/robot/final --before ipt-tiny --data data/robot/validation
     ipt-eval --model /models/mvc-mixed --tsv MVC.tsv --tsv-task counting
 
 Writes `evaluation.json` (numbers with intervals, checkpoint and dataset hash, command line, seeds)
 and `evaluation.html` (the same with 24 examples in pictures). `--calibrate` fits one temperature
 per task and mode and writes them, with `calibration.json`, into the checkpoint: use validation
-data.
+data. `--before` asks another checkpoint the same questions and tells the difference, with an
+interval over scenes or places.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from ipt_training.evaluation.calibration import (
     calibrate_memory,
     write_calibration,
 )
+from ipt_training.evaluation.paired import compared
 from ipt_training.evaluation.records import Record, record_of, summary
 from ipt_training.evaluation.reliance import turned_answers
 from ipt_training.evaluation.report import Shown, page
@@ -69,6 +72,9 @@ def main(arguments: list[str] | None = None) -> int:
         help="what its questions count as: decides the think sentence and the calibration",
     )
     parser.add_argument("--per-task", type=int, default=2000, help="most examples of a task")
+    parser.add_argument(
+        "--before", help="checkpoint folder or shipped name to compare with, on the same questions"
+    )
     calibrating = parser.add_mutually_exclusive_group()
     calibrating.add_argument("--calibrate", action="store_true")
     calibrating.add_argument(
@@ -97,6 +103,7 @@ def _evaluate(
     )
     file = None if given.tsv is None else BenchmarkFile(given.tsv, Task(given.tsv_task))
     asker = asker_of(given)
+    earlier = None if given.before is None else asker_of(given, given.before)
     loaded = asker.loaded
     folder = find_folder(given.model)
     began = time.perf_counter()
@@ -106,6 +113,10 @@ def _evaluate(
         with Watch("evaluation", count) as watch:
             blocks = file.blocks(BLOCK, count)
             records, shown = ask_examples(asker, blocks, SHOWN, modes, watch)
+        if earlier is not None:
+            with Watch("before", count) as watch:
+                blocks = file.blocks(BLOCK, count)
+                old, _ = ask_examples(earlier, blocks, 0, modes, watch)
     else:
         dataset = Dataset(given.data)
         rows = chosen_rows(dataset, given.per_task, tasks, variants)
@@ -114,6 +125,9 @@ def _evaluate(
         facts = {"digest": dataset.digest(), "split": split}
         with Watch("evaluation", count) as watch:
             records, shown = ask_rows(asker, dataset, rows, modes, watch)
+        if earlier is not None:
+            with Watch("before", count) as watch:
+                old, _ = ask_rows(earlier, dataset, rows, modes, watch)
     seconds = time.perf_counter() - began
     result = {
         "model": {
@@ -130,6 +144,12 @@ def _evaluate(
         "seconds": round(seconds, 1),
         "tasks": summary(records, modes, loaded.style),
     }
+    if earlier is not None:
+        result["before"] = {
+            "id": earlier.loaded.style.model_id,
+            "hash": earlier.loaded.model_hash,
+        }
+        result["compared"] = compared(old, records, modes)
     if not given.no_latency:
         result["latency_s"] = latency(loaded, [one.example for one in shown], modes)
     if given.calibrate or given.calibrate_memory:
@@ -147,6 +167,8 @@ def _evaluate(
     title = f"{loaded.style.model_id} on {(given.tsv or given.data).name}"
     (out / "evaluation.html").write_text(page(title, result, records, shown), encoding="utf-8")
     print(table(result))
+    if earlier is not None:
+        print(comparison(result["compared"]))
     print(f"{out}: {count} examples in {seconds:.0f} s")
     return 0
 
@@ -276,6 +298,20 @@ def table(result: dict[str, Any]) -> str:
                     f"{100 * r['high']:5.1f}   {r['n']:>5}  of left and right turn round with the "
                     "mirrored picture"
                 )
+    return "\n".join(lines)
+
+
+def comparison(found: dict[str, Any]) -> str:
+    """What changed, as lines of text."""
+    lines = [f"{'task':<12} {'mode':<8} {'before':>7} {'after':>7} {'gain':>7}  95 %"]
+    for task, modes in found.items():
+        for mode, one in modes.items():
+            old, new = (100 * one[when]["share"] for when in ("before", "after"))
+            lines.append(
+                f"{task:<12} {mode:<8} {old:6.1f}% {new:6.1f}% {100 * one['difference']:+6.1f}   "
+                f"{100 * one['low']:+5.1f} to {100 * one['high']:+.1f}, n = {one['n']} in "
+                f"{one['groups']} scenes or places"
+            )
     return "\n".join(lines)
 
 

@@ -62,8 +62,8 @@ EXERCISE_WORDS = ("left", "right", "closer", "further", "yes", "no", "1", "2", "
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended. finished: all examples were shown. best: validation accuracies of `best/`,
-    empty without validation."""
+    """How a run ended. finished: all examples were shown, or no more would have helped. best:
+    validation accuracies of `best/`, empty without validation."""
 
     out: Path
     finished: bool
@@ -151,6 +151,7 @@ def _train(
         write_file(out / "recipe.yaml", text.encode())
     log = RunLog(out, trainer.step, main_process)
     judge = Judge(settings, start, trainer, log)
+    patient = not judge.gave_up(trainer.step)
     with Watch(settings.name, settings.steps, main_process) as watch:
 
         def each(report: StepReport) -> bool:
@@ -161,11 +162,13 @@ def _train(
             if on_step is not None:
                 on_step(report)
             judge.after(report.step)
+            nonlocal patient
+            patient = not _any(judge.gave_up(report.step), accelerator)
             late = minutes is not None and time.perf_counter() - began > 60 * minutes
-            return not _any(late or bool(stop.signal), accelerator)
+            return patient and not _any(late or bool(stop.signal), accelerator)
 
         with stop.deferred():
-            finished = trainer.run(steps, each)
+            finished = not patient or trainer.run(steps, each) or not patient
     if stop.signal and not finished:
         log.close()
         name = signal.Signals(stop.signal).name
@@ -174,7 +177,10 @@ def _train(
             f"{out}: stopped by {name} with a checkpoint of step {trainer.step}; run the same "
             "command to go on",
         )
-    if finished:
+    if finished and settings.run.patience and (out / "best").is_dir():
+        if main_process:
+            shutil.copytree(out / "best", out / "final", dirs_exist_ok=True)
+    elif finished:
         trainer.export(out / "final")
         if main_process and judge.examples and not (out / "best").is_dir():
             shutil.copytree(out / "final", out / "best")
@@ -255,7 +261,8 @@ def _rows(
 
 
 class Judge:
-    """Asks validation questions now and then and keeps the best weights in `best/`."""
+    """Asks validation questions now and then and keeps the best weights in `best/`. What it needs
+    to go on stands there."""
 
     def __init__(
         self, settings: TrainingRecipe, start: Start, trainer: Trainer, log: RunLog
@@ -271,6 +278,13 @@ class Judge:
         path = trainer.out / "best" / "validation.json"
         if path.is_file():
             self.best = json.loads(path.read_text())
+
+    def gave_up(self, step: int) -> bool:
+        """Whether no look of the last few, as many as the recipe's patience, was better."""
+        run = self.settings.run
+        if not (run.patience and self.best):
+            return False
+        return step - self.best["step"] >= run.patience * run.validate
 
     def after(self, step: int) -> None:
         """Validate when it is time to."""

@@ -82,7 +82,8 @@ class PictureScores:
 class Record:
     """One example, all modes that it can be asked in. share_seen: 0 to 1, how much of the asked
     view was seen; None where nothing is recalled. turned: by mode, whether the mirrored picture
-    turned the answer, of those that can turn."""
+    turned the answer, of those that can turn. group: the scene or place of the question; those of
+    one share their luck."""
 
     number: int
     task: Task
@@ -94,6 +95,7 @@ class Record:
     picture: PictureScores | None
     share_seen: float | None = None
     turned: Mapping[Mode, bool] = field(default_factory=dict)
+    group: str = ""
 
     def right(self, mode: Mode) -> bool:
         return self.replies[mode].index == self.answer_index
@@ -125,7 +127,20 @@ def record_of(
         judge_picture(example, imagined[0]) if imagined and example.true_view.size else None,
         question.share_seen,
         turned or {},
+        group_of(example),
     )
+
+
+#: Side of the places of recorded questions that are one group, m.
+PLACE_M = 2.0
+
+
+def group_of(example: Example) -> str:
+    """The rendered scene of a question, or the place of a recorded one."""
+    place = example.facts.get("place_m")
+    if place is None:
+        return f"scene {example.scene_seed}"
+    return f"place {place[0] // PLACE_M:.0f} {place[1] // PLACE_M:.0f}"
 
 
 def judge_picture(example: Example, imagined: np.ndarray) -> PictureScores:

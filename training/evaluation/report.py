@@ -60,6 +60,7 @@ def page(
         f"{result['data']['examples']} examples &middot; seed {result['seed']}</p>",
         "<h2>Accuracy</h2>",
         _accuracy_table(result["tasks"]),
+        *_comparison(result.get("compared", {})),
         *_seen_tables(result["tasks"]),
         "<h2>Imagined views</h2>",
         _imagination_table(result["tasks"]),
@@ -73,6 +74,24 @@ def page(
         "<!doctype html><html lang=en><meta charset=utf-8>"
         f"<title>{html.escape(title)}</title><style>{_STYLE}</style><body>{''.join(parts)}</body>"
     )
+
+
+def _comparison(found: dict[str, Any]) -> list[str]:
+    if not found:
+        return []
+    rows = ["<tr><th>task</th><th>mode</th><th>before</th><th>after</th><th>gain</th>"
+            "<th>95 %, over scenes or places</th><th>n</th></tr>"]  # fmt: skip
+    for task, modes in found.items():
+        for mode, one in modes.items():
+            kind = " class=good" if one["low"] > 0 else " class=bad" if one["high"] < 0 else ""
+            rows.append(
+                f"<tr><td>{task}</td><td>{mode}</td><td>{100 * one['before']['share']:.1f} %</td>"
+                f"<td>{100 * one['after']['share']:.1f} %</td>"
+                f"<td{kind}>{100 * one['difference']:+.1f}</td>"
+                f"<td>{100 * one['low']:+.1f} to {100 * one['high']:+.1f}</td>"
+                f"<td>{one['n']}</td></tr>"
+            )
+    return ["<h2>Before and after, on the same questions</h2>", f"<table>{''.join(rows)}</table>"]
 
 
 def _accuracy_table(tasks: dict[str, Any]) -> str:

@@ -167,7 +167,9 @@ class RunSettings:
     """Bookkeeping. precision: of the computation. shard: spread weights over processes (FSDP2).
 
     save, log, validate: every so many steps; 0 is never (the last step is always saved).
-    validation_examples: per look at the validation split. keep: checkpoints that stay.
+    validation_examples: per look at the validation split. patience: after so many looks in a row
+    that were no better the run ends, and `final/` is the best; 0 is never. keep: checkpoints that
+    stay.
     """
 
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -177,6 +179,7 @@ class RunSettings:
     log: int = 10
     validate: int = 0
     validation_examples: int = 256
+    patience: int = 0
     keep: int = 2
 
 
@@ -244,6 +247,7 @@ class TrainingRecipe:
                     "run.save",
                     "run.log",
                     "run.validate",
+                    "run.patience",
                     "data.workers",
                     "loss.ce",
                     "loss.mse",
@@ -268,6 +272,8 @@ class TrainingRecipe:
                 raise SettingsError(f"{name}: expected {expected}, got {given!r}")
         if self.lora.rank and self.run.shard:
             raise SettingsError("run.shard: adapters are small, train them without sharding")
+        if self.run.patience and not (self.run.validate and self.data.validation):
+            raise SettingsError("run.patience: needs run.validate and data.validation to judge by")
         if bool(self.data.train) == bool(self.data.fresh):
             raise SettingsError(
                 "data: expected either `train` (a dataset folder) or `fresh` (a plan), "
@@ -291,7 +297,15 @@ class TrainingRecipe:
     def digest(self) -> str:
         """A name for everything that decides the losses; where results are written does not."""
         data = self.to_dict()
-        for name in ("save", "log", "keep", "validate", "validation_examples", "shard"):
+        for name in (
+            "save",
+            "log",
+            "keep",
+            "validate",
+            "validation_examples",
+            "patience",
+            "shard",
+        ):
             del data["run"][name]
         text = json.dumps(data, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

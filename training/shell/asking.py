@@ -27,9 +27,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=whole, default=0)
 
 
-def asker_of(given: argparse.Namespace) -> BatchAsker:
-    """Load the model and set the number of threads as asked for."""
+def asker_of(given: argparse.Namespace, model: str = "") -> BatchAsker:
+    """Load the model and set the number of threads as asked for. model: another than --model, as
+    it is, with its own style and weights."""
     if given.threads:
         torch.set_num_threads(given.threads)
-    loaded = load(given.model, given.device, style=given.style, weights=given.weights)
+    if model:
+        loaded = load(model, given.device)
+    else:
+        loaded = load(given.model, given.device, style=given.style, weights=given.weights)
     return BatchAsker(loaded, given.batch, given.flow_steps, given.seed)

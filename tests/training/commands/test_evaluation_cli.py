@@ -21,6 +21,7 @@ from ipt_training.commands.train import train
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
 from ipt_training.evaluation.calibration import calibrate
+from ipt_training.evaluation.paired import compared, difference
 from ipt_training.evaluation.records import Record, Reply, reply_of, summary
 
 pytestmark = pytest.mark.slow(20)
@@ -208,6 +209,59 @@ def test_calibration_lowers_the_error_and_ranks_modes() -> None:
     table = found.tables["perspective"]["answer"]
     assert table["ece_before"] > 0.25 > table["ece_after"]
     assert found.temperatures[Task.PERSPECTIVE][Mode.ANSWER] > 2
+
+
+# -- before and after
+def test_the_same_weights_gain_nothing_and_others_are_told_apart(model, data, tmp_path) -> None:
+    arguments = ["--model", str(model), "--data", str(data), "--modes", "answer,given"]
+    more = ["--per-task", "4", "--no-latency", "--out", str(tmp_path)]
+    assert main([*arguments, *more, "--before", str(model)]) == 0
+    found = json.loads((tmp_path / "evaluation.json").read_text())
+    assert found["before"]["hash"] == found["model"]["hash"]
+    for modes in found["compared"].values():
+        assert set(modes) == {"answer", "given"}
+        for one in modes.values():
+            assert one["before"] == one["after"] and one["n"] == 4
+            assert one["difference"] == one["low"] == one["high"] == 0
+    assert main([*arguments, *more, "--before", "ipt-tiny"]) == 0
+    other = json.loads((tmp_path / "evaluation.json").read_text())
+    assert other["before"]["hash"] != other["model"]["hash"]
+    for task, modes in other["compared"].items():
+        for mode, one in modes.items():
+            assert one["after"] == other["tasks"][task]["modes"][mode]["accuracy"]
+            gain = one["after"]["share"] - one["before"]["share"]
+            assert one["difference"] == pytest.approx(gain, abs=1e-3)
+    assert "Before and after" in (tmp_path / "evaluation.html").read_text()
+
+
+def test_intervals_of_gains_come_from_whole_places() -> None:
+    rng = np.random.default_rng(1)
+    # 20 places of 10 questions that rise or fall together: as good as 20 questions
+    gains = rng.random(20) < 0.7
+    before = [not g for g in gains for _ in range(10)]
+    after = [bool(g) for g in gains for _ in range(10)]
+    together = difference(before, after, [f"place {k // 10}" for k in range(200)])
+    alone = difference(before, after, [str(k) for k in range(200)])
+    assert together["difference"] == alone["difference"] == pytest.approx(2 * gains.mean() - 1)
+    width = [one["high"] - one["low"] for one in (together, alone)]
+    assert width[0] > 2.5 * width[1]
+    assert together["groups"] == 20 and together["n"] == 200
+
+
+def test_a_gain_is_inside_its_interval_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(2)
+    inside = 0
+    for _ in range(150):
+        before, after = rng.random(120) < 0.5, rng.random(120) < 0.65
+        found = difference(before.tolist(), after.tolist(), [str(k) for k in range(120)])
+        inside += found["low"] <= 0.15 <= found["high"]
+    assert 0.9 < inside / 150 < 0.99
+
+
+def test_records_of_other_questions_are_not_compared() -> None:
+    a, b = [record(0, "closer", True)], [record(1, "closer", True)]
+    with pytest.raises(ValueError, match="same questions"):
+        compared(a, b, [Mode.ANSWER])
 
 
 def test_a_mode_that_does_not_exist_is_refused(model, data) -> None:

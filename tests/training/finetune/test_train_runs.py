@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 from small_runs import parts_of, small_settings
 
 from ipt_model.asking.imaginer import Imaginer
@@ -24,7 +25,7 @@ from ipt_training.finetune.building import build, merged_weights
 from ipt_training.finetune.checkpoints import ResumeError, checkpoint_folders
 from ipt_training.finetune.optimise import RunningAverage, make_optimiser, rate_factor
 from ipt_training.finetune.trainer import StepReport, Trainer, make_accelerator, quick_products
-from ipt_training.recipe.settings import OptimiserSettings, TrainingRecipe
+from ipt_training.recipe.settings import OptimiserSettings, SettingsError, TrainingRecipe
 
 pytestmark = pytest.mark.slow(45)
 
@@ -338,3 +339,26 @@ def test_a_run_says_what_it_began_from(data, vae, tmp_path) -> None:
     assert facts["recipe"]["name"] == "second"
     assert facts["began_from"]["recipe"]["name"] == "first" and facts["began_from"]["step"] == 2
     assert "began_from" not in facts["began_from"]
+
+
+def test_a_run_that_gets_no_better_ends_with_its_best_weights(data, vae, tmp_path) -> None:
+    settings = small_settings(
+        data,
+        vae,
+        examples=80,
+        optimiser={"rate": 1e-12, "average": 0.0},
+        data={"validation": str(data)},
+        run={"validate": 1, "validation_examples": 4, "patience": 2},
+    )
+    outcome = train(settings, tmp_path)
+    assert outcome.finished and outcome.step == 3, "two looks after the first were no better"
+    assert outcome.best["step"] == 1
+    best, final = (load_file(tmp_path / n / "ema.safetensors") for n in ("best", "final"))
+    assert best.keys() == final.keys() and all(torch.equal(best[k], final[k]) for k in best)
+    again = train(settings, tmp_path)
+    assert again.finished and again.step == 3, "it does not go on where it gave up"
+
+
+def test_patience_needs_something_to_judge_by(data, vae) -> None:
+    with pytest.raises(SettingsError, match=r"run\.patience: needs run\.validate"):
+        small_settings(data, vae, run={"patience": 1})
