@@ -16,6 +16,10 @@ from ipt_model.spatial.recalled import RecalledView
 NO_VIEW = np.zeros((0, 0, 3), np.uint8)
 
 
+#: Side of the cells of the floor that are places, m.
+PLACE_M = 2.0
+
+
 class ExampleError(ValueError):
     """An example without a right answer; the message says what was given."""
 
@@ -54,6 +58,14 @@ class Example:
                 f"answer_index: expected the place of one of the options "
                 f"{list(self.question.options)}, counted from 0, got {self.answer_index}"
             )
+
+    @property
+    def home(self) -> str:
+        """The rendered scene, or the place of what a robot saw: examples of one home are alike."""
+        place = self.facts.get("place_m")
+        if place is None:
+            return f"scene {self.scene_seed}"
+        return f"place {place[0] // PLACE_M:.0f} {place[1] // PLACE_M:.0f}"
 
     @property
     def asked(self) -> Question:

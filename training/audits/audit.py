@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 
 from ipt_training.audits.baselines import BLIND, Item, one_number
+from ipt_training.audits.numbers import memory_numbers, visible_numbers
 from ipt_training.datasets.parquet import Dataset, write_file
-from ipt_training.datasets.schema import Row, example_from_row
+from ipt_training.datasets.schema import RECORDED, Row, example_from_row
 from ipt_training.example import Example
 from ipt_training.scenes.splits import split_of
 
@@ -188,15 +189,6 @@ def shortcut_groups(example: Example) -> list[str]:
     return [f"{task}/{example.variant.partition('+')[0]}/{posed}"]
 
 
-def memory_numbers(example: Example) -> dict[str, float | tuple[float, ...]]:
-    """How much was seen, and from how many places: neither may tell the answer. Empty where
-    nothing is remembered."""
-    if example.recalled is None:
-        return {}
-    views = len(example.facts.get("memory_poses", ()))
-    return {"share seen": example.recalled.share_seen, "views remembered": float(views)}
-
-
 def item_of(example: Example, index: int) -> Item:
     """What baselines may see. The picture is one of the inputs by turns; never the map with the
     path.
@@ -210,64 +202,6 @@ def item_of(example: Example, index: int) -> Item:
         image=usable[index % len(usable)],
         numbers=visible_numbers(example),
     )
-
-
-def visible_numbers(example: Example) -> dict[str, float | tuple[float, ...]]:
-    """Numbers of the visible scene, each of which alone must not tell the answer."""
-    facts = example.facts
-    numbers: dict[str, float | tuple[float, ...]]
-    task = example.question.task.value
-    if task == "perspective":
-        right, _, depth = facts["object_before_m"]
-        mark_right, _, mark_depth = facts["mark_before_m"]
-        numbers = {
-            "object distance": facts["distance_before_m"],
-            "object depth": depth,
-            "object to the right": right,
-            "object aside": abs(right),
-            "object bearing": math.atan2(right, depth),
-            "object bearing, unsigned": abs(math.atan2(right, depth)),
-            "object share of the picture": facts["object_share_before"],
-            "object column": facts["object_pixel_before"][0],
-            "object row": facts["object_pixel_before"][1],
-            "target depth": mark_depth,
-            "target to the right": mark_right,
-            "target aside": abs(mark_right),
-            "target distance": math.hypot(mark_right, mark_depth),
-            "turn": facts["motion"][2],
-            "camera height": facts["camera_height_m"],
-            "field of view": facts["fov_rad"],
-            "pitch": facts["pitch_rad"],
-            "objects in view": facts["objects_in_view"],
-        }
-        return numbers
-    if task == "path":
-        options = example.question.options
-        return {
-            "path length": facts["path_length_m"],
-            "option distance to M1": tuple(facts["option_distance_m"][o] for o in options),
-            "option footprint": tuple(facts["option_footprint_m2"][o] for o in options),
-            "option name length": tuple(float(len(o)) for o in options),
-        }
-    if task == "counting":
-        return {
-            "objects in the room": facts["objects_in_room"],
-            "objects in view": facts["objects_in_view"],
-            "sightings over all frames": facts["sightings"],
-            "share of the frames covered": facts["object_share"],
-            "field of view": facts["fov_rad"],
-            "room size": facts["map_square_m"][2] - facts["map_square_m"][0],
-        }
-    return {
-        "path length": facts["path_length_m"],
-        "hidden length": facts["hidden_m"],
-        "distance to what is seen": facts["seen_clear_m"],
-        "distance of the goal": facts["goal_distance_m"],
-        "known share of the map": facts["known_share"],
-        "occupied cells seen": facts["seen_occupied_cells"],
-        "objects in view": facts["objects_in_view"],
-        "field of view": facts["fov_rad"],
-    }
 
 
 def _balance(dataset: Dataset) -> dict[str, dict[str, dict[str, float]]]:
@@ -296,8 +230,9 @@ def _balance(dataset: Dataset) -> dict[str, dict[str, dict[str, float]]]:
 
 
 def _check_splits(dataset: Dataset, audit: Audit) -> None:
-    for seed, split in zip(dataset.column("scene_seed"), dataset.column("split"), strict=True):
-        if split_of(int(seed)) != split:
+    seeds, splits, levels = (dataset.column(n) for n in ("scene_seed", "split", "level"))
+    for seed, split, level in zip(seeds, splits, levels, strict=True):
+        if level != RECORDED and split_of(int(seed)) != split:
             audit.problems.append(f"scene {seed} belongs to {split_of(int(seed))}, not to {split}")
             return
 
@@ -314,9 +249,14 @@ def _check_duplicates(dataset: Dataset, others: list[Dataset], audit: Audit) -> 
             shared = sum(_digest(row, with_text=False) in seen for row in other)
             if shared:
                 audit.problems.append(f"{shared} first pictures are also in {other.path}")
-            houses = set(dataset.column("scene_seed")) & set(other.column("scene_seed"))
+            houses = _homes(dataset) & _homes(other)
             if houses:
-                audit.problems.append(f"{len(houses)} houses are also in {other.path}")
+                audit.problems.append(f"{len(houses)} houses or places are also in {other.path}")
+
+
+def _homes(dataset: Dataset) -> set[str]:
+    """Where the rows are at home: rendered houses, or places of a recording."""
+    return {example_from_row(row).home for row in dataset}
 
 
 def _digest(row: Row, *, with_text: bool) -> bytes:

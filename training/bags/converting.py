@@ -10,7 +10,7 @@ import hashlib
 import json
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -22,15 +22,13 @@ from ipt_training.bags.mining.questions import mine
 from ipt_training.bags.mining.window import Mining
 from ipt_training.bags.reading import open_bag
 from ipt_training.datasets.parquet import encode_shard, write_file, write_info
-from ipt_training.datasets.schema import Row
+from ipt_training.datasets.schema import RECORDED, Row
 from ipt_training.datasets.supervision import row_from_example
-from ipt_training.example import Example
+from ipt_training.example import PLACE_M, Example
 
 #: Frames mined together: what a robot remembers is at most as old as these are long, and they are
 #: what is held in memory, about 2 MB each.
 WINDOW = 240
-#: Side of the cells that are held out whole, m, and how many of ten are.
-PLACE_M, HELD_OUT = 2.0, 2
 SPLITS = ("train", "validation")
 MANIFEST = "manifest.json"
 
@@ -72,11 +70,14 @@ def convert(
         frames = islice(reader.frames(), limit or None)
         for window in _windows(frames):
             count += len(window)
-            for b, example in mine(window, options, refused):
-                split = split_of(window[b])
+            for _, example in mine(window, options, refused):
+                split = split_of(window, example, options.held_out)
+                if split is None:
+                    refused["on both sides of the split"] += 1
+                    continue
                 kept = _without_stamps(example) if strip_stamps else example
                 rows[split].append(
-                    row_from_example(kept, index=len(rows[split]), split=split, level="recorded")
+                    row_from_example(kept, index=len(rows[split]), split=split, level=RECORDED)
                 )
         check_any(reader, count)
     for split, some in rows.items():
@@ -122,10 +123,17 @@ def digest_of(path: Path, contract: Contract, options: Mining, *more: object) ->
     return total.hexdigest()[:16]
 
 
-def split_of(frame: Frame) -> str:
-    """By the cell of the floor that a view was taken in."""
+def split_of(window: Sequence[Frame], example: Example, held_out: float) -> str | None:
+    """By the cells of the floor that the example's pictures were taken in; None where they lie on
+    both sides."""
+    wanted = set(example.facts["stamps_ns"])
+    splits = {_split_of(f, held_out) for f in window if f.stamp_ns in wanted}
+    return splits.pop() if len(splits) == 1 else None
+
+
+def _split_of(frame: Frame, held_out: float) -> str:
     x, y = (int(v // PLACE_M) for v in frame.world_from_camera[:2, 3])
-    return SPLITS[zlib.crc32(f"{x},{y}".encode()) % 10 < HELD_OUT]
+    return SPLITS[zlib.crc32(f"{x},{y}".encode()) % 1000 < 1000 * held_out]
 
 
 def _windows(frames: Iterator[Frame]) -> Iterator[list[Frame]]:

@@ -44,11 +44,21 @@ def main(arguments: list[str] | None = None) -> int:
         "--per-frame", type=positive, default=2, help="rows of one kind from a frame at most"
     )
     change.add_argument("--tasks", default=",".join(KINDS), help="kinds of questions")
+    change.add_argument(
+        "--held-out", type=_share, default=0.2, help="share of the places that are for validation"
+    )
     change.add_argument("--limit", type=whole, default=0, help="frames of a recording, 0 for all")
     change.add_argument("--seed", type=whole, default=0)
     change.add_argument("--strip-stamps", action="store_true", help="rows do not tell when")
     given = parser.parse_args(arguments)
     return in_words("ipt-bag", lambda: (_inspect if given.what == "inspect" else _convert)(given))
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected 0 to 1, got {text}")
+    return value
 
 
 def _inspect(given: argparse.Namespace) -> int:
@@ -69,7 +79,7 @@ def _convert(given: argparse.Namespace) -> int:
     kinds = tuple(given.tasks.split(","))
     if unknown := sorted(set(kinds) - set(KINDS)):
         raise ContractError(f"--tasks: expected some of {','.join(KINDS)}, got {unknown[0]!r}")
-    options = Mining(given.size, given.per_frame, given.seed, kinds)
+    options = Mining(given.size, given.per_frame, given.seed, kinds, given.held_out)
     contract = Contract.load(given.contract) if given.contract else None
     given.out.mkdir(parents=True, exist_ok=True)
     failed: dict[Path, str] = {}

@@ -33,6 +33,7 @@ __all__ = [
     "OWN_COLUMNS",
     "PUBLISHED_COLUMNS",
     "RECALLED_COLUMNS",
+    "RECORDED",
     "ImageFormatError",
     "Row",
     "SchemaError",
@@ -44,6 +45,10 @@ __all__ = [
     "record_from_row",
     "row_from_record",
 ]
+
+
+#: The level of rows that a robot saw; others have that of their scene.
+RECORDED = "recorded"
 
 
 def check_columns(schema: pa.Schema, source: str, *, ignore_unknown: bool = False) -> list[str]:

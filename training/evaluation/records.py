@@ -127,20 +127,8 @@ def record_of(
         judge_picture(example, imagined[0]) if imagined and example.true_view.size else None,
         question.share_seen,
         turned or {},
-        group_of(example),
+        example.home,
     )
-
-
-#: Side of the places of recorded questions that are one group, m.
-PLACE_M = 2.0
-
-
-def group_of(example: Example) -> str:
-    """The rendered scene of a question, or the place of a recorded one."""
-    place = example.facts.get("place_m")
-    if place is None:
-        return f"scene {example.scene_seed}"
-    return f"place {place[0] // PLACE_M:.0f} {place[1] // PLACE_M:.0f}"
 
 
 def judge_picture(example: Example, imagined: np.ndarray) -> PictureScores:

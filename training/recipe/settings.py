@@ -26,6 +26,10 @@ from ipt_training.datasets.supervision import SUPERVISIONS, Supervision
 from ipt_training.recipe.layers import RecipeFileError, read
 
 
+#: Entries of `run` that change no loss.
+_BOOKKEEPING = ("save", "log", "keep", "validate", "validation_examples", "patience", "shard")
+
+
 class SettingsError(ValueError):
     """A recipe that cannot be trained; the message names the entry and what was expected."""
 
@@ -167,9 +171,8 @@ class RunSettings:
     """Bookkeeping. precision: of the computation. shard: spread weights over processes (FSDP2).
 
     save, log, validate: every so many steps; 0 is never (the last step is always saved).
-    validation_examples: per look at the validation split. patience: after so many looks in a row
-    that were no better the run ends, and `final/` is the best; 0 is never. keep: checkpoints that
-    stay.
+    validation_examples: per look at the validation split. keep: checkpoints that stay. patience:
+    a run ends after so many looks that were no better, `final/` is its best; 0 is never.
     """
 
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -273,7 +276,7 @@ class TrainingRecipe:
         if self.lora.rank and self.run.shard:
             raise SettingsError("run.shard: adapters are small, train them without sharding")
         if self.run.patience and not (self.run.validate and self.data.validation):
-            raise SettingsError("run.patience: needs run.validate and data.validation to judge by")
+            raise SettingsError("run.patience: needs run.validate and data.validation")
         if bool(self.data.train) == bool(self.data.fresh):
             raise SettingsError(
                 "data: expected either `train` (a dataset folder) or `fresh` (a plan), "
@@ -297,15 +300,7 @@ class TrainingRecipe:
     def digest(self) -> str:
         """A name for everything that decides the losses; where results are written does not."""
         data = self.to_dict()
-        for name in (
-            "save",
-            "log",
-            "keep",
-            "validate",
-            "validation_examples",
-            "patience",
-            "shard",
-        ):
+        for name in _BOOKKEEPING:
             del data["run"][name]
         text = json.dumps(data, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -16,6 +16,7 @@ from recorded import Layout, tour, write_bag
 from ipt_model.messages.poses import inverse
 from ipt_model.spatial.geometry import beside
 from ipt_model.spatial.maps import FREE, OCCUPIED, UNKNOWN
+from ipt_training.audits.audit import run_audit
 from ipt_training.bags.contract import Contract, guess
 from ipt_training.bags.detections import DetectionsError, of_coco
 from ipt_training.bags.frames import FrameReader
@@ -23,6 +24,8 @@ from ipt_training.bags.mining.counting import things_of
 from ipt_training.bags.mining.questions import KINDS, mine
 from ipt_training.bags.mining.window import APART_M, APART_RAD, Mining, Window
 from ipt_training.bags.reading import open_bag
+from ipt_training.commands.bag import main
+from ipt_training.datasets.parquet import Dataset
 from ipt_training.scenes.grids import occupancy
 from ipt_training.tasks.stored_maps import grids_of
 
@@ -30,9 +33,13 @@ pytestmark = pytest.mark.slow(60)
 
 
 @pytest.fixture(scope="module")
-def frames(tmp_path_factory):
-    path = write_bag(tmp_path_factory.mktemp("bags") / "tour", Layout(detections=True), tour())
-    with open_bag(path) as bag:
+def bag_path(tmp_path_factory):
+    return write_bag(tmp_path_factory.mktemp("bags") / "tour", Layout(detections=True), tour())
+
+
+@pytest.fixture(scope="module")
+def frames(bag_path):
+    with open_bag(bag_path) as bag:
         contract = guess(bag.topics)
         assert contract.detections == "/detections"
         return list(FrameReader(bag, contract).frames())
@@ -155,6 +162,21 @@ def test_equal_frames_give_equal_questions(frames, kind: str) -> None:
     for (_, one), (_, other) in zip(some, again, strict=True):
         assert np.array_equal(one.true_view, other.true_view)
         assert all(map(np.array_equal, one.question.images, other.question.images))
+
+
+def test_both_sides_of_the_split_share_no_picture_and_audits_look_at_them(
+    tmp_path, bag_path
+) -> None:
+    run = ["convert", str(bag_path), "--out", str(tmp_path), "--held-out", "0.5"]
+    assert main([*run, "--tasks", "perspective,path"]) == 0
+    rows = {split: len(Dataset(tmp_path / split)) for split in ("train", "validation")}
+    assert min(rows.values()) >= 10
+    audit = run_audit(tmp_path / "train", others=[tmp_path / "validation"])
+    assert not audit.problems
+    judged = {score.group for score in audit.scores}
+    assert {"perspective", "perspective/memory"} <= judged
+    refused = json.loads((tmp_path / "manifest.json").read_text())["tour"]["refused"]
+    assert refused["on both sides of the split"] > 0
 
 
 # -- detections

@@ -146,6 +146,7 @@ def _example(
             "path_length_m": round(path.length_m, 3),
             "hidden_m": round(path.hidden_m, 3),
             "seen_clear_m": round(path.seen_clear_m, 3),
+            "goal_distance_m": round(math.dist(sight.robot[:2], goal), 3),
             "known_share": round(float((sight.seen.cells != UNKNOWN).mean()), 4),
             "map_view": [round(view.x_min, 4), round(view.y_min, 4), PICTURES.map_side_m],
             "cells_origin_m": [round(v, 4) for v in sight.truth.origin_xy],

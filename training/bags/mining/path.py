@@ -180,6 +180,10 @@ def _example(
             "end_m": np.round(way.end, 3).tolist(),
             "spots_m": np.round(chosen, 3).tolist(),
             "rank": rank,
+            "option_distance_m": {
+                name: round(float(math.dist(spot[:2], middle)), 3)
+                for name, spot in zip(names, chosen, strict=True)
+            },
             "map_view": [round(view.x_min, 4), round(view.y_min, 4), round(side_m, 4)],
             "share_seen": round(recalled.share_seen, 4),
         },

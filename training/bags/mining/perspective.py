@@ -44,6 +44,10 @@ TRIED, SPOTS = 24, 40
 FLAT = 0.1
 
 
+#: How often each answer was given, by cells of like questions.
+Balance = Counter[tuple[str, str]]
+
+
 @dataclass(frozen=True)
 class _Spot:
     """A pixel (column, row) at A, where it is seen at B, and its place in both cameras, m."""
@@ -56,7 +60,7 @@ class _Spot:
 def questions(window: Window) -> Iterator[tuple[int, Example]]:
     """(number of the frame B, example), A by A."""
     frames, options = window.frames, window.options
-    balance: Counter[str] = Counter()
+    balance: Balance = Counter()
     for a in range(len(frames)):
         rng = window.rng(KIND, a)
         made = 0
@@ -71,7 +75,6 @@ def questions(window: Window) -> Iterator[tuple[int, Example]]:
             example = _example(window, a, b, motion, rng, balance)
             if example is not None:
                 made += 1
-                balance[example.answer] += 1
                 yield b, example
 
 
@@ -100,15 +103,18 @@ def _example(
     b: int,
     motion: Motion,
     rng: np.random.Generator,
-    balance: Counter[str],
+    balance: Balance,
 ) -> Example | None:
     frames, small = window.frames, window.small
     spots = list(_spots(small[a], small[b], rng))
-    chosen = _choose(spots, small[a].camera, balance)
-    if chosen is None:
+    if not spots:
         window.refused["no spot that both show"] += 1
         return None
-    spot, asked, answer = chosen
+    chosen = _choose(spots, small[a].camera, motion, balance)
+    if chosen is None:
+        window.refused["its motion would tell the answer"] += 1
+        return None
+    spot, asked, answer, cell = chosen
     memory = window.memory(a, [b], rng)
     if memory is None:
         window.refused["nothing remembered"] += 1
@@ -120,6 +126,7 @@ def _example(
         asked, SPOT, motion, anchored=True, template=int(rng.integers(10))
     )
     options = tuple(str(o) for o in rng.permutation(list(phrase.options)))
+    balance[cell, answer] += 1
     first = framed(small[a].rgb, spot.pixel)
     question = Question(Task.PERSPECTIVE, (first, recalled.rgb), phrase.text, options)
     before = "left" if spot.before[0] < 0 else "right"
@@ -173,17 +180,34 @@ def _spots(a: Frame, b: Frame, rng: np.random.Generator) -> Iterator[_Spot]:
 
 
 def _choose(
-    spots: Sequence[_Spot], camera: Intrinsics, balance: Counter[str]
-) -> tuple[_Spot, str, str] | None:
-    """The spot whose answer was given least, so that no answer is likelier than another."""
+    spots: Sequence[_Spot], camera: Intrinsics, motion: Motion, balance: Balance
+) -> tuple[_Spot, str, str, str] | None:
+    """A spot with what is asked of it, the answer and the cell that both count in: of questions
+    with a like motion, and the spot on the same side, half have either answer. None where every
+    spot would make one answer likelier."""
     found = []
     for spot in spots:
         offset = camera.fx * spot.after[0] / (spot.after[2] * camera.width)
         if abs(offset) >= ASIDE:
-            found.append((spot, "side", SIDE_OPTIONS[int(offset > 0)]))
+            cell = f"{_sign(motion.turn_rad, 0.1)} {_sign(motion.left_m, 0.2)} "
+            cell += f"{spot.before[0] > 0}"
+            found.append((spot, "side", SIDE_OPTIONS, int(offset > 0), cell))
         change = math.hypot(spot.after[0], spot.after[2]) - math.hypot(
             spot.before[0], spot.before[2]
         )
         if abs(change) >= CHANGE_M:
-            found.append((spot, "distance", DISTANCE_OPTIONS[int(change > 0)]))
-    return min(found, key=lambda one: balance[one[2]], default=None)
+            cell = f"{_sign(motion.forward_m, 0.2)}"
+            found.append((spot, "distance", DISTANCE_OPTIONS, int(change > 0), cell))
+    fair = []
+    for spot, asked, options, place, cell in found:
+        ahead = balance[cell, options[place]] - balance[cell, options[1 - place]]
+        if ahead <= 0:
+            fair.append((ahead, spot, asked, options[place], cell))
+    if not fair:
+        return None
+    _, spot, asked, answer, cell = min(fair, key=lambda one: one[0])
+    return spot, asked, answer, cell
+
+
+def _sign(value: float, least: float) -> int:
+    return 0 if abs(value) < least else 1 if value > 0 else -1

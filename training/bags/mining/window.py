@@ -38,13 +38,14 @@ class Mining:
     """What is made of a recording.
 
     size_px: side of the square pictures of rows. per_frame: rows of one kind from one frame at
-    most. kinds: of questions.
+    most. kinds: of questions. held_out: share of the places whose rows are for validation.
     """
 
     size_px: int = 64
     per_frame: int = 2
     seed: int = 0
     kinds: tuple[str, ...] = ("perspective", "path", "clearance", "counting")
+    held_out: float = 0.2
 
 
 @dataclass
