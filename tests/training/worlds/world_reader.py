@@ -159,7 +159,9 @@ def program():
 def parser(*arguments):
     """What `gz sdf` says to these arguments; skips where there is none."""
     if program() is None:
-        pytest.skip("SDFormat's parser is not installed (apt: ignition-tools libsdformat-dev)")
+        pytest.skip(
+            "SDFormat's parser is not installed (apt: ignition-tools libsdformat-dev sdformat-sdf)"
+        )
     command = [program(), "sdf", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
