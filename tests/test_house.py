@@ -63,6 +63,7 @@ MAY_IMPORT = {
         "scenes": "",
         "houses": "scenes",
         "rendering": "scenes",
+        "worlds": "scenes houses rendering",
         "tasks": "example scenes houses rendering",
         "datasets": "example progress processes folder_lock scenes houses rendering tasks",
         "audits": "example scenes datasets",
@@ -74,8 +75,8 @@ MAY_IMPORT = {
         "finetune": "example progress processes scenes houses rendering tasks datasets recipe "
         "feed evaluation",
         "shell": "processes folder_lock recipe evaluation finetune",
-        "commands": "example progress processes folder_lock scenes houses tasks datasets audits "
-        "bags recipe feed evaluation finetune shell",
+        "commands": "example progress processes folder_lock scenes houses worlds tasks datasets "
+        "audits bags recipe feed evaluation finetune shell",
     },
 }
 #: Parts of ipt_ros that know the simulated world; the robot's own nodes do not.

@@ -3,7 +3,6 @@ really starts, and ends.
 """
 
 import importlib.util
-import itertools
 import os
 import re
 import signal
@@ -20,64 +19,17 @@ from ipt_ros.parameters.table import ParameterError
 # not `launch` alone: the folder of that name here would do
 pytest.importorskip("launch.actions", reason="the package launch of ROS 2 is not installed")
 pytest.importorskip("launch_ros", reason="the package launch_ros of ROS 2 is not installed")
-import launch
 from harness import BEST_EFFORT, PATIENCE_S, peer, until
 from launch.actions import DeclareLaunchArgument
-from launch_ros.actions import Node
+from launch_files import description_of, parameters_of, resolved
 from rcl_interfaces.srv import GetParameters
 from rclpy.parameter import parameter_value_to_python
 from sensor_msgs.msg import Image
 
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "launch"
 FILES = ("robot.launch.py", "sim.launch.py")
-
-
-def description_of(name):
-    spec = importlib.util.spec_from_file_location(name.partition(".")[0], FOLDER / name)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.generate_launch_description()
-
-
-def resolved(name, **arguments):
-    """The command line of every node that the file would start, then its parameter files' text."""
-    context = launch.LaunchContext()
-    context.launch_configurations.update({k: str(v) for k, v in arguments.items()})
-    commands = {}
-
-    def visit(entities):
-        for entity in entities:
-            if isinstance(entity, Node):
-                if entity.condition is None or entity.condition.evaluate(context):
-                    entity._perform_substitutions(context)
-                    names = {"name": "", "ns": f"__ns:={entity.expanded_node_namespace}"}
-                    context.extend_locals({"ros_specific_arguments": names})
-                    command = [
-                        launch.utilities.perform_substitutions(context, part)
-                        for part in entity.cmd
-                    ]
-                    flags = itertools.pairwise(command)
-                    files = [Path(value) for flag, value in flags if flag == "--params-file"]
-                    # now: they are removed with the description
-                    commands[entity.node_name] = command + [f.read_text() for f in files]
-            else:
-                visit(entity.visit(context) or [])
-
-    visit(description_of(name).entities)
-    return commands
-
-
-def parameters_of(command, node):
-    """What the node reads of its parameter files: the last one that names a parameter wins."""
-    found = {}
-    for part in command:
-        if "ros__parameters" not in part:
-            continue
-        for pattern, section in yaml.full_load(part).items():
-            if pattern == "/**" or pattern.rpartition("/")[2] == node:
-                found |= section["ros__parameters"]
-    return found
+#: Also those that need what is not installed for tests.
+ALL_FILES = (*FILES, "gazebo_eval.launch.py")
 
 
 def ipt(name="robot.launch.py", **arguments):
@@ -93,7 +45,7 @@ def arguments_of(name):
     return [e for e in description_of(name).entities if isinstance(e, DeclareLaunchArgument)]
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", ALL_FILES)
 def test_every_argument_has_a_default_and_says_what_it_is_for(name):
     for argument in arguments_of(name):
         assert argument.default_value is not None, argument.name
@@ -110,7 +62,7 @@ NOT_OURS = {"enable", "__ns"}
 
 
 def test_whatever_documents_and_remedies_name_with_a_value_is_an_argument():
-    ours = {a.name for name in FILES for a in arguments_of(name)}
+    ours = {a.name for name in ALL_FILES for a in arguments_of(name)}
     texts = [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("ipt_ros/**/*.py")]
     named = {
         (argument, text.name)

@@ -69,3 +69,7 @@ def study() -> int:
 
 def release() -> int:
     return run("ipt_training.commands.release")
+
+
+def world() -> int:
+    return run("ipt_training.commands.world")
