@@ -1,4 +1,4 @@
-"""A recipe file on top of its base.
+"""A recipe file on top of its base, and entries of the command line on top of both.
 
 A file that says `base: other.yaml`, a path relative to itself, holds only what differs from that
 file: sections are merged entry by entry, anything else is replaced. The base may have a base too,
@@ -72,3 +72,20 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(old, dict)
         out[name] = _merged(old, value) if both else value  # type: ignore[arg-type]
     return out
+
+
+def override(data: dict[str, Any], text: str) -> None:
+    """Put `section.name=value` into the entries of a recipe, the value in YAML."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise RecipeFileError(f"override {text!r}: expected section.name=value")
+    *sections, last = name.strip().split(".")
+    for section in sections:
+        inner = data.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise RecipeFileError(f"override {text!r}: {section} is no section")
+        data = inner
+    try:
+        data[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RecipeFileError(f"override {text!r}: the value is no YAML: {error}") from error

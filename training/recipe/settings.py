@@ -20,11 +20,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from ipt_training.datasets.supervision import SUPERVISIONS, Supervision
-from ipt_training.recipe.layers import RecipeFileError, read
-
+from ipt_training.recipe.layers import RecipeFileError, override, read
 
 #: Entries of `run` that change no loss.
 _BOOKKEEPING = ("save", "log", "keep", "validate", "validation_examples", "patience", "shard")
@@ -310,10 +307,10 @@ class TrainingRecipe:
         """Read a recipe and its base; overrides are `section.name=value`, the value in YAML."""
         try:
             data, files = read(Path(path))
+            for text in overrides:
+                override(data, text)
         except RecipeFileError as error:
             raise SettingsError(str(error)) from error
-        for override in overrides:
-            _override(data, override)
         try:
             return TrainingRecipe.from_dict(data)
         except SettingsError as error:
@@ -338,22 +335,6 @@ def check_part(settings: Any, least: Mapping[str, int]) -> None:
             raise SettingsError(f"{name}: expected a positive number, got {value}")
         if not low <= value < math.inf:
             raise SettingsError(f"{name}: expected at least {low}, got {value}")
-
-
-def _override(data: dict[str, Any], override: str) -> None:
-    name, equals, value = override.partition("=")
-    if not equals:
-        raise SettingsError(f"override {override!r}: expected section.name=value")
-    *sections, last = name.strip().split(".")
-    for section in sections:
-        inner = data.setdefault(section, {})
-        if not isinstance(inner, dict):
-            raise SettingsError(f"override {override!r}: {section} is no section")
-        data = inner
-    try:
-        data[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"override {override!r}: the value is no YAML: {error}") from error
 
 
 def _build(kind: type, data: Any, where: str) -> Any:
