@@ -69,7 +69,7 @@ MAY_IMPORT = {
         "recipe": "datasets",
         "feed": "example scenes datasets tasks recipe",
         "filling": "example",
-        "bags": "example datasets",
+        "bags": "example processes folder_lock datasets",
         "evaluation": "example datasets tasks",
         "finetune": "example progress processes scenes houses rendering tasks datasets recipe "
         "feed evaluation",

@@ -18,8 +18,8 @@ class BagError(ValueError):
 class Bag:
     """An open recording."""
 
-    def __init__(self, path: Path, reader: Any) -> None:
-        self.path, self._reader = path, reader
+    def __init__(self, path: Path, reader: Any, store: Any) -> None:
+        self.path, self._reader, self._store = path, reader, store
 
     @property
     def topics(self) -> dict[str, str]:
@@ -37,16 +37,27 @@ class Bag:
     def messages(self, topics: Collection[str]) -> Iterator[tuple[str, Any]]:
         """(topic, message). A message that cannot be decoded comes as None; a file that ends early
         ends with a BagError."""
+        for _, topic, message in self.numbered(topics):
+            yield topic, message
+
+    def numbered(
+        self, topics: Collection[str], skip: int = 0, but: Collection[int] = ()
+    ) -> Iterator[tuple[int, str, Any]]:
+        """(number, topic, message), numbered from 0. Of the first `skip` only those whose number
+        is in `but` come; the others are not decoded."""
         wanted = [c for c in self._reader.connections if c.topic in topics]
         if not wanted:
             return
         try:
-            for connection, _, raw in self._reader.messages(connections=wanted):
+            every = self._reader.messages(connections=wanted)
+            for number, (connection, _, raw) in enumerate(every):
+                if number < skip and number not in but:
+                    continue
                 try:
-                    message = self._reader.deserialize(raw, connection.msgtype)
+                    message = self._store.deserialize_cdr(raw, connection.msgtype)
                 except Exception:
                     message = None
-                yield connection.topic, message
+                yield number, connection.topic, message
         except GeneratorExit:
             raise
         except Exception as error:
@@ -57,7 +68,7 @@ class Bag:
 def open_bag(path: Path) -> Iterator[Bag]:
     """A folder with metadata.yaml, or a single .mcap or .db3 file."""
     try:
-        from rosbags.highlevel import AnyReader
+        from rosbags.rosbag2 import Reader
         from rosbags.typesys import Stores, get_typestore
     except ImportError as error:
         raise BagError("rosbags is not installed: pip install '.[bags]'") from error
@@ -65,15 +76,15 @@ def open_bag(path: Path) -> Iterator[Bag]:
         raise BagError(f"{path}: there is no such file or folder")
     if path.is_file() and path.stat().st_size == 0:
         raise BagError(f"{path}: is empty")
-    reader: Any
     try:
-        # the definitions are needed only where the recording does not hold them itself
-        reader = AnyReader([path], default_typestore=get_typestore(Stores.ROS2_JAZZY))
+        reader: Any = Reader(path)
         reader.open()
     except Exception as error:
         raise BagError(f"{path}: is no recording that can be read: {_said(error)}") from error
     try:
-        yield Bag(path, reader)
+        # What is read are messages that every ROS 2 defines alike. The definitions within a
+        # recording are left alone: they may be damaged, or of types that nothing here can parse.
+        yield Bag(path, reader, get_typestore(Stores.ROS2_JAZZY))
     finally:
         reader.close()
 
