@@ -76,6 +76,11 @@ def open_bag(path: Path) -> Iterator[Bag]:
         raise BagError(f"{path}: there is no such file or folder")
     if path.is_file() and path.stat().st_size == 0:
         raise BagError(f"{path}: is empty")
+    if path.is_dir() and not (path / "metadata.yaml").is_file():
+        raise BagError(
+            f"{path}: is no recording that can be read: it has no metadata.yaml; give its .mcap "
+            "or .db3 file, or let `ros2 bag reindex` write one"
+        )
     try:
         reader: Any = Reader(path)
         reader.open()

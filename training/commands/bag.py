@@ -117,7 +117,7 @@ def _run(given: argparse.Namespace, jobs: list[Job]) -> tuple[list[Conversion], 
     found, failed = [], []
     total = sum(job.size_bytes for job in jobs)
     read = 0
-    with Watch("MB", -(-total // 1_000_000)) as watch:
+    with Watch("MB", total // 1_000_000) as watch:
 
         def told(more: int) -> None:
             nonlocal read
