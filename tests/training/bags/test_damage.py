@@ -21,8 +21,8 @@ from ipt_training.bags.converting import convert
 from ipt_training.bags.mining import Mining
 from ipt_training.scenes.camera import Camera
 
-pytestmark = pytest.mark.slow(60)
 COUNT = int(os.environ.get("IPT_DAMAGED", "40"))
+pytestmark = [pytest.mark.slow(60), pytest.mark.timeout(600 + 20 * COUNT)]
 SEED = int(os.environ.get("IPT_DAMAGED_SEED", "0"))
 LAYOUTS = {
     "mcap": Layout(),
@@ -52,9 +52,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def run(kind: str, source: Path) -> dict:
     command = [sys.executable, str(Path(__file__).with_name("damage.py")), kind, str(source)]
-    done = subprocess.run(
-        [*command, str(SEED), str(COUNT)], capture_output=True, text=True, timeout=60 + 20 * COUNT
-    )
+    done = subprocess.run([*command, str(SEED), str(COUNT)], capture_output=True, text=True)
     assert done.returncode == 0, f"died: {done.stderr[-2000:]}"
     said = json.loads(done.stdout.splitlines()[-1])
     print(source.name, said["ended"], f"{said['peak_bytes'] / 1e6:.0f} MB")
