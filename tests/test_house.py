@@ -70,7 +70,7 @@ MAY_IMPORT = {
         "recipe": "datasets",
         "feed": "example scenes datasets tasks recipe",
         "filling": "example",
-        "bags": "example datasets tasks",
+        "bags": "example processes folder_lock datasets tasks",
         "evaluation": "example datasets tasks",
         "finetune": "example progress processes scenes houses rendering tasks datasets recipe "
         "feed evaluation",

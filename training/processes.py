@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context, resource_tracker
@@ -22,8 +22,11 @@ T = TypeVar("T")
 
 
 @contextmanager
-def signals_held(*numbers: signal.Signals) -> Iterator[None]:
-    """Processes started inside the block never see these signals; this one does, afterwards."""
+def signals_held(
+    *numbers: signal.Signals, put_off: Collection[signal.Signals] = ()
+) -> Iterator[None]:
+    """Processes started inside the block never see these signals; this one does, afterwards.
+    put_off: this one acts on them afterwards too, and the started ones as they would."""
     resource_tracker.ensure_running()  # it lets signals through again when it starts
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     # the mask is this thread's own: another may take the signal, and Python then acts on it here,
@@ -31,7 +34,8 @@ def signals_held(*numbers: signal.Signals) -> Iterator[None]:
     heard: list[int] = []
     handlers = {}
     if threading.current_thread() is threading.main_thread():
-        handlers = {n: h for n in numbers if (h := signal.getsignal(n)) is not None}
+        every = (*numbers, *put_off)
+        handlers = {n: h for n in every if (h := signal.getsignal(n)) is not None}
     for number in handlers:
         signal.signal(number, lambda told, _: heard.append(told))
     try:
@@ -60,8 +64,9 @@ class WorkerPool(ProcessPoolExecutor):
         super().__init__(workers, context, _begin, (theirs, begin, arguments))
 
     def submit(self, task: Callable[..., T], /, *args: Any, **more: Any) -> Future[T]:
-        # it is here that workers are started
-        with signals_held(signal.SIGINT):
+        # It is here that workers are started. One whose start was broken off prints a traceback.
+        # SIGTERM must stay open to them: a broken pool ends the others with it.
+        with signals_held(signal.SIGINT, put_off=(signal.SIGTERM,)):
             return super().submit(task, *args, **more)
 
     def __exit__(

@@ -255,6 +255,8 @@ def encode_shard(rows: Sequence[Row], metadata: dict[str, str] | None = None) ->
         for name in ("task", "variant", "subcategory", "split", "level", "question", "think")
         if name in schema.names
     ]
-    with pq.ParquetWriter(sink, schema, compression="zstd", use_dictionary=texts) as writer:
+    with pq.ParquetWriter(
+        sink, schema, compression="zstd", use_dictionary=texts, write_page_checksum=True
+    ) as writer:
         writer.write_table(table, row_group_size=ROWS_PER_GROUP)
     return sink.getvalue().to_pybytes()

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ipt_training.bags.detections import DETECTIONS
+from ipt_training.bags.vision_types import DETECTIONS
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO, ODOMETRY = "sensor_msgs/msg/CameraInfo", "nav_msgs/msg/Odometry"
@@ -35,6 +35,37 @@ class ContractError(ValueError):
 
 
 @dataclass(frozen=True)
+class Blur:
+    """boxes: a file of regions. classes: only these of its classes, or all. faces: a detector's
+    file."""
+
+    boxes: str = ""
+    classes: tuple[str, ...] = ()
+    faces: str = ""
+
+    @staticmethod
+    def from_dict(data: Any) -> Blur:
+        if not isinstance(data, dict) or set(data) - {f.name for f in fields(Blur)}:
+            raise ContractError(f"blur: expected boxes, classes and faces, got {data!r}")
+        for name in ("boxes", "faces"):
+            if not isinstance(data.get(name, ""), str):
+                raise ContractError(f"blur: {name}: expected a file, got {data[name]!r}")
+        classes = data.get("classes", [])
+        if not isinstance(classes, list) or not all(isinstance(c, str) and c for c in classes):
+            raise ContractError(f"blur: classes: expected names, got {classes!r}")
+        if classes and not data.get("boxes"):
+            raise ContractError("blur: classes choose among boxes, and there is no file of boxes")
+        return Blur(data.get("boxes", ""), tuple(classes), data.get("faces", ""))
+
+    def beside(self, folder: Path) -> Blur:
+        """The same with the files of a folder."""
+        boxes, faces = (
+            str((folder / f).absolute()) if f else "" for f in (self.boxes, self.faces)
+        )
+        return Blur(boxes, self.classes, faces)
+
+
+@dataclass(frozen=True)
 class Contract:
     """colour, depth, camera_info: topics of one camera; depth must be registered to colour.
     odometry: a topic, or empty where /tf has the pose. fixed_frame: what poses are given in.
@@ -42,6 +73,7 @@ class Contract:
     camera's body frame on the base: x, y, z, roll, pitch, yaw.
     detections: a topic, a COCO file (.json), or empty. rectified: the colour topic is.
     every_s: between frames that are kept. apart_s: most between a picture and its depth.
+    blur: what of the pictures nobody may see. In a contract that is loaded, files lie beside it.
     """
 
     colour: str
@@ -55,6 +87,7 @@ class Contract:
     rectified: bool = False
     every_s: float = 0.5
     apart_s: float = 0.05
+    blur: Blur = field(default_factory=Blur)
 
     def __post_init__(self) -> None:
         for name in ("colour", "depth", "camera_info", "fixed_frame", "base_frame"):
@@ -95,6 +128,7 @@ class Contract:
             raise ContractError(f"unknown entries {unknown}, expected some of {sorted(known)}")
         for name, value in data.items():
             wanted = {"mount": list, "rectified": bool, "every_s": float, "apart_s": float}
+            wanted["blur"] = dict
             kind = wanted.get(name, str)
             number = kind is float and isinstance(value, int) and not isinstance(value, bool)
             if not (isinstance(value, kind) or number):
@@ -103,23 +137,31 @@ class Contract:
         if missing:
             raise ContractError(f"lacks {', '.join(missing)}")
         try:
-            return Contract(**{**data, "mount": tuple(data.get("mount", ()))})
+            blur = Blur.from_dict(data.get("blur", {}))
+            return Contract(**{**data, "mount": tuple(data.get("mount", ())), "blur": blur})
         except (TypeError, ValueError) as error:
             raise ContractError(str(error)) from error
 
     @staticmethod
     def load(path: Path) -> Contract:
         try:
-            return Contract.from_dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+            found = Contract.from_dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+            boxes = found.detections_file
+            return replace(
+                found,
+                blur=found.blur.beside(path.parent),
+                detections=str((path.parent / boxes).absolute()) if boxes else found.detections,
+            )
         except (OSError, UnicodeDecodeError, yaml.YAMLError, ContractError) as error:
             raise ContractError(f"{path}: {error}") from error
 
     def text(self) -> str:
         """As a file, with a line of what each entry is."""
-        data = {**asdict(self), "mount": list(self.mount)}
+        blur = {**asdict(self.blur), "classes": list(self.blur.classes)}
+        data = {**asdict(self), "mount": list(self.mount), "blur": blur}
         lines = ["# What the topics of this bag are. Look it over, then: ipt-bag convert"]
         for name, value in data.items():
-            shown = yaml.safe_dump(value, default_flow_style=True).splitlines()[0]
+            shown = yaml.safe_dump(value, default_flow_style=True, width=10**6).splitlines()[0]
             lines.append(f"{name}: {shown}  # {HINTS[name]}")
         return "\n".join(lines) + "\n"
 
@@ -150,6 +192,7 @@ HINTS = {
     "rectified": "true for a rectified colour topic",
     "every_s": "seconds between frames that are kept",
     "apart_s": "most seconds between a picture and its depth",
+    "blur": "what nobody may see: a file of boxes, which of its classes, a face detector",
 }
 
 

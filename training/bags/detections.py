@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-#: The type of a topic, and from what score on a detection counts.
-DETECTIONS = "vision_msgs/msg/Detection2DArray"
+from ipt_training.bags.reading import BagError
+
+#: From this score on a detection counts.
 LEAST_SCORE = 0.5
 
 
-class DetectionsError(ValueError):
+class DetectionsError(BagError):
     """Detections that cannot be read; the message names the file or the entry."""
 
 
@@ -38,12 +39,12 @@ class Detection:
 
 
 def of_message(message: Any) -> list[Detection]:
-    """Those that are sure enough; what is no box is left out. Older and newer vision_msgs."""
+    """Those that are sure enough; what is no box is left out."""
     found = []
     for one in message.detections:
-        named = [_hypothesis(result) for result in one.results]
+        named = [(str(r.hypothesis.class_id), float(r.hypothesis.score)) for r in one.results]
         name, score = max(named, key=lambda n: n[1], default=("", 0.0))
-        centre = getattr(one.bbox.center, "position", one.bbox.center)
+        centre = one.bbox.center.position
         half = 0.5 * float(one.bbox.size_x), 0.5 * float(one.bbox.size_y)
         x, y = float(centre.x), float(centre.y)
         if score >= LEAST_SCORE:
@@ -52,11 +53,6 @@ def of_message(message: Any) -> list[Detection]:
             except DetectionsError:
                 continue
     return found
-
-
-def _hypothesis(result: Any) -> tuple[str, float]:
-    inner = getattr(result, "hypothesis", result)
-    return str(getattr(inner, "class_id", getattr(inner, "id", ""))), float(inner.score)
 
 
 def of_coco(path: Path) -> dict[int, list[Detection]]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -28,6 +28,7 @@ from ipt_model.spatial.geometry import beside
 from ipt_training.bags.contract import TF_TOPICS, Contract
 from ipt_training.bags.detections import Detection, of_coco, of_message
 from ipt_training.bags.poses import NoPose, PoseTree
+from ipt_training.bags.privacy import Privacy
 from ipt_training.bags.reading import Bag, BagError
 
 #: Pictures and depths that wait for each other.
@@ -64,15 +65,12 @@ class Frame:
 def read_poses(bag: Bag, contract: Contract) -> PoseTree:
     """Everything that says where something is."""
     tree = PoseTree()
-    if contract.odometry:
-        for _, message in bag.messages([contract.odometry]):
-            if message is None:
-                tree.broken += 1
-            else:
-                tree.take_odometry(message, contract.base_frame)
-    for topic, message in bag.messages(TF_TOPICS):
+    topics = {*TF_TOPICS, *filter(None, [contract.odometry])}
+    for topic, message in bag.messages(topics):
         if message is None:
             tree.broken += 1
+        elif topic == contract.odometry:
+            tree.take_odometry(message, contract.base_frame)
         elif not contract.odometry or topic == "/tf_static":
             tree.take_tf(message, static=topic == "/tf_static")
     return tree
@@ -89,48 +87,100 @@ def read_detections(bag: Bag, contract: Contract) -> dict[int, list[Detection]]:
     return found
 
 
+class _Read(NamedTuple):
+    """A message that is held, and the how-manieth of the recording it is."""
+
+    stamp_ns: int
+    message: Any
+    number: int
+
+
 class FrameReader:
     """Reads the frames of one bag, once.
 
     dropped: pictures by the reason why they are no frames. told: called with the messages read.
+    privacy: what is blurred before a frame leaves this reader.
     """
 
     def __init__(
-        self, bag: Bag, contract: Contract, told: Callable[[int], None] | None = None
+        self,
+        bag: Bag,
+        contract: Contract,
+        told: Callable[[int], None] | None = None,
+        privacy: Privacy | None = None,
     ) -> None:
         contract.check(bag.topics)
         self.bag, self.contract, self.told = bag, contract, told
+        self.privacy = privacy or Privacy()
         self.dropped: Counter[str] = Counter()
         self.tree = read_poses(bag, contract)
         self._detected = read_detections(bag, contract)
         self._detected_at = sorted(self._detected)
-        self._info: Any = None
-        self._depths: deque[tuple[int, Any]] = deque(maxlen=WAITING)
-        self._pictures: deque[tuple[int, Any]] = deque()
+        self._info: _Read | None = None
+        self._depths: deque[_Read] = deque(maxlen=WAITING)
+        self._pictures: deque[_Read] = deque()
         self._sharpness: deque[float] = deque(maxlen=USUAL_OF)
         self._newest = self._kept = -(1 << 62)
         self._last: np.ndarray | None = None
         self._mounted = ""
+        self._read = 0
+        self._held: frozenset[int] = frozenset()
 
     def frames(self) -> Iterator[Frame]:
         topics = [self.contract.colour, self.contract.depth, self.contract.camera_info]
-        read = 0
-        for topic, message in self.bag.messages(topics):
-            read += 1
-            if self.told is not None and read % 50 == 0:
-                self.told(read)
+        skip = self._read
+        resumed = not skip
+        for number, topic, message in self.bag.numbered(topics, skip, self._held):
+            if number < skip:
+                self._hold(number, topic, message)
+                continue
+            if not resumed:
+                resumed = True
+                yield from self._ready(last=False)
+            self._read = number + 1
+            if self.told is not None and self._read % 50 == 0:
+                self.told(self._read)
             if message is None:
                 self.dropped["cannot be decoded"] += topic == self.contract.colour
                 continue
-            stamp_ns = stamp_to_ns(message.header.stamp)
-            if topic == self.contract.camera_info:
-                self._info = message
-            elif topic == self.contract.depth:
-                self._depths.append((stamp_ns, message))
-            elif self._wants(stamp_ns):
-                self._pictures.append((stamp_ns, message))
+            if topic == self.contract.colour and not self._wants(
+                stamp_to_ns(message.header.stamp)
+            ):
+                continue
+            self._hold(number, topic, message)
             yield from self._ready(last=False)
         yield from self._ready(last=True)
+
+    def _hold(self, number: int, topic: str, message: Any) -> None:
+        one = _Read(stamp_to_ns(message.header.stamp), message, number)
+        if topic == self.contract.camera_info:
+            self._info = one
+        elif topic == self.contract.depth:
+            self._depths.append(one)
+        else:
+            self._pictures.append(one)
+
+    # -- going on where another process was stopped
+    def state(self) -> dict[str, Any]:
+        """Everything that decides which frames follow, for JSON."""
+        held = [*self._depths, *self._pictures, *([self._info] if self._info else [])]
+        return {
+            "read": self._read,
+            "held": [one.number for one in held],
+            "sharpness": list(self._sharpness),
+            "newest": self._newest,
+            "kept": self._kept,
+            "last": None if self._last is None else self._last.tolist(),
+            "dropped": dict(self.dropped),
+        }
+
+    def go_on(self, state: Mapping[str, Any]) -> None:
+        """Begin behind the last frame of a reader of the same bag that had this state."""
+        self._read, self._newest, self._kept = state["read"], state["newest"], state["kept"]
+        self._held = frozenset(state["held"])
+        self._sharpness.extend(state["sharpness"])
+        self._last = None if state["last"] is None else np.array(state["last"])
+        self.dropped = Counter(state["dropped"])
 
     # -- which pictures
     def _wants(self, stamp_ns: int) -> bool:
@@ -152,9 +202,9 @@ class FrameReader:
         """Frames whose depth has come, or can no longer come."""
         apart_ns = int(self.contract.apart_s * 1e9)
         while self._pictures:
-            stamp_ns, picture = self._pictures[0]
-            near = [d for d in self._depths if abs(d[0] - stamp_ns) <= apart_ns]
-            newest = max((d[0] for d in self._depths), default=-(1 << 62))
+            stamp_ns, picture, _ = self._pictures[0]
+            near = [d for d in self._depths if abs(d.stamp_ns - stamp_ns) <= apart_ns]
+            newest = max((d.stamp_ns for d in self._depths), default=-(1 << 62))
             # one that is nearer may still come until the depths are as late as the picture
             if not last and newest < stamp_ns and len(self._pictures) <= WAITING:
                 return
@@ -162,7 +212,7 @@ class FrameReader:
             if not near:
                 self.dropped["no depth near"] += 1
                 continue
-            depth = min(near, key=lambda d: abs(d[0] - stamp_ns))[1]
+            depth = min(near, key=lambda d: abs(d.stamp_ns - stamp_ns)).message
             try:
                 frame = self._frame(stamp_ns, picture, depth)
             except (MessageFault, NoPose) as fault:
@@ -177,7 +227,7 @@ class FrameReader:
         compressed = hasattr(picture, "format")
         rgb = compressed_to_rgb(picture) if compressed else image_to_rgb(picture)
         size = (rgb.shape[1], rgb.shape[0])
-        camera = camera_info_to_intrinsics(self._info, size, self.contract.rectified)
+        camera = camera_info_to_intrinsics(self._info.message, size, self.contract.rectified)
         depth_m = (
             compressed_to_depth(depth) if hasattr(depth, "format") else depth_to_metres(depth)
         )
@@ -188,6 +238,8 @@ class FrameReader:
         if self._last is not None and beside(self._last, pose, STILL_M, STILL_RAD):
             raise MessageFault("stood still", "the robot has not moved")
         self._judge(rgb)
+        # nothing keeps the picture as it was: what is remembered and written comes from frames
+        rgb = self.privacy.blurred(rgb, stamp_ns)
         self._last = pose
         return Frame(stamp_ns, rgb, depth_m, camera, pose, base, self._detections(stamp_ns))
 

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ipt_training.bags.vision_types import TYPES
+
 
 class BagError(ValueError):
     """A recording that cannot be read; the message says which and why."""
@@ -18,8 +20,8 @@ class BagError(ValueError):
 class Bag:
     """An open recording."""
 
-    def __init__(self, path: Path, reader: Any) -> None:
-        self.path, self._reader = path, reader
+    def __init__(self, path: Path, reader: Any, store: Any) -> None:
+        self.path, self._reader, self._store = path, reader, store
 
     @property
     def topics(self) -> dict[str, str]:
@@ -37,16 +39,27 @@ class Bag:
     def messages(self, topics: Collection[str]) -> Iterator[tuple[str, Any]]:
         """(topic, message). A message that cannot be decoded comes as None; a file that ends early
         ends with a BagError."""
+        for _, topic, message in self.numbered(topics):
+            yield topic, message
+
+    def numbered(
+        self, topics: Collection[str], skip: int = 0, but: Collection[int] = ()
+    ) -> Iterator[tuple[int, str, Any]]:
+        """(number, topic, message), numbered from 0. Of the first `skip` only those whose number
+        is in `but` come; the others are not decoded."""
         wanted = [c for c in self._reader.connections if c.topic in topics]
         if not wanted:
             return
         try:
-            for connection, _, raw in self._reader.messages(connections=wanted):
+            every = self._reader.messages(connections=wanted)
+            for number, (connection, _, raw) in enumerate(every):
+                if number < skip and number not in but:
+                    continue
                 try:
-                    message = self._reader.deserialize(raw, connection.msgtype)
+                    message = self._store.deserialize_cdr(raw, connection.msgtype)
                 except Exception:
                     message = None
-                yield connection.topic, message
+                yield number, connection.topic, message
         except GeneratorExit:
             raise
         except Exception as error:
@@ -57,23 +70,31 @@ class Bag:
 def open_bag(path: Path) -> Iterator[Bag]:
     """A folder with metadata.yaml, or a single .mcap or .db3 file."""
     try:
-        from rosbags.highlevel import AnyReader
-        from rosbags.typesys import Stores, get_typestore
+        from rosbags.rosbag2 import Reader
+        from rosbags.typesys import Stores, get_types_from_msg, get_typestore
     except ImportError as error:
         raise BagError("rosbags is not installed: pip install '.[bags]'") from error
     if not path.exists():
         raise BagError(f"{path}: there is no such file or folder")
     if path.is_file() and path.stat().st_size == 0:
         raise BagError(f"{path}: is empty")
-    reader: Any
+    if path.is_dir() and not (path / "metadata.yaml").is_file():
+        raise BagError(
+            f"{path}: is no recording that can be read: it has no metadata.yaml; give its .mcap "
+            "or .db3 file, or let `ros2 bag reindex` write one"
+        )
     try:
-        # the definitions are needed only where the recording does not hold them itself
-        reader = AnyReader([path], default_typestore=get_typestore(Stores.ROS2_JAZZY))
+        reader: Any = Reader(path)
         reader.open()
     except Exception as error:
         raise BagError(f"{path}: is no recording that can be read: {_said(error)}") from error
     try:
-        yield Bag(path, reader)
+        # What is read are messages that every ROS 2 since Humble defines alike. The definitions
+        # within a recording are left alone: they may be damaged, or of types nothing here parses.
+        store = get_typestore(Stores.ROS2_JAZZY)
+        for name, text in TYPES.items():
+            store.register(get_types_from_msg(text, name))
+        yield Bag(path, reader, store)
     finally:
         reader.close()
 

@@ -51,6 +51,10 @@ class CorruptShardError(OSError):
     """A file has the name of a shard and cannot be read as one."""
 
 
+#: What Arrow raises for damaged files: also texts that are no UTF-8 and lengths beyond memory.
+_DAMAGE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
+
+
 def shard_metadata(path: Path) -> dict[str, str]:
     """The metadata a shard was written with, plus `num_rows`; raises `CorruptShardError`."""
     footer = _open(path).metadata
@@ -76,8 +80,9 @@ def shard_paths(folder: Path) -> list[Path]:
 
 def _open(path: Path) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowInvalid, pa.ArrowException, OSError) as error:
+        # our own shards have a checksum of every page; without it a flipped bit is a wrong row
+        return pq.ParquetFile(path, page_checksum_verification=True)
+    except _DAMAGE as error:
         size = path.stat().st_size if path.exists() else 0
         raise CorruptShardError(
             f"{path}: {size} bytes that are not a whole parquet file ({error}). Delete it and run "
@@ -194,13 +199,14 @@ class Dataset(Sequence[Row]):
         path = self._paths[number]
         try:
             table = self._files[number].read_row_group(inner, columns=self._columns[number])
-        except (pa.ArrowException, OSError) as error:
+            records = table.to_pylist()
+        except _DAMAGE as error:
             raise CorruptShardError(
                 f"{path}: row group {inner} cannot be read ({error}). Delete the file and run the "
                 "command that made the dataset again: only this shard is made anew."
             ) from error
         rows = []
-        for position, record in enumerate(table.to_pylist()):
+        for position, record in enumerate(records):
             try:
                 rows.append(row_from_record(record))
             except SchemaError as error:

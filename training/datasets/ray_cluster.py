@@ -1,13 +1,15 @@
 """Shards made on a Ray cluster: the driver keeps the disk, the cluster makes the bytes.
 
 In: a plan and shard numbers. Out: bytes and reports, as they get ready. Needs the extra `cluster`;
-the package must be installed on the workers too.
+the package must be installed on the workers too. `cluster` is for whoever has other work for one.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from ipt_training.datasets.generate import ShardResult, WorkerError, build_shard
 from ipt_training.datasets.plan import DatasetPlan
@@ -17,10 +19,11 @@ class ClusterError(RuntimeError):
     """The cluster cannot be used; the message says what to do."""
 
 
-def build_on_ray(
-    plan: DatasetPlan, shards: Sequence[int], address: str
-) -> Generator[tuple[bytes, ShardResult], None, None]:
-    """address: of the cluster's head (`ray://host:10001`, `host:6379`), or 'local' for one on this
+@contextmanager
+def cluster(address: str) -> Iterator[Any]:
+    """The module `ray`, connected for one block.
+
+    address: of the cluster's head (`ray://host:10001`, `host:6379`), or 'local' for one on this
     machine.
     """
     try:
@@ -41,6 +44,17 @@ def build_on_ray(
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ClusterError(f"{address}: no Ray cluster answers there ({error})") from error
     try:
+        yield ray
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def build_on_ray(
+    plan: DatasetPlan, shards: Sequence[int], address: str
+) -> Generator[tuple[bytes, ShardResult], None, None]:
+    """address: as `cluster` takes it."""
+    with cluster(address) as ray:
         # one core each, as the processes of a single machine
         make = ray.remote(num_cpus=1, max_retries=2)(build_shard)
         waiting = {make.remote(plan, shard): shard for shard in shards}
@@ -57,9 +71,6 @@ def build_on_ray(
                     "are kept: the same command goes on from here"
                 ) from error
             yield made
-    finally:
-        if started:
-            ray.shutdown()
 
 
 def _check_address(address: str) -> None:

@@ -52,8 +52,8 @@ class Drive:
     colour: list[np.ndarray]
     depth: list[np.ndarray]
     camera: Camera
-    scene: Scene
-    instances: list[np.ndarray]
+    scene: Scene | None = None
+    instances: list[np.ndarray] = field(default_factory=list)
 
     def boxes(self, k: int) -> list[tuple[str, tuple[float, float, float, float]]]:
         """What a good detector says of picture k."""
