@@ -18,23 +18,14 @@ class BagError(ValueError):
 
 
 class Bag:
-    """An open recording."""
+    """An open recording. topics: every topic and its type. counts: of their messages."""
 
     def __init__(self, path: Path, reader: Any, store: Any) -> None:
         self.path, self._reader, self._store = path, reader, store
-
-    @property
-    def topics(self) -> dict[str, str]:
-        """Every topic and its type."""
-        return {name: info.msgtype or "" for name, info in self._reader.topics.items()}
-
-    @property
-    def counts(self) -> dict[str, int]:
-        return {name: int(info.msgcount) for name, info in self._reader.topics.items()}
-
-    @property
-    def seconds(self) -> float:
-        return max(0.0, self._reader.duration * 1e-9)
+        infos = reader.topics.items()
+        self.topics = {str(name): str(info.msgtype or "") for name, info in infos}
+        self.counts = {str(name): int(info.msgcount) for name, info in infos}
+        self.seconds = max(0.0, reader.duration * 1e-9)
 
     def messages(self, topics: Collection[str]) -> Iterator[tuple[str, Any]]:
         """(topic, message). A message that cannot be decoded comes as None; a file that ends early
@@ -83,18 +74,22 @@ def open_bag(path: Path) -> Iterator[Bag]:
             f"{path}: is no recording that can be read: it has no metadata.yaml; give its .mcap "
             "or .db3 file, or let `ros2 bag reindex` write one"
         )
+    reader: Any = None
     try:
-        reader: Any = Reader(path)
+        reader = Reader(path)
         reader.open()
-    except Exception as error:
-        raise BagError(f"{path}: is no recording that can be read: {_said(error)}") from error
-    try:
         # What is read are messages that every ROS 2 since Humble defines alike. The definitions
         # within a recording are left alone: they may be damaged, or of types nothing here parses.
         store = get_typestore(Stores.ROS2_JAZZY)
         for name, text in TYPES.items():
             store.register(get_types_from_msg(text, name))
-        yield Bag(path, reader, store)
+        bag = Bag(path, reader, store)
+    except Exception as error:
+        if reader is not None and reader.is_open:
+            reader.close()
+        raise BagError(f"{path}: is no recording that can be read: {_said(error)}") from error
+    try:
+        yield bag
     finally:
         reader.close()
 

@@ -124,6 +124,9 @@ def test_folders_that_are_no_recordings_are_named(tmp_path, capsys) -> None:
     (empty / "metadata.yaml").write_text("[1, 2")
     assert "is no recording" in said_of(empty, tmp_path / "out", capsys)
     made = write_bag(tmp_path / "made", made=part())
+    told = (made / "metadata.yaml").read_text()
+    (made / "metadata.yaml").write_text(told.replace("message_count: 8", "message_count: 8)"))
+    assert "is no recording" in said_of(made, tmp_path / "out", capsys)
     next(made.glob("*.mcap")).unlink()
     assert "missing" in said_of(made, tmp_path / "out", capsys)
 
