@@ -63,6 +63,9 @@ def main(argv: list[str] | None = None) -> int:
     except (RecordingError, StageError) as error:
         print(f"ipt_ros.demo.fine_tuning: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("ipt_ros.demo.fine_tuning: stopped; the same command goes on", file=sys.stderr)
+        return 130
     finally:
         rclpy.try_shutdown()
     found["seconds"] = round(time.monotonic() - began, 1)

@@ -38,13 +38,16 @@ MODES = "answer,imagine,recall"
 @dataclass(frozen=True)
 class Size:
     """How much of everything. houses, held_out: driven through, to learn from and to ask in.
-    places: looked at in each, 0 for all. every_s: between frames that are kept. rendered: rows
-    beside the recorded ones. examples: showings. per_task: most questions asked of a task."""
+    places: looked at in each, 0 for all. every_s, frames: between frames that are kept, at least,
+    and about how many of a house; on a busy machine a robot drives longer and sees no more.
+    rendered: rows beside the recorded ones. examples: showings. per_task: most questions of a
+    task."""
 
     houses: int = 6
     held_out: int = 3
     places: int = 0
     every_s: float = 0.6
+    frames: int = 120
     per_frame: int = 2
     rendered: int = 800
     examples: int = 4000
@@ -82,7 +85,7 @@ class Chain:
             ),
             "converted": stages.run(
                 "convert",
-                {"every_s": size.every_s, "per_frame": size.per_frame},
+                {"every_s": size.every_s, "frames": size.frames, "per_frame": size.per_frame},
                 lambda: self._convert(learned, held),
             ),
             "rendered": stages.run("render", {"rows": size.rendered}, self._render),
@@ -128,12 +131,11 @@ class Chain:
         self._logs.mkdir(parents=True, exist_ok=True)
 
         def drive(plan: HousePlan) -> dict[str, Any]:
-            told = self._bags / f"{plan.name}.json"
-            kept = json.loads(told.read_text(encoding="utf-8")) if told.is_file() else None
-            if kept is None or kept["plan"] != asdict(plan) or not self._bag(plan).is_dir():
+            kept = self._kept(plan)
+            if not kept:
                 done = HouseDrive(plan, self._bag(plan), setup["camera"], self._logs).run()
                 kept = {"plan": asdict(plan), "drive": asdict(done)}
-                told.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+                self._told(plan).write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
                 print(
                     f"  {plan.name}: {done.pictures} pictures, {done.driven_m:.0f} m, "
                     f"{done.reached} of {done.places} places",
@@ -147,13 +149,23 @@ class Chain:
     def _bag(self, plan: HousePlan) -> Path:
         return self._bags / plan.name
 
+    def _told(self, plan: HousePlan) -> Path:
+        return self._bags / f"{plan.name}.json"
+
+    def _kept(self, plan: HousePlan) -> dict[str, Any]:
+        """What is told of a drive beside its recording; empty where there is none of this plan."""
+        if not (self._told(plan).is_file() and self._bag(plan).is_dir()):
+            return {}
+        kept = dict(json.loads(self._told(plan).read_text(encoding="utf-8")))
+        return kept if kept["plan"] == asdict(plan) else {}
+
     def _convert(self, learned: Sequence[HousePlan], held: Sequence[HousePlan]) -> dict[str, Any]:
         """Rows to learn from, with some places kept for validation, and rows of houses that
         nothing is learned from."""
+        seconds = [self._kept(plan)["drive"]["simulated_s"] for plan in (*learned, *held)]
+        every_s = max(self.size.every_s, round(sum(seconds) / len(seconds) / self.size.frames, 1))
         contract = self._bags / CONTRACT
-        contract.write_text(
-            contract_of(robot_setup()["mounts"], self.size.every_s).text(), encoding="utf-8"
-        )
+        contract.write_text(contract_of(robot_setup()["mounts"], every_s).text(), encoding="utf-8")
         jobs = {"data": (learned, "0.2"), "held_out": (held, "1")}
         processes, logs = [], []
         for folder, (plans, share) in jobs.items():
@@ -175,6 +187,7 @@ class Chain:
                 folder: sum(one["frames"] for one in read_manifest(self.out / folder).values())
                 for folder in jobs
             },
+            "every_s": every_s,
             "samples": self._samples(self.out / "data" / "train"),
         }
 

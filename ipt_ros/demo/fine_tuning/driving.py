@@ -76,10 +76,11 @@ class Tour:
         here = _Pose(x, y, yaw, time_s)
         before = self._lately[-1] if self._lately else here
         self._lately.append(here)
-        if self._turned is not None:
+        stuck = self._stuck()
+        if self._turned is not None and not stuck:
             return self._look_around(math.remainder(yaw - before.yaw, 2 * math.pi))
-        if self._stuck():
-            if self._backed_up:
+        if stuck:
+            if self._backed_up or self._turned is not None:
                 self.skipped.append(self.number)
                 self._next()
                 return Command()

@@ -123,7 +123,6 @@ class HouseDrive:
             self._recorder.discard()
             raise
         finally:
-            self._drive.publish(Twist())
             self._simulator.stop()
             self._executor.shutdown()
             self._thread.join(timeout=5.0)

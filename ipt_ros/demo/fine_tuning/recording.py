@@ -89,7 +89,7 @@ class Recorder:
         store = get_typestore(Stores.ROS2_JAZZY)
         self._heard = heard
         self._lock = threading.Lock()
-        self._recording = False
+        self._recording = self._closed = False
         for topic, (kind, name) in TOPICS.items():
             connection = self._writer.add_connection(f"/{topic}", name, typestore=store)
             node.create_subscription(
@@ -114,9 +114,7 @@ class Recorder:
 
     def finish(self) -> None:
         """Close the recording and put it in its place."""
-        with self._lock:
-            self._recording = False
-        self._writer.close()
+        self._close()
         if not self.counts["camera/image"]:
             raise RecordingError(f"{self.folder.name}: no picture came from the simulator")
         if self.folder.exists():
@@ -125,7 +123,12 @@ class Recorder:
 
     def discard(self) -> None:
         """Close it without keeping it."""
+        self._close()
+        shutil.rmtree(self._part, ignore_errors=True)
+
+    def _close(self) -> None:
         with self._lock:
             self._recording = False
-        self._writer.close()
-        shutil.rmtree(self._part, ignore_errors=True)
+            if not self._closed:
+                self._writer.close()
+            self._closed = True

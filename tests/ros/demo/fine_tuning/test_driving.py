@@ -56,13 +56,13 @@ def test_every_room_is_looked_at_all_round(seed):
 
 @pytest.mark.parametrize(("late_s", "every_s"), [(0.3, 0.1), (0.5, 0.25)])
 def test_late_odometry_makes_it_slower_not_lost(late_s, every_s):
-    _, tour, _ = driven(SEEDS[0], late_s, every_s)
+    _, tour, _ = driven(SEEDS[3], late_s, every_s)
     assert len(tour.reached) == len(tour.places)
 
 
 def test_a_robot_that_gets_nowhere_skips_every_place_and_ends():
-    _, tour, poses = driven(SEEDS[0], walled=True)
-    assert len(tour.skipped) >= len(tour.places) - 1  # it may stand in one, and cannot turn there
+    _, tour, poses = driven(SEEDS[3], walled=True)
+    assert len(tour.skipped) == len(tour.places) > 3
     assert np.ptp(poses, axis=0).max() == 0
 
 
