@@ -7,9 +7,10 @@ In: a folder and how large. Out: the facts that the report is written from.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,17 @@ from ament_index_python.packages import get_package_share_path
 
 from ipt_ros.demo.fine_tuning.deploying import ask_each
 from ipt_ros.demo.fine_tuning.house import HouseDrive, HousePlan
-from ipt_ros.demo.fine_tuning.recording import CONTRACT, contract_of, robot_setup
+from ipt_ros.demo.fine_tuning.recording import contract_of, robot_setup
 from ipt_ros.demo.fine_tuning.stages import Stages, command, finish, start
 from ipt_ros.demo.fine_tuning.verdict import judge
 from ipt_training.bags.converting import read_manifest
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.public import any_example
+from ipt_training.houses.generator import make_scene
 from ipt_training.scenes.splits import seeds_of
 
+#: Rooms of a house that is driven through.
+LEAST_ROOMS = 2
 #: Rows shown of each task.
 SHOWN = 2
 #: Kinds of rendered rows that keep what the weights know: as the robot asks, with a memory.
@@ -72,7 +76,7 @@ class Chain:
         plans = [
             HousePlan(seed, self.look, places=size.places)
             for split, count in (("train", size.houses), ("test", size.held_out))
-            for seed in seeds_of(split)[:count]
+            for seed in islice(houses(split), count)
         ]
         learned, held = plans[: size.houses], plans[size.houses :]
         everything = {
@@ -162,13 +166,13 @@ class Chain:
     def _convert(self, learned: Sequence[HousePlan], held: Sequence[HousePlan]) -> dict[str, Any]:
         """Rows to learn from, with some places kept for validation, and rows of houses that
         nothing is learned from."""
-        seconds = [self._kept(plan)["drive"]["simulated_s"] for plan in (*learned, *held)]
-        every_s = max(self.size.every_s, round(sum(seconds) / len(seconds) / self.size.frames, 1))
-        contract = self._bags / CONTRACT
-        contract.write_text(contract_of(robot_setup()["mounts"], every_s).text(), encoding="utf-8")
         jobs = {"data": (learned, "0.2"), "held_out": (held, "1")}
-        processes, logs = [], []
+        processes, logs, every_s = [], [], {}
         for folder, (plans, share) in jobs.items():
+            contract = self._bags / f"contract_{folder}.yaml"
+            every_s[folder] = self._every_s(plans)
+            text = contract_of(robot_setup()["mounts"], every_s[folder]).text()
+            contract.write_text(text, encoding="utf-8")
             log = self._logs / f"convert_{folder}.log"
             bags = [str(self._bag(plan)) for plan in plans]
             options = ["--contract", str(contract), "--held-out", share]
@@ -190,6 +194,11 @@ class Chain:
             "every_s": every_s,
             "samples": self._samples(self.out / "data" / "train"),
         }
+
+    def _every_s(self, plans: Sequence[HousePlan]) -> float:
+        """Between frames, s, so that these houses give about as many as they should."""
+        seconds = [self._kept(plan)["drive"]["simulated_s"] for plan in plans]
+        return max(self.size.every_s, round(sum(seconds) / len(seconds) / self.size.frames, 1))
 
     def _rows_of(self, folder: str, split: str) -> dict[str, Any]:
         tasks = [str(task) for task in Dataset(self.out / folder / split).column("task")]
@@ -283,6 +292,13 @@ class Chain:
         weights = {"before": self.weights, "after": str(self._tuned)}
         asked = ask_each(plan, weights, robot_setup(), self._pictures, self._logs)
         return {"house": plan.name, "asked": asked}
+
+
+def houses(split: str) -> Iterator[int]:
+    """Seeds of a split whose house has several rooms: one room has little to go and see."""
+    for seed in seeds_of(split):
+        if len(make_scene(seed, "house").rooms) >= LEAST_ROOMS:
+            yield seed
 
 
 def _summed(manifest: dict[str, Any], what: str) -> dict[str, int]:

@@ -30,7 +30,6 @@ TOPICS: dict[str, tuple[Any, str]] = {
     "odom": (Odometry, ODOMETRY),
 }
 UNFINISHED = ".unfinished"
-CONTRACT = "contract.yaml"
 
 
 class RecordingError(RuntimeError):
