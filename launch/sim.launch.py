@@ -17,7 +17,9 @@ from ipt_ros.parameters.launch_nodes import PACKAGE, TRANSFORMS, ipt_node, node_
 from ipt_ros.parameters.sim_node import SIM_PARAMETERS
 
 #: The simulator's parameters that are arguments; the others go into sim_params_file.
-WORLD = tuple(row for row in SIM_PARAMETERS if row.name in ("seed", "level", "depth_encoding"))
+WORLD = tuple(
+    row for row in SIM_PARAMETERS if row.name in ("seed", "level", "look", "depth_encoding")
+)
 CONFIG = get_package_share_path(PACKAGE) / "config"
 
 

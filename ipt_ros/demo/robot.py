@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,14 @@ class NodeProcess:
     does.
     """
 
-    def __init__(self, executable: str, parameters: dict[str, Any], log: Path) -> None:
+    def __init__(
+        self,
+        executable: str,
+        parameters: dict[str, Any],
+        log: Path,
+        ros_arguments: Sequence[str] = (),
+    ) -> None:
+        """ros_arguments: more of what follows --ros-args."""
         from ament_index_python.packages import get_package_prefix
 
         package = "imaginative_perception"
@@ -51,7 +58,9 @@ class NodeProcess:
         self.name, self.log = executable, log
         self._file = log.open("wb")
         self.process = subprocess.Popen(
-            [str(path), "--ros-args", *pairs], stdout=self._file, stderr=subprocess.STDOUT
+            [str(path), "--ros-args", *pairs, *ros_arguments],
+            stdout=self._file,
+            stderr=subprocess.STDOUT,
         )
 
     def check(self) -> None:
@@ -131,6 +140,25 @@ class Robot:
             if time.monotonic() > deadline:
                 raise AskTimeout(f"{what}: not within {timeout_s:.0f} s")
             time.sleep(0.02)
+
+    def wait_for_model(self, alive: Callable[[], bool], timeout_s: float = 240.0) -> None:
+        """Until the node is active. While it loads its model it answers nobody, this service
+        included. alive: raises when a process has ended.
+        """
+        from lifecycle_msgs.srv import GetState
+
+        client = self._asker.node.create_client(GetState, f"{self._asker.target}/get_state")
+        asked: list[Any] = []
+
+        def active() -> bool:
+            alive()
+            if asked and asked[-1].done():
+                return bool(asked.pop().result().current_state.label == "active")
+            if not asked and client.service_is_ready():
+                asked.append(client.call_async(GetState.Request()))
+            return False
+
+        self.wait_until(active, "the model", timeout_s)
 
     def senses_ready(self) -> bool:
         return bool(self.pictures) and self._pose is not None and self._map is not None

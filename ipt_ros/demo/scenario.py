@@ -74,7 +74,7 @@ class Scenario:
         robot.wait_until(lambda: self._alive() and robot.senses_ready(), "camera and map", 60.0)
         question = self._referee.viewpoint_question()
         robot.put(question.start)
-        self._wait_for_model()
+        robot.wait_for_model(self._alive)
         # the path first, while the map still has much that was not seen
         trace = self._trace_path()
         space = SpaceWatch(
@@ -100,25 +100,6 @@ class Scenario:
             process.check()
         return True
 
-    def _wait_for_model(self, timeout_s: float = 240.0) -> None:
-        """Until the node is active. While it loads its model it answers nobody, this service
-        included.
-        """
-        from lifecycle_msgs.srv import GetState
-
-        client = self._asker.node.create_client(GetState, "ipt_node/get_state")
-        asked: list[Any] = []
-
-        def active() -> bool:
-            self._alive()
-            if asked and asked[-1].done():
-                return bool(asked.pop().result().current_state.label == "active")
-            if not asked and client.service_is_ready():
-                asked.append(client.call_async(GetState.Request()))
-            return False
-
-        self._robot.wait_until(active, "the model", timeout_s)
-
     # -- the four questions -----------------------------------------------------------------------
 
     def _imagine_view(self, question: ViewpointQuestion) -> Card:
@@ -126,7 +107,7 @@ class Scenario:
         goal.viewpoint.header.frame_id = "odom"
         there = question.viewpoint
         # the camera, not the base, is what stands at the viewpoint
-        goal.viewpoint.pose = matrix_to_pose(self._camera_body(there))
+        goal.viewpoint.pose = matrix_to_pose(camera_body(there, self.MOUNT))
         result = self._asker.ask(ImagineView, goal)
         self._robot.put(there)
         card = self._card("What would I see from there?", "ImagineView", result, question.answer)
@@ -190,11 +171,6 @@ class Scenario:
 
     # -- what came back ---------------------------------------------------------------------------
 
-    def _camera_body(self, pose: Pose2) -> np.ndarray:
-        """Map from camera body (x forward) for a robot at a pose."""
-        x, _, z, *_ = self.MOUNT
-        return planar_matrix(pose.x, pose.y, pose.yaw) @ _shift(x, z)
-
     def _card(self, title: str, action: str, result: Any, truth: str) -> Card:
         answer = result.answer
         times = answer.times
@@ -252,7 +228,8 @@ def style_of(model: str) -> AskingStyle:
         return AskingStyle()
 
 
-def _shift(x: float, z: float) -> np.ndarray:
+def camera_body(pose: Pose2, mount: Sequence[float]) -> np.ndarray:
+    """Map from camera body (x forward) for a robot at a pose. mount: x, y, z first, m."""
     shift = np.eye(4)
-    shift[0, 3], shift[2, 3] = x, z
-    return shift
+    shift[0, 3], shift[2, 3] = mount[0], mount[2]
+    return planar_matrix(pose.x, pose.y, pose.yaw) @ shift

@@ -15,6 +15,7 @@ from ipt_model.spatial import maps
 from ipt_model.spatial.picture_geometry import PictureGeometry
 from ipt_model.wording import phrasing
 from ipt_training.houses.generator import make_scene
+from ipt_training.houses.looks import dressed
 from ipt_training.rendering.embree import Renderer
 from ipt_training.scenes.camera import Camera, camera_pose
 from ipt_training.scenes.grids import occupancy, reachable
@@ -81,8 +82,15 @@ class CountQuestion:
 class Referee:
     """The world of one seed, and the questions that it makes good ones of."""
 
-    def __init__(self, seed: int, level: str, mount: CameraMount, radius_m: float = 0.3) -> None:
-        self.scene: Scene = make_scene(seed, level)
+    def __init__(
+        self,
+        seed: int,
+        level: str,
+        mount: CameraMount,
+        radius_m: float = 0.3,
+        look: str = "usual",
+    ) -> None:
+        self.scene: Scene = dressed(make_scene(seed, level), look)
         self.mount = mount
         self._renderer = Renderer(self.scene)
         self.truth = occupancy(self.scene)

@@ -6,6 +6,10 @@ from __future__ import annotations
 
 from ipt_ros.parameters.table import Parameter, Values
 
+#: What a world may look like; `ipt_training.houses.looks` makes them. Written out, for this table
+#: is read where training is not installed.
+LOOKS = ("usual", "workshop")
+
 SIM_PARAMETERS = (
     Parameter(
         "seed",
@@ -19,6 +23,14 @@ SIM_PARAMETERS = (
         "room",
         "How much world: one furnished room, or a house of several rooms.",
         choices=("room", "house"),
+        read_only=True,
+    ),
+    Parameter(
+        "look",
+        "usual",
+        "Paint, floors, light and furniture of the world: as the datasets show them, or such as "
+        "no dataset shows, in the same places.",
+        choices=LOOKS,
         read_only=True,
     ),
     Parameter(

@@ -19,6 +19,7 @@ from ipt_ros.conversions import planar_matrix
 from ipt_ros.parameters.table import Values
 from ipt_ros.simulator.robot import Robot, RobotLimits
 from ipt_training.houses.generator import make_scene
+from ipt_training.houses.looks import dressed
 from ipt_training.rendering.embree import Renderer, TopDown
 from ipt_training.scenes.camera import Camera
 
@@ -65,7 +66,7 @@ class Simulation:
     """One scene with one robot in it. Not for several threads at once."""
 
     def __init__(self, values: Values, time_ns: int) -> None:
-        self.scene = make_scene(values.seed, level=values.level)
+        self.scene = dressed(make_scene(values.seed, level=values.level), values.look)
         self.camera = Camera.from_fov(values.width, values.height, values.horizontal_fov)
         self._renderer = Renderer(self.scene, threads=values.render_threads)
         self._depth_max = values.depth_max

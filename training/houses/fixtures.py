@@ -26,7 +26,7 @@ def fixtures_of(rng: np.random.Generator, wall: Wall, room: Room) -> list[Fixtur
     """
     out = [_door_frame(wall, room, o.start_m, o.end_m, o.height_m) for o in wall.openings]
     length = (wall.x_max - wall.x_min) if wall.along_x else (wall.y_max - wall.y_min)
-    stretches = _solid(wall, length)
+    stretches = solid_stretches(wall, length)
     for _ in range(2):
         if rng.random() < 0.45:
             continue
@@ -46,11 +46,11 @@ def fixtures_of(rng: np.random.Generator, wall: Wall, room: Room) -> list[Fixtur
         colour = colours[int(rng.integers(len(colours)))]
         panels = parts(at, width, low, high, colour)
         kind = "window" if window else "picture"
-        out.append(Fixture(kind, wall.room, tuple(_on(wall, room, *p) for p in panels)))
+        out.append(Fixture(kind, wall.room, tuple(on_wall(wall, room, *p) for p in panels)))
     return out
 
 
-def _solid(wall: Wall, length: float) -> list[tuple[float, float]]:
+def solid_stretches(wall: Wall, length: float) -> list[tuple[float, float]]:
     stretches, at = [], 0.1
     for hole in sorted(wall.openings, key=lambda o: o.start_m):
         stretches.append((at, hole.start_m - _TRIM_M))
@@ -91,10 +91,10 @@ def _door_frame(wall: Wall, room: Room, start: float, end: float, height: float)
         (end, end + t, 0.0, height + t, d, FRAME),
         (start, end, height, height + t, d, FRAME),
     ]
-    return Fixture("door frame", wall.room, tuple(_on(wall, room, *p) for p in panels))
+    return Fixture("door frame", wall.room, tuple(on_wall(wall, room, *p) for p in panels))
 
 
-def _on(
+def on_wall(
     wall: Wall, room: Room, a: float, b: float, z0: float, z1: float, depth: float, colour: RGB
 ) -> Primitive:
     """A box on the face of the wall that looks into its room."""

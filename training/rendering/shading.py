@@ -210,7 +210,9 @@ def _step(t: np.ndarray, pitch: float, footprint: np.ndarray) -> np.ndarray:
 def _pattern(
     kind: int, pitch: float, u: np.ndarray, v: np.ndarray, footprint: np.ndarray
 ) -> np.ndarray:
-    """Factor on the floor's colour: 1 tiles with joints, 2 checker, 3 planks along x."""
+    """Factor on the floor's colour: 1 tiles with joints, 2 checker, 3 planks along x, 4 stripes
+    along y.
+    """
     fade = np.clip(np.float32(1.6) - footprint * np.float32(1.6 / pitch), 0, 1)
     if kind == 3:
         row = np.floor(v * np.float32(1 / pitch)).astype(np.int32)
@@ -224,6 +226,9 @@ def _pattern(
         )
         return np.asarray(tint * (1 - np.float32(0.35) * joints))
     i = np.floor(u * np.float32(1 / pitch)).astype(np.int32)
+    if kind == 4:
+        soft = _step(u, pitch, footprint)
+        return np.asarray(1 + fade * np.float32(0.3) * (1 - 2 * (i & 1)) * soft)
     j = np.floor(v * np.float32(1 / pitch)).astype(np.int32)
     if kind == 2:
         soft = _step(u, pitch, footprint) * _step(v, pitch, footprint)

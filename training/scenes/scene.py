@@ -21,7 +21,7 @@ Shape = Literal["box", "cylinder", "cone", "sphere"]
 SHAPES: tuple[Shape, ...] = ("box", "cylinder", "cone", "sphere")
 Level = Literal["room", "house"]
 LEVELS: tuple[Level, ...] = ("room", "house")
-FLOOR_PATTERNS = ("plain", "tiles", "checker", "planks")
+FLOOR_PATTERNS = ("plain", "tiles", "checker", "planks", "stripes")
 
 
 class SceneError(ValueError):

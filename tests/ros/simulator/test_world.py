@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from ipt_ros.parameters.sim_node import SIM_PARAMETERS, check_together
+from ipt_ros.parameters.sim_node import LOOKS, SIM_PARAMETERS, check_together
 from ipt_ros.parameters.table import checked, defaults
 from ipt_ros.simulator.world import SimulatedTime, Simulation
+from ipt_training.houses import looks
+from ipt_training.houses.generator import make_scene
+from ipt_training.houses.looks import dressed
 from ipt_training.scenes.camera import camera_pose
 from ipt_training.scenes.grids import occupancy
 
@@ -40,6 +43,22 @@ def test_the_camera_is_where_its_mount_says():
     c, s = math.cos(motion.yaw), math.sin(motion.yaw)
     expected = camera_pose(motion.x + 0.15 * c, motion.y + 0.15 * s, motion.yaw, 0.9, 0.3)
     np.testing.assert_allclose(world.world_from_camera(motion), expected, atol=1e-12)
+
+
+def test_a_look_changes_the_pictures_and_no_distance_to_walls():
+    usual, other = (simulation(level="house", look=look) for look in LOOKS)
+    assert usual.scene == make_scene(0, "house") and other.scene == dressed(
+        usual.scene, "workshop"
+    )
+    assert usual.move(0) == other.move(0)
+    before, after = usual.look(1), other.look(1)
+    assert np.abs(before.rgb.astype(int) - after.rgb).mean() > 20
+    # most of a picture is wall and floor, which stay where they are but for a coat of paint
+    assert np.median(np.abs(before.depth_m - after.depth_m)) < 0.02
+
+
+def test_the_table_offers_every_look_there_is():
+    assert LOOKS == looks.LOOKS
 
 
 @pytest.mark.parametrize("level", ["room", "house"])

@@ -1,0 +1,81 @@
+"""Runs the whole chain: `python -m ipt_ros.demo.fine_tuning --out finetune_out`. The same command
+goes on where it was stopped. Exit status 0 when every stage finished, whether or not there was a
+gain: the report says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from ipt_ros.parameters.sim_node import LOOKS
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="ipt_ros.demo.fine_tuning", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("finetune_out"), help="folder of it all")
+    parser.add_argument("--look", choices=LOOKS, default="workshop", help="of the houses")
+    parser.add_argument("--model", default="ipt-tiny", help="weights to fine-tune, name or folder")
+    parser.add_argument("--houses", type=int, default=6, help="to learn from")
+    parser.add_argument("--held-out", type=int, default=3, help="houses to ask in")
+    parser.add_argument("--places", type=int, default=0, help="in a house, 0 for all")
+    parser.add_argument("--examples", type=int, default=4000, help="showings in training")
+    parser.add_argument("--rendered", type=int, default=800, help="rows beside the recorded ones")
+    given = parser.parse_args(argv)
+    for name in ("houses", "held_out", "examples", "rendered"):
+        if getattr(given, name) < 1:
+            parser.error(f"--{name.replace('_', '-')}: expected at least 1")
+    return given
+
+
+def main(argv: list[str] | None = None) -> int:
+    given = arguments(argv)
+    try:
+        given.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        print(f"ipt_ros.demo.fine_tuning: --out {given.out}: {error.strerror}", file=sys.stderr)
+        return 2
+    from ipt_ros.demo.robot import free_domain
+
+    os.environ["ROS_DOMAIN_ID"] = str(free_domain())
+    import rclpy
+
+    from ipt_ros.demo.fine_tuning.chain import Chain, Size
+    from ipt_ros.demo.fine_tuning.page import write_page
+    from ipt_ros.demo.fine_tuning.recording import RecordingError
+    from ipt_ros.demo.fine_tuning.stages import StageError
+
+    began = time.monotonic()
+    size = Size(
+        houses=given.houses,
+        held_out=given.held_out,
+        places=given.places,
+        examples=given.examples,
+        rendered=given.rendered,
+    )
+    rclpy.init()
+    try:
+        found = Chain(given.out, given.look, given.model, size).run()
+    except (RecordingError, StageError) as error:
+        print(f"ipt_ros.demo.fine_tuning: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("ipt_ros.demo.fine_tuning: stopped; the same command goes on", file=sys.stderr)
+        return 130
+    finally:
+        rclpy.try_shutdown()
+    found["seconds"] = round(time.monotonic() - began, 1)
+    (given.out / "finetune.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    page = write_page(given.out / "report.html", found, given.out / "pictures")
+    for sentence in found["verdict"]["sentences"]:
+        print(sentence)
+    print(f"\n{page}\n{given.out / 'finetune.json'}\n{found['seconds']:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
