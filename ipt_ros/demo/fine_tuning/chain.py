@@ -23,7 +23,7 @@ from ipt_ros.demo.fine_tuning.house import HouseDrive, HousePlan
 from ipt_ros.demo.fine_tuning.recording import contract_of, robot_setup
 from ipt_ros.demo.fine_tuning.stages import Stages, command, finish, start
 from ipt_ros.demo.fine_tuning.verdict import judge
-from ipt_training.bags.converting import read_manifest
+from ipt_training.bags.parts import read_manifest
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.public import any_example
 from ipt_training.houses.generator import make_scene
