@@ -55,7 +55,6 @@ class Size:
     per_frame: int = 2
     rendered: int = 800
     examples: int = 4000
-    minutes: float = 5.0
     per_task: int = 250
     at_once: int = 2
 
@@ -124,9 +123,7 @@ class Chain:
 
     @property
     def _tuned(self) -> Path:
-        """The weights of the end, or the best so far of a run whose minutes were over."""
-        final = self.out / "run" / "final"
-        return final if final.is_dir() else self.out / "run" / "best"
+        return self.out / "run" / "final"
 
     def _record(self, plans: Sequence[HousePlan]) -> dict[str, Any]:
         """Drive through every house that has no recording yet, some at once."""
@@ -261,8 +258,6 @@ class Chain:
         options = [str(recipe / "robot_tiny.yaml"), "--out", str(run)]
         for name, value in overrides.items():
             options += ["--override", f"{name}={value}"]
-        if self.size.minutes:
-            options += ["--minutes", str(self.size.minutes)]
         command("train", options, self._logs / "train.log")
         lines = [
             json.loads(line)

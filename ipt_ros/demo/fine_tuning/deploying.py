@@ -80,27 +80,32 @@ def _ask(
     pictures: Path,
     logs: Path,
 ) -> None:
-    node = NodeProcess(
-        "ipt_node",
-        {
-            "model": model,
-            "pose_source": "odometry",
-            "mounts": mounts,
-            # it is put elsewhere between questions, by a simulator that always knows where
-            "memory_fastest_m_s": 1000.0,
-        },
-        logs / f"ipt_node_{name}.log",
-    )
     asker = Asker(name=f"asker_{name}")
+    nodes = [simulator]
 
     def alive() -> bool:
-        simulator.check()
-        node.check()
+        for one in nodes:
+            one.check()
         return True
 
     try:
         robot = Robot(asker)
         robot.wait_until(lambda: alive() and robot.senses_ready(), "camera and map", 60.0)
+        # each node begins to remember in the same place, or one would know more than the other
+        robot.put(questions[0].start)
+        nodes.append(
+            NodeProcess(
+                "ipt_node",
+                {
+                    "model": model,
+                    "pose_source": "odometry",
+                    "mounts": mounts,
+                    # it is put elsewhere between questions, by a simulator that always knows where
+                    "memory_fastest_m_s": 1000.0,
+                },
+                logs / f"ipt_node_{name}.log",
+            )
+        )
         robot.wait_for_model(alive)
         for number, (question, record) in enumerate(zip(questions, records, strict=True)):
             robot.put(question.start)
@@ -123,7 +128,8 @@ def _ask(
             keep("truth", robot.newest_picture())
     finally:
         asker.close()
-        node.stop()
+        for one in nodes[1:]:
+            one.stop()
 
 
 def _answer(result: Any) -> dict[str, Any]:

@@ -136,6 +136,8 @@ def _reasons(
     if rows < FEW_ROWS:
         said.append(f"Little to learn from: {rows} recorded rows, fewer than {FEW_ROWS}.")
     for name, values in losses.items():
+        if len(values) < 2 or not any(values):  # a part that the recipe leaves out is 0
+            continue
         first, last = _ends(values)
         if not last < (1 - FALLEN) * first:
             said.append(

@@ -65,10 +65,10 @@ def questions(window: Window) -> Iterator[tuple[int, Example]]:
 def _sight(window: Window, a: int, rng: np.random.Generator) -> Sight | None:
     robot = window.robot(a)
     view = MapView.ahead(robot, window.options.size_px, PICTURES)
-    side = round(PICTURES.map_side_m / CELL_M)
-    blank = OccupancyGrid(
-        np.full((side, side), UNKNOWN, np.int8), CELL_M, (view.x_min, view.y_min)
-    )
+    # on the cells of one lattice, whatever the place: what a view shows of them is kept
+    side = round(PICTURES.map_side_m / CELL_M) + 1
+    x, y = (math.floor(v / CELL_M) * CELL_M for v in (view.x_min, view.y_min))
+    blank = OccupancyGrid(np.full((side, side), UNKNOWN, np.int8), CELL_M, (x, y))
     memory = window.memory(a, [], rng)
     if memory is None:
         window.refused["nothing remembered"] += 1

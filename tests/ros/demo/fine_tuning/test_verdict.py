@@ -63,6 +63,11 @@ def test_what_got_worse_is_told_beside_a_gain():
     assert gain and "Worse than before, outside the interval: path in mode recall (-10.0)" in text
 
 
+def test_a_loss_that_the_recipe_leaves_out_is_no_reason():
+    usual = {"path": {"label": entry(0.01, 0.03)}}
+    assert said(usual, {**FALLING, "auxiliary": [0.0] * 50}) == said(usual)
+
+
 def test_nothing_compared_is_no_gain():
     gain, text = said({})
     assert not gain and "gave no question" in text
