@@ -65,7 +65,8 @@ class Example:
         place = self.facts.get("place_m")
         if place is None:
             return f"scene {self.scene_seed}"
-        return f"place {place[0] // PLACE_M:.0f} {place[1] // PLACE_M:.0f}"
+        cell = f"{place[0] // PLACE_M:.0f} {place[1] // PLACE_M:.0f}"
+        return f"place {cell} {self.facts.get('recording', '')}".rstrip()
 
     @property
     def asked(self) -> Question:

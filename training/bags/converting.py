@@ -30,7 +30,7 @@ from ipt_training.example import PLACE_M, Example
 #: in memory, 2 MB each at 640 x 480; of larger pictures fewer are taken.
 WINDOW, WINDOW_BYTES = 240, 512_000_000
 #: Counts up when equal recordings and options give other rows than before.
-FORMAT = 3
+FORMAT = 4
 
 
 def convert(
@@ -72,7 +72,8 @@ def convert(
                 if split is None:
                     refused["on both sides of the split"] += 1
                     continue
-                kept = _without_stamps(example) if strip_stamps else example
+                named = replace(example, facts={**example.facts, "recording": parts.stem})
+                kept = _without_stamps(named) if strip_stamps else named
                 index = progress.rows[split] + len(rows[split])
                 rows[split].append(
                     row_from_example(kept, index=index, split=split, level=RECORDED)
