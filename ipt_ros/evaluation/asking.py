@@ -61,6 +61,7 @@ class Questioner:
         self._asker, self._waiter, self._frame = asker, waiter, frame
         self._mode, self._seed, self._timeout_s = mode, seed, timeout_s
         self._height_m = height_m
+        self.target = asker.target
 
     def ask(self, episode: Episode, world: str) -> tuple[Record, Any]:
         """The record, and the result with its pictures; None where none came."""

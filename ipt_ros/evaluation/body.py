@@ -15,6 +15,7 @@ from geometry_msgs.msg import Twist
 from nav_msgs.msg import Odometry
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
+from std_srvs.srv import Trigger
 
 from imaginative_perception.srv import SetPose
 from ipt_model.messages.poses import yaw_of
@@ -95,7 +96,7 @@ class Body:
 
     def put(self, pose: Pose) -> None:
         """Stand there, seen from there."""
-        self._forget()
+        self._pose = None
         message = matrix_to_pose(planar_matrix(*pose))
         reply = self._in_gazebo(message) if self._simulator == "gazebo" else self._here(message)
         if not reply.success:
@@ -135,9 +136,6 @@ class Body:
             return f"there is {', '.join(there)}: another world runs"
         return "is its bridge running? gazebo_eval.launch.py starts one with evaluate:=true"
 
-    def _forget(self) -> None:
-        self._pose = None
-
     def _stands_at(self, pose: Pose) -> int | None:
         """The stamp of the odometry that says so, ns."""
         heard = self._pose
@@ -159,6 +157,17 @@ class Body:
                 )
 
         self._waiter.until(enough, "pictures from there", SEES_S)
+
+    def see_anew(self) -> None:
+        """Wait for pictures newer than all that came."""
+        with self._lock:
+            newest = max(self._picture_stamps, default=0)
+        self.see(newest + 1)
+
+    def forget(self, target: str) -> None:
+        """Have the node forget what it saw elsewhere, and see this place."""
+        self._asker.call(Trigger, f"{target}/forget", Trigger.Request(), SERVICE_S)
+        self.see_anew()
 
     # -- turning and looking ----------------------------------------------------------------------
 

@@ -168,7 +168,10 @@ def latency(records: Sequence[Record]) -> dict[str, Any]:
     stages = list(dict.fromkeys(name for r in records for name in r.times_s))
     found = {}
     for stage in stages:
-        values = [r.times_s[stage] for r in records if stage in r.times_s]
+        told = [r.times_s.get(stage) for r in records]
+        values = [value for value in told if value is not None]
+        if not values:
+            continue
         found[stage] = {
             "n": len(values),
             "median": round(float(np.median(values)), 4),

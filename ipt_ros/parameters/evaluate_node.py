@@ -67,8 +67,8 @@ EVALUATE_PARAMETERS = (
     Parameter("answer_seed", 1, "Seed of every goal.", read_only=True),
     Parameter(
         "robot_radius_m",
-        0.2,
-        "Radius for which paths are asked about, m.",
+        0.15,
+        "Radius for which paths are asked about, m; the shipped model speaks of 0.15.",
         minimum=0.15,
         maximum=0.4,
         read_only=True,
