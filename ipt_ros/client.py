@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,35 @@ class AskTimeout(RuntimeError):
 
 class AskRefused(RuntimeError):
     """The goal was not accepted; the text says by whom."""
+
+
+#: Between two looks of a Waiter, s.
+LOOK_S = 0.02
+
+
+class Waiter:
+    """Waits for something that happens elsewhere, by a clock that nobody sets or stops: a robot's
+    own may be a simulator's, and may die.
+
+    clock: seconds that only go on. pause: waits so many of them."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], Any] = time.sleep,
+    ) -> None:
+        self.clock, self.pause = clock, pause
+
+    def until(self, ready: Callable[[], Any], what: str, timeout_s: float) -> Any:
+        """The first true value of `ready`, or an AskTimeout that says what was waited for."""
+        deadline = self.clock() + timeout_s
+        while True:
+            value = ready()
+            if value:
+                return value
+            if self.clock() >= deadline:
+                raise AskTimeout(f"{what}: not within {timeout_s:.0f} s")
+            self.pause(LOOK_S)
 
 
 @dataclass

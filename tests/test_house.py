@@ -54,8 +54,8 @@ MAY_IMPORT = {
         "sim_node": "errors conversions run one_math_thread parameters senses simulator",
         "cli": "errors conversions client parameters senses",
         "demo": "errors conversions client parameters senses answering mask",
-        "evaluation": "errors conversions client parameters senses answering demo",
-        "evaluate_node": "texts client run one_math_thread parameters evaluation",
+        "evaluation": "texts errors conversions one_math_thread client parameters run senses "
+        "answering demo",
     },
     "training": {
         "progress": "",
@@ -82,7 +82,7 @@ MAY_IMPORT = {
     },
 }
 #: Parts of ipt_ros that know the simulated world; the robot's own nodes do not.
-WORLDLY = ("sim", "demo", "evalua")
+WORLDLY = ("sim", "demo", "evaluation")
 
 
 def sources(folder: str) -> list[Path]:

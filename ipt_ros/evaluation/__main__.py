@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 #: Test seeds: nothing was trained in these worlds. Name, stands, masks.
-SMALL = (("room_850000", 4, 1), ("room_850001", 4, 1), ("house_850001", 4, 1))
+SMALL = tuple(
+    (world, 8, 2) for world in ("room_850000", "room_850001", "house_850001", "house_850006")
+)
 FULL = (
     *((f"room_{850_000 + i}", 16, 4) for i in range(12)),
     *((f"house_{850_000 + i}", 16, 4) for i in range(12)),
@@ -97,7 +99,7 @@ def in_world(chosen: argparse.Namespace, world: str, stands: int, masks: int) ->
 
 def is_finished(chosen: argparse.Namespace, world: str, stands: int, masks: int) -> bool:
     """Whether nothing is left there, so that no node need be started."""
-    from ipt_ros.evaluate_node import EPISODES, left, shipped_worlds, stands_for
+    from ipt_ros.evaluation.node import EPISODES, left, shipped_worlds, stands_for
     from ipt_ros.evaluation.records import Records
     from ipt_ros.evaluation.true_world import TrueWorld
     from ipt_ros.parameters.evaluate_node import EVALUATE_PARAMETERS

@@ -17,7 +17,7 @@ from geometry_msgs.msg import PoseStamped
 from imaginative_perception.action import AskSpatial, CountObjects, ImagineView, TracePath
 from ipt_model.question import Outcome
 from ipt_ros.answering.messages import ABSTAIN_TEXT
-from ipt_ros.client import Asker, AskRefused, AskTimeout
+from ipt_ros.client import Asker, AskRefused, AskTimeout, Waiter
 from ipt_ros.conversions import matrix_to_pose, planar_matrix
 from ipt_ros.evaluation.episodes import Episode
 from ipt_ros.evaluation.records import (
@@ -30,7 +30,6 @@ from ipt_ros.evaluation.records import (
     WITHHELD,
     Record,
 )
-from ipt_ros.evaluation.waiting import Waiter
 
 ACTIONS = {
     action.__name__: action for action in (AskSpatial, CountObjects, ImagineView, TracePath)

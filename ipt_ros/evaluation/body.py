@@ -19,11 +19,10 @@ from std_srvs.srv import Trigger
 
 from imaginative_perception.srv import SetPose
 from ipt_model.messages.poses import yaw_of
-from ipt_ros.client import Asker, AskTimeout
+from ipt_ros.client import Asker, AskTimeout, Waiter
 from ipt_ros.conversions import matrix_to_pose, planar_matrix, pose_to_matrix, stamp_to_ns
 from ipt_ros.errors import GoalError
 from ipt_ros.evaluation.true_world import Pose
-from ipt_ros.evaluation.waiting import Waiter
 from ipt_ros.senses.images import depth_to_metres, image_to_rgb
 
 #: The robot stands where it was put within these, m and rad; what a simulator with physics does.

@@ -13,13 +13,12 @@ from nav_msgs.msg import OccupancyGrid
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from ipt_model.spatial import maps
-from ipt_ros.client import Asker, AskTimeout, write_parameter
+from ipt_ros.client import Asker, AskTimeout, Waiter, write_parameter
 from ipt_ros.conversions import grid_to_array
 from ipt_ros.demo.space import draw_claims
 from ipt_ros.evaluation.records import MaskScore
 from ipt_ros.evaluation.scores import mask_score
 from ipt_ros.evaluation.true_world import TrueWorld
-from ipt_ros.evaluation.waiting import Waiter
 
 #: Width of the pictures of the page, pixels, and the side of the world that they show, m.
 PICTURE_PX, SIDE_M = 224, 8.0

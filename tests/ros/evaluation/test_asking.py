@@ -13,10 +13,9 @@ from rclpy.task import Future
 from imaginative_perception.msg import PathVerdict
 from ipt_model.question import Outcome, Task
 from ipt_ros.answering.messages import ABSTAIN_TEXT
-from ipt_ros.client import Asker, AskTimeout
+from ipt_ros.client import Asker, AskTimeout, Waiter
 from ipt_ros.evaluation.asking import Questioner, filled, in_order, outcome_of, verdict_of
 from ipt_ros.evaluation.episodes import IMAGINE_VIEW, TRACE_PATH, Episode
-from ipt_ros.evaluation.waiting import Waiter
 
 SIDE = Episode(
     "a", Task.PERSPECTIVE, "side", IMAGINE_VIEW, ("left", "right"), "left", 0.5,

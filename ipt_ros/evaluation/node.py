@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ipt_ros.client import Asker, AskTimeout
+from ipt_ros.client import Asker, AskTimeout, Waiter
 from ipt_ros.evaluation.asking import NodeGone, Questioner
 from ipt_ros.evaluation.body import Body, PlaceError
 from ipt_ros.evaluation.course import Course, mask_id, wait_for_node
@@ -29,7 +29,6 @@ from ipt_ros.evaluation.questions import stands_of
 from ipt_ros.evaluation.records import Records, RecordsError
 from ipt_ros.evaluation.scores import summary
 from ipt_ros.evaluation.true_world import TrueWorld
-from ipt_ros.evaluation.waiting import Waiter
 from ipt_ros.parameters.evaluate_node import EVALUATE_PARAMETERS
 from ipt_ros.parameters.table import ParameterError, Values, declare
 from ipt_ros.run import leave, read_arguments
