@@ -11,8 +11,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ipt_ros.demo.robot import NodeProcess
 
 #: Test seeds: nothing was trained in these worlds. Name, stands, masks.
 SMALL = tuple(
@@ -91,10 +95,14 @@ def in_world(chosen: argparse.Namespace, world: str, stands: int, masks: int) ->
         chosen.out / "ipt_node.log",
     )
     try:
-        return evaluator(wanted)
+        code = evaluator(wanted, (sim, ipt))
     finally:
         ipt.stop()
         sim.stop()
+
+    if code == 1:
+        print(f"what the other nodes said: {sim.log}, {ipt.log}", file=sys.stderr)
+    return code
 
 
 def is_finished(chosen: argparse.Namespace, world: str, stands: int, masks: int) -> bool:
@@ -114,9 +122,9 @@ def is_finished(chosen: argparse.Namespace, world: str, stands: int, masks: int)
     return not left(stands_for(TrueWorld(find_truth(world, shipped_worlds())), values), records)
 
 
-def evaluator(parameters: dict[str, Any]) -> int:
-    """Runs evaluate_node in this terminal. Ctrl-C reaches it as well as this process, which waits
-    for its end.
+def evaluator(parameters: dict[str, Any], others: Sequence[NodeProcess]) -> int:
+    """Runs evaluate_node in this terminal, and ends it where another node ends. Ctrl-C reaches it
+    as well as this process, which waits for its end.
     """
     from ament_index_python.packages import get_package_prefix
 
@@ -128,9 +136,17 @@ def evaluator(parameters: dict[str, Any]) -> int:
     try:
         while True:
             try:
-                return process.wait()
+                return process.wait(1.0)
             except KeyboardInterrupt:
                 continue
+            except subprocess.TimeoutExpired:
+                for node in others:
+                    node.check()
+    except RuntimeError as error:
+        print(f"ipt_ros.evaluation: {error}", file=sys.stderr)
+        process.send_signal(signal.SIGINT)
+        process.wait()
+        return 1
     finally:
         signal.signal(signal.SIGTERM, before)
 

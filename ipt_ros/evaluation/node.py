@@ -155,7 +155,7 @@ def _ask(
 ) -> None:
     tell = asker.node.get_logger().info
     body = Body(asker, waiter, values.simulator, world.name, world.robot["model"])
-    look = MapLook(asker, waiter, world, values.goal_timeout_s)
+    look = MapLook(asker, waiter, world, values.mask_timeout_s)
     tell(f"{world.name}: waiting for camera, odometry and {values.target}")
     wait_for_node(asker, waiter, values.start_timeout_s)
     try:

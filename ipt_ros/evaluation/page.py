@@ -41,6 +41,8 @@ def page(found: dict[str, Any], records: Sequence[Record], folder: Path, shown: 
         _grouped(found["tasks"], "by_share_seen"),
         "<h2>By what was asked</h2>",
         _grouped(found["tasks"], "by_kind"),
+        "<h2>By world</h2>",
+        _rows((), found["by_world"]),
         "<h2>Imagined views</h2>",
         _imagination(found["imagination"]),
         "<h2>Imagined space</h2>",
@@ -76,18 +78,21 @@ def _accuracy(tasks: dict[str, Any]) -> str:
 
 
 def _grouped(tasks: dict[str, Any], entry: str) -> str:
+    groups = {(task, name): part for task, of in tasks.items() for name, part in of[entry].items()}
+    return _rows(("task",), groups)
+
+
+def _rows(head: Sequence[str], groups: dict[Any, dict[str, Any]]) -> str:
     rows = [
         (
-            task,
-            name,
+            *(name if isinstance(name, tuple) else (name,)),
             str(part["n"]),
             _share(part["answered"]),
             _share(part["had_all_been_answered"]),
         )
-        for task, of_task in tasks.items()
-        for name, part in of_task[entry].items()
+        for name, part in groups.items()
     ]
-    return _table(("task", "", "n", "answered", "had all been answered"), rows)
+    return _table((*head, "", "n", "answered", "had all been answered"), rows)
 
 
 def _imagination(found: dict[str, Any]) -> str:

@@ -88,6 +88,14 @@ EVALUATE_PARAMETERS = (
         read_only=True,
     ),
     Parameter(
+        "mask_timeout_s",
+        20.0,
+        "How long to wait for claims of the imagined space, s; the guard may allow none.",
+        minimum=0.1,
+        maximum=3600.0,
+        read_only=True,
+    ),
+    Parameter(
         "start_timeout_s",
         120.0,
         "How long to wait for the simulator and for the node to be active, s.",
