@@ -77,16 +77,23 @@ class Asker:
         self.node = Node(name, context=context)
         self.target = target
         self._clients: dict[str, ActionClient] = {}
+        self._closing = False
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._spin, name=name, daemon=True)
         self._thread.start()
 
     def _spin(self) -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            self._executor.spin()
+        try:
+            with contextlib.suppress(ExternalShutdownException):
+                self._executor.spin()
+        except Exception:
+            # on a busy machine it may wake up when what it waited for is gone already
+            if not self._closing:
+                raise
 
     def close(self) -> None:
+        self._closing = True
         self._executor.shutdown()
         self._thread.join(timeout=5.0)
         for client in self._clients.values():

@@ -97,8 +97,8 @@ def test_a_world_that_the_simulator_does_not_run_is_named(robot, folder):
     with evaluator(domain, folder, world="room_850003", out=str(folder / "other")) as process:
         assert process.wait(ALL_S) == 1
         said = process.printed()
-    assert "the camera sees another world than room_850003" in said and "room 850003" in said
-    assert "Traceback" not in said
+    assert "the camera sees another world than room_850003" in said and "room 850003" in said, said
+    assert "Traceback" not in said, said
     with evaluator(domain, folder, world="kitchen", out=str(folder / "no")) as process:
         assert process.wait(ALL_S) == 1
         assert "world 'kitchen'" in process.printed() and "demo" in process.printed()
