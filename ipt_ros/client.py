@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +34,35 @@ class AskRefused(RuntimeError):
     """The goal was not accepted; the text says by whom."""
 
 
+#: Between two looks of a Waiter, s.
+LOOK_S = 0.02
+
+
+class Waiter:
+    """Waits for something that happens elsewhere, by a clock that nobody sets or stops: a robot's
+    own may be a simulator's, and may die.
+
+    clock: seconds that only go on. pause: waits so many of them."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], Any] = time.sleep,
+    ) -> None:
+        self.clock, self.pause = clock, pause
+
+    def until(self, ready: Callable[[], Any], what: str, timeout_s: float) -> Any:
+        """The first true value of `ready`, or an AskTimeout that says what was waited for."""
+        deadline = self.clock() + timeout_s
+        while True:
+            value = ready()
+            if value:
+                return value
+            if self.clock() >= deadline:
+                raise AskTimeout(f"{what}: not within {timeout_s:.0f} s")
+            self.pause(LOOK_S)
+
+
 @dataclass
 class RunningGoal:
     """A goal under way. feedback: the stages heard so far, previews included."""
@@ -47,16 +77,23 @@ class Asker:
         self.node = Node(name, context=context)
         self.target = target
         self._clients: dict[str, ActionClient] = {}
+        self._closing = False
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._spin, name=name, daemon=True)
         self._thread.start()
 
     def _spin(self) -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            self._executor.spin()
+        try:
+            with contextlib.suppress(ExternalShutdownException):
+                self._executor.spin()
+        except Exception:
+            # on a busy machine it may wake up when what it waited for is gone already
+            if not self._closing:
+                raise
 
     def close(self) -> None:
+        self._closing = True
         self._executor.shutdown()
         self._thread.join(timeout=5.0)
         for client in self._clients.values():

@@ -49,7 +49,7 @@ def run_node(
     stop = Stop()
     _on_signals(stop.signalled)
     try:
-        _read_arguments(name)
+        read_arguments(name)
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # of rcl, about arguments that it cannot read
         leave(2, f"{name}: {_first_line(error)}")
@@ -150,7 +150,7 @@ def _on_signals(signalled: Callable[[], None]) -> None:
     threading.Thread(target=wait, name="signals", daemon=True).start()
 
 
-def _read_arguments(name: str) -> None:
+def read_arguments(name: str) -> None:
     """Everything a node takes stands behind --ros-args."""
     from rclpy.utilities import remove_ros_args
 

@@ -3,8 +3,11 @@
 ros2 launch imaginative_perception gazebo_eval.launch.py world:=house_850001
 
 Needs ros_gz. The arguments of robot.launch.py, every parameter of the IPT node among them, work
-here too. docs/simulation.md says what is started and which topics there are.
+here too. docs/simulation.md says what is started and which topics there are. With evaluate:=true
+the evaluator starts as well, and all ends when it has asked everything.
 """
+
+from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_share_path
 from launch import LaunchContext, LaunchDescription
@@ -17,6 +20,7 @@ from launch.actions import (
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 
 from ipt_ros.conversions import quaternion_of
 from ipt_ros.parameters.launch_nodes import PACKAGE, TRANSFORMS, ipt_node
@@ -71,11 +75,31 @@ def generate_launch_description() -> LaunchDescription:
             for name, what in (("x", "m east"), ("y", "m north"), ("yaw", "rad"))
         ),
     ]
+    evaluation = [
+        DeclareLaunchArgument(
+            "evaluate",
+            default_value="false",
+            choices=BOOLEANS,
+            description="Put the robot here and there, ask the IPT node, and score its answers.",
+        ),
+        DeclareLaunchArgument(
+            "evaluate_truth",
+            default_value="",
+            description="The .json with the truth about the world. Not given: beside its .sdf.",
+        ),
+        DeclareLaunchArgument(
+            "evaluate_out",
+            default_value="evaluate_out",
+            description="Folder for what the evaluator writes; what is in it is not asked again.",
+        ),
+    ]
     robot = ipt_node(
         str(SHARE / "config" / "gazebo_robot.yaml"),
         "What the IPT node is told of the robot in Gazebo.",
     )
-    return LaunchDescription([*arguments, *robot, OpaqueFunction(function=simulation)])
+    return LaunchDescription(
+        [*arguments, *evaluation, *robot, OpaqueFunction(function=simulation)]
+    )
 
 
 def simulation(context: LaunchContext) -> list:
@@ -89,6 +113,8 @@ def simulation(context: LaunchContext) -> list:
         parts.append(spawned(world, start_from(world, chosen)))
     if spawn or world.has_robot:
         parts.append(mount(ROBOT_FILE if spawn else world.path))
+    if chosen["evaluate"] == "true":
+        parts += evaluator(world, chosen["evaluate_truth"], chosen["evaluate_out"])
     return parts
 
 
@@ -124,6 +150,34 @@ def bridges() -> list[Node]:
             name="gazebo_image_bridge",
             arguments=list(IMAGE_TOPICS),
             parameters=[{"qos": "sensor_data"}],
+            **shared,
+        ),
+    ]
+
+
+def evaluator(world: GazeboWorld, truth: str, out: str) -> list[Node]:
+    """The evaluator, and the bridge of the service with which it puts the robot in place."""
+    path = Path(truth).expanduser().absolute() if truth else world.path.with_suffix(".json")
+    if not path.is_file():
+        raise WorldFileError(f"evaluate: there is no {path} with the truth about {world.name}")
+    # ROS parameters know numbers from texts by their looks
+    told = {"world": ParameterValue(str(path), value_type=str)}
+    told["out"] = ParameterValue(out, value_type=str)
+    shared = {"namespace": LaunchConfiguration("namespace"), "output": "screen"}
+    return [
+        Node(
+            package="ros_gz_bridge",
+            executable="parameter_bridge",
+            name="gazebo_set_pose_bridge",
+            arguments=[f"/world/{world.name}/set_pose@ros_gz_interfaces/srv/SetEntityPose"],
+            **shared,
+        ),
+        Node(
+            package=PACKAGE,
+            executable="evaluate_node",
+            name="evaluate_node",
+            parameters=[{"simulator": "gazebo", "use_sim_time": True, **told}],
+            on_exit=Shutdown(reason="the evaluation ended"),
             **shared,
         ),
     ]

@@ -54,6 +54,8 @@ MAY_IMPORT = {
         "sim_node": "errors conversions run one_math_thread parameters senses simulator",
         "cli": "errors conversions client parameters senses",
         "demo": "errors conversions client parameters senses answering mask",
+        "evaluation": "texts errors conversions one_math_thread client parameters run senses "
+        "answering demo",
     },
     "training": {
         "progress": "",
@@ -80,7 +82,7 @@ MAY_IMPORT = {
     },
 }
 #: Parts of ipt_ros that know the simulated world; the robot's own nodes do not.
-WORLDLY = ("sim", "demo")
+WORLDLY = ("sim", "demo", "evaluation")
 
 
 def sources(folder: str) -> list[Path]:

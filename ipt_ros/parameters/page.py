@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
+from ipt_ros.parameters.evaluate_node import EVALUATE_PARAMETERS
 from ipt_ros.parameters.ipt_node import IPT_PARAMETERS
 from ipt_ros.parameters.sim_node import SIM_PARAMETERS
 from ipt_ros.parameters.table import Parameter, Value
@@ -19,6 +20,7 @@ from ipt_ros.parameters.table import Parameter, Value
 NODES: tuple[tuple[str, str, tuple[Parameter, ...]], ...] = (
     ("ipt_node", "Answers questions about space that the robot cannot see.", IPT_PARAMETERS),
     ("sim_node", "The embedded simulator.", SIM_PARAMETERS),
+    ("evaluate_node", "Scores a running ipt_node in a simulated world.", EVALUATE_PARAMETERS),
 )
 
 HEAD = """# Parameters

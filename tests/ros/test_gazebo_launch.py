@@ -20,6 +20,8 @@ from launch_files import description_of, module_of, parameters_of, resolved
 from launch_ros.actions import Node
 from scipy.spatial.transform import Rotation
 
+from ipt_ros.parameters.evaluate_node import EVALUATE_PARAMETERS
+from ipt_ros.parameters.table import checked, defaults
 from ipt_ros.simulator.gazebo import WorldFileError
 from ipt_training.scenes.camera import BODY_FROM_OPTICAL
 from ipt_training.worlds.folder import key_of, write_worlds
@@ -167,6 +169,21 @@ def test_the_node_takes_gazebos_clock_and_makes_its_own_map():
     assert told["map_source"] == "memory"
     changed = parameters_of(started(map_source="topic", flow_steps="3")["ipt_node"], "ipt_node")
     assert (changed["map_source"], changed["flow_steps"]) == ("topic", 3)
+
+
+def test_the_evaluator_starts_when_it_is_asked_for_with_the_service_that_it_needs(tmp_path):
+    assert not {"evaluate_node", "gazebo_set_pose_bridge"} & set(started())
+    commands = started(world="house_850001", evaluate="true", evaluate_out="7")
+    told = parameters_of(commands["evaluate_node"], "evaluate_node")
+    truth = Path(told["world"])
+    assert truth.is_file() and json.loads(truth.read_text())["world"] == "house_850001"
+    assert (told["simulator"], told["use_sim_time"], told["out"]) == ("gazebo", True, "7")
+    checked(EVALUATE_PARAMETERS, defaults(EVALUATE_PARAMETERS), told)
+    service = "/world/house_850001/set_pose@ros_gz_interfaces/srv/SetEntityPose"
+    assert service in commands["gazebo_set_pose_bridge"]
+    lost = tmp_path / "no.json"
+    with pytest.raises(WorldFileError, match=r"no\.json with the truth about demo"):
+        resolved(NAME, evaluate="true", evaluate_truth=str(lost))
 
 
 def test_where_the_robot_cannot_be_spawned_all_ends():

@@ -258,7 +258,7 @@ def test_a_bad_start_is_one_line_and_no_traceback(domain, tmp_path, arguments, w
     assert words in printed and len(printed.strip().splitlines()) == 1, printed
 
 
-@pytest.mark.parametrize("executable", ["ipt_node", "sim_node"])
+@pytest.mark.parametrize("executable", ["ipt_node", "sim_node", "evaluate_node"])
 def test_help_lists_every_parameter(domain, tmp_path, executable):
     from ipt_ros.parameters.page import NODES
 

@@ -1,0 +1,159 @@
+"""Evaluates the node in the embedded simulator, world after world, each with processes of its own:
+sim_node, ipt_node and evaluate_node. `python -m ipt_ros.evaluation --out evaluate_out`; the same
+command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ipt_ros.demo.robot import NodeProcess
+
+#: Test seeds: nothing was trained in these worlds. Name, stands, masks.
+SMALL = tuple(
+    (world, 8, 2) for world in ("room_850000", "room_850001", "house_850001", "house_850006")
+)
+FULL = (
+    *((f"room_{850_000 + i}", 16, 4) for i in range(12)),
+    *((f"house_{850_000 + i}", 16, 4) for i in range(12)),
+)
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="ipt_ros.evaluation", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("evaluate_out"), help="folder")
+    parser.add_argument("--full", action="store_true", help="24 worlds with 16 stands each")
+    parser.add_argument("--model", default="ipt-tiny", help="name, or folder with weights")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--mode", choices=("answer", "imagine", "recall", "auto"), default="auto")
+    parser.add_argument("--sim-time", action="store_true", help="all nodes take time from /clock")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    chosen = arguments(argv)
+    try:
+        chosen.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        print(f"ipt_ros.evaluation: --out {chosen.out}: {error.strerror}", file=sys.stderr)
+        return 2
+    from ipt_ros.demo.robot import free_domain
+
+    os.environ["ROS_DOMAIN_ID"] = str(free_domain())
+    began = time.monotonic()
+    for world, stands, masks in FULL if chosen.full else SMALL:
+        code = in_world(chosen, world, stands, masks)
+        if code:
+            return code
+    print(f"{chosen.out / 'evaluation.html'}\n{time.monotonic() - began:.0f} s")
+    return 0
+
+
+def in_world(chosen: argparse.Namespace, world: str, stands: int, masks: int) -> int:
+    """Its evaluator's exit status."""
+    from ipt_ros.demo.robot import NodeProcess
+    from ipt_ros.demo.scenario import Scenario
+
+    level, seed = world.split("_")
+    clock: dict[str, Any] = {"use_sim_time": True} if chosen.sim_time else {}
+    wanted = {
+        "world": world,
+        "stands": stands,
+        "masks": masks,
+        "out": chosen.out,
+        "mode": chosen.mode,
+        **clock,
+    }
+    if is_finished(chosen, world, stands, masks):
+        print(f"{world}: every question was asked before")
+        return 0
+    sim = NodeProcess(
+        "sim_node",
+        {"level": level, "seed": int(seed), "publish_clock": bool(clock)},
+        chosen.out / "sim_node.log",
+    )
+    ipt = NodeProcess(
+        "ipt_node",
+        {
+            "model": chosen.model,
+            "device": chosen.device,
+            "pose_source": "odometry",
+            "mounts": list(Scenario.MOUNT),
+            # its own map begins anew with every stand, as its memory does
+            "map_source": "memory",
+            **clock,
+        },
+        chosen.out / "ipt_node.log",
+    )
+    try:
+        code = evaluator(wanted, (sim, ipt))
+    finally:
+        ipt.stop()
+        sim.stop()
+
+    if code == 1:
+        print(f"what the other nodes said: {sim.log}, {ipt.log}", file=sys.stderr)
+    return code
+
+
+def is_finished(chosen: argparse.Namespace, world: str, stands: int, masks: int) -> bool:
+    """Whether nothing is left there, so that no node need be started."""
+    from ipt_ros.evaluation.node import EPISODES, left, shipped_worlds, stands_for
+    from ipt_ros.evaluation.records import Records
+    from ipt_ros.evaluation.true_world import TrueWorld
+    from ipt_ros.parameters.evaluate_node import EVALUATE_PARAMETERS
+    from ipt_ros.parameters.table import checked, defaults
+    from ipt_training.worlds.reading import find_truth
+
+    records = Records(chosen.out / EPISODES)
+    if not records.finished:
+        return False
+    changes = {"stands": stands, "masks": masks, "mode": chosen.mode}
+    values = checked(EVALUATE_PARAMETERS, defaults(EVALUATE_PARAMETERS), changes)
+    return not left(stands_for(TrueWorld(find_truth(world, shipped_worlds())), values), records)
+
+
+def evaluator(parameters: dict[str, Any], others: Sequence[NodeProcess]) -> int:
+    """Runs evaluate_node in this terminal, and ends it where another node ends. Ctrl-C reaches it
+    as well as this process, which waits for its end.
+    """
+    from ament_index_python.packages import get_package_prefix
+
+    package = "imaginative_perception"
+    path = Path(get_package_prefix(package)) / "lib" / package / "evaluate_node"
+    given = [part for n, v in parameters.items() for part in ("-p", f"{n}:={_yaml(v)}")]
+    process = subprocess.Popen([str(path), "--ros-args", *given])
+    before = signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGTERM))
+    try:
+        while True:
+            try:
+                return process.wait(1.0)
+            except KeyboardInterrupt:
+                continue
+            except subprocess.TimeoutExpired:
+                for node in others:
+                    node.check()
+    except RuntimeError as error:
+        print(f"ipt_ros.evaluation: {error}", file=sys.stderr)
+        process.send_signal(signal.SIGINT)
+        process.wait()
+        return 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _yaml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

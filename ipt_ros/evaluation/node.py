@@ -1,0 +1,189 @@
+"""The evaluator as a node: asks a running ipt_node in a simulated world whose truth is known, and
+ends when all is asked.
+
+Writes episodes.jsonl while it runs, evaluation.json and evaluation.html at its end, however it
+ends. Exit status: 0 when every episode is finished, 1 when something is not as it must be, told
+in one line, 130 after Ctrl-C. The same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+from ipt_ros import one_math_thread  # noqa: F401  before numpy
+
+# isort: split
+import json
+import signal
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ipt_ros.client import Asker, AskTimeout, Waiter
+from ipt_ros.evaluation.asking import NodeGone, Questioner
+from ipt_ros.evaluation.body import Body, PlaceError
+from ipt_ros.evaluation.course import Course, mask_id, wait_for_node
+from ipt_ros.evaluation.episodes import Stand
+from ipt_ros.evaluation.map_look import MapLook
+from ipt_ros.evaluation.page import page
+from ipt_ros.evaluation.questions import stands_of
+from ipt_ros.evaluation.records import Records, RecordsError
+from ipt_ros.evaluation.scores import summary
+from ipt_ros.evaluation.true_world import TrueWorld
+from ipt_ros.parameters.evaluate_node import EVALUATE_PARAMETERS
+from ipt_ros.parameters.table import ParameterError, Values, declare
+from ipt_ros.run import leave, read_arguments
+from ipt_ros.texts import cut
+from ipt_training.scenes.scene import SceneError
+from ipt_training.worlds.reading import find_truth
+
+EPISODES, RESULT, PAGE, PICTURES = (
+    "episodes.jsonl",
+    "evaluation.json",
+    "evaluation.html",
+    "pictures",
+)
+INTERRUPTED = 130
+#: What ends an evaluation with one line.
+REFUSALS = (AskTimeout, NodeGone, PlaceError, RecordsError, SceneError, ParameterError, OSError)
+
+
+class Interrupted(BaseException):
+    """SIGINT or SIGTERM."""
+
+
+def main() -> None:
+    _interruptible()
+    code, why = 1, ""
+    try:
+        read_arguments("evaluate_node")
+        code = _run()
+    except Interrupted:
+        code = INTERRUPTED
+    except REFUSALS as error:
+        why = f"evaluate_node: {cut(error)}"
+    leave(code, why)
+
+
+def _interruptible() -> None:
+    """The first signal interrupts; others while it is dealt with are of the same impatience."""
+
+    def interrupt(number: int, _: Any) -> None:
+        for one in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(one, signal.SIG_IGN)
+        raise Interrupted(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+
+
+def _run() -> int:
+    import rclpy
+    from rclpy.exceptions import ParameterException
+    from rclpy.signals import SignalHandlerOptions
+
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    asker = Asker(name="evaluate_node")
+    try:
+        values = declare(asker.node, EVALUATE_PARAMETERS).values
+        asker.target = values.target
+        return evaluate(asker, values, Waiter(), shipped_worlds())
+    except ParameterException as error:
+        raise ParameterError(str(error)) from error
+    finally:
+        asker.close()
+        rclpy.try_shutdown()
+
+
+def shipped_worlds() -> Path:
+    from ament_index_python.packages import get_package_share_path
+
+    return get_package_share_path("imaginative_perception") / "worlds"
+
+
+def evaluate(asker: Asker, values: Values, waiter: Waiter, worlds: Path) -> int:
+    """Ask what is left in the world, and write the report of all that was ever asked into the
+    folder. worlds: those that come with the package.
+    """
+    out = Path(values.out)
+    records = Records(out / EPISODES)
+    world = TrueWorld(find_truth(values.world, worlds))
+    stands = stands_for(world, values)
+    tell = asker.node.get_logger().info
+    try:
+        if left(stands, records):
+            _ask(asker, values, waiter, world, stands, records)
+        code = 0
+    except Interrupted:
+        tell("stopped; the same command goes on")
+        code = INTERRUPTED
+    finally:
+        if records.finished:
+            tell(f"wrote {write_report(records, out, values)}")
+    return code
+
+
+def stands_for(world: TrueWorld, values: Values) -> list[Stand]:
+    """The stands that these parameters ask for."""
+    found = stands_of(
+        world, values.stands, values.questions_seed, values.masks, values.robot_radius_m
+    )
+    named = [_in_mode(stand, values.mode) for stand in found]
+    if not named:
+        raise SceneError(f"world {world.name}: nothing can be asked in it; take another")
+    return named
+
+
+def _in_mode(stand: Stand, mode: str) -> Stand:
+    """Answers of two modes are two episodes."""
+    episodes = tuple(replace(e, id=f"{mode}/{e.id}") for e in stand.episodes)
+    return replace(stand, id=f"{mode}/{stand.id}", episodes=episodes)
+
+
+def left(stands: Sequence[Stand], records: Records) -> int:
+    """How many episodes are not finished."""
+    names = [e.id for s in stands for e in s.episodes] + [mask_id(s) for s in stands if s.mask]
+    return sum(name not in records.finished for name in names)
+
+
+def _ask(
+    asker: Asker,
+    values: Values,
+    waiter: Waiter,
+    world: TrueWorld,
+    stands: Sequence[Stand],
+    records: Records,
+) -> None:
+    tell = asker.node.get_logger().info
+    body = Body(asker, waiter, values.simulator, world.name, world.robot["model"])
+    look = MapLook(asker, waiter, world, values.mask_timeout_s)
+    tell(f"{world.name}: waiting for camera, odometry and {values.target}")
+    wait_for_node(asker, waiter, values.start_timeout_s)
+    try:
+        waiter.until(lambda: not body.senses(), "camera and odometry", values.start_timeout_s)
+    except AskTimeout as error:
+        raise PlaceError(f"nothing came on {body.senses()}; does the simulator run?") from error
+    questioner = Questioner(
+        asker,
+        waiter,
+        values.fixed_frame,
+        values.mode,
+        values.answer_seed,
+        values.goal_timeout_s,
+        world.robot["camera_z"],
+    )
+    pictures = Path(values.out) / PICTURES
+    Course(world, body, questioner, look, records, pictures, tell).run(stands)
+
+
+def write_report(records: Records, out: Path, values: Values) -> Path:
+    """evaluation.json and evaluation.html of every finished episode; the path of the page."""
+    kept = list(records.finished.values())
+    found = {**summary(kept), "simulator": values.simulator}
+    (out / RESULT).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    path = out / PAGE
+    path.write_text(page(found, kept, out / PICTURES, values.shown), encoding="utf-8")
+    return path
+
+
+if __name__ == "__main__":
+    main()
