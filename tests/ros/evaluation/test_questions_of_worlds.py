@@ -18,6 +18,8 @@ from ipt_training.scenes.standing import Furniture
 from ipt_training.tasks.geometry import to_body
 from ipt_training.worlds.reading import find_truth
 
+pytestmark = pytest.mark.slow(20)
+
 WORLDS = Path(__file__).parents[3] / "worlds"
 NAMES = ("demo", "room_850001", "house_850001")
 
