@@ -23,7 +23,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--houses", type=int, default=6, help="to learn from")
     parser.add_argument("--held-out", type=int, default=3, help="houses to ask in")
     parser.add_argument("--places", type=int, default=0, help="in a house, 0 for all")
-    parser.add_argument("--examples", type=int, default=4000, help="showings in training")
+    parser.add_argument("--examples", type=int, default=7200, help="showings in training")
     parser.add_argument("--rendered", type=int, default=800, help="rows beside the recorded ones")
     given = parser.parse_args(argv)
     for name in ("houses", "held_out", "examples", "rendered"):

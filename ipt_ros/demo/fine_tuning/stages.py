@@ -80,22 +80,31 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def start(module: str, arguments: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
-    """A command of the training package in a process of its own; what it prints goes to `log`."""
+def start(
+    module: str, arguments: Sequence[str], log: Path, processes: int = 1
+) -> subprocess.Popen[bytes]:
+    """A command of the training package in a process of its own, or in several that train
+    together; what it prints goes to `log`."""
+    together = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
+    more = together if processes > 1 else []
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", f"ipt_training.commands.{module}", *arguments],
+            [sys.executable, "-m", *more, f"ipt_training.commands.{module}", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={
+                **os.environ,
+                "PYTHONUNBUFFERED": "1",
+                **({"OMP_NUM_THREADS": "1"} if more else {}),
+            },
         )
 
 
-def command(module: str, arguments: Sequence[str], log: Path) -> None:
+def command(module: str, arguments: Sequence[str], log: Path, processes: int = 1) -> None:
     """Run a command to its end; StageError when it fails."""
-    finish([start(module, arguments, log)], [log])
+    finish([start(module, arguments, log, processes)], [log])
 
 
 def finish(processes: Sequence[subprocess.Popen[bytes]], logs: Sequence[Path]) -> None:

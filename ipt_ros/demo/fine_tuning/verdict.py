@@ -18,6 +18,8 @@ LUCK = 0.025
 Z95 = NormalDist().inv_cdf(1 - LUCK)
 #: A gain that is worth finding, as a share; wider intervals than this have too few questions.
 WORTH = 0.1
+#: An interval over fewer places says little, however narrow it is.
+LEAST_PLACES = 10
 #: Training rows below which a run has little to learn from.
 FEW_ROWS = 300
 #: A loss has fallen when its last tenth lies so much below its first, as a share.
@@ -39,12 +41,17 @@ class Change:
     groups: int
 
     @property
+    def judged(self) -> bool:
+        """Whether there are enough places for an interval that is drawn over them."""
+        return self.groups >= LEAST_PLACES
+
+    @property
     def gained(self) -> bool:
-        return self.low > 0
+        return self.judged and self.low > 0
 
     @property
     def lost(self) -> bool:
-        return self.high < 0
+        return self.judged and self.high < 0
 
     def holds_among(self, looks: int) -> bool:
         """Whether the gain is outside an interval widened for so many looks (Bonferroni)."""
@@ -88,6 +95,7 @@ def judge(
     """losses: of every step, by part. looks: shares right of validation during the run, in order.
     rows: recorded ones that were learned from."""
     changes = changes_of(compared)
+    few = [c for c in changes if not c.judged]
     gained = [c for c in changes if c.gained]
     lost = [c for c in changes if c.lost]
     said = []
@@ -108,6 +116,9 @@ def judge(
         said.append(f"No: none of {len(changes)} comparisons gained more than its 95 % interval.")
     else:
         said.append("No: nothing was compared, for the held-out houses gave no question.")
+    if few:
+        names = ", ".join(dict.fromkeys(c.task for c in few))
+        said.append(f"Not judged, for there are fewer than {LEAST_PLACES} places: {names}.")
     if lost:
         names = ", ".join(f"{c.task} in mode {c.mode} ({_points(c.difference)})" for c in lost)
         said.append(f"Worse than before, outside the interval: {names}.")

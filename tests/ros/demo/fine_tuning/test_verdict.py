@@ -71,3 +71,11 @@ def test_a_loss_that_the_recipe_leaves_out_is_no_reason():
 def test_nothing_compared_is_no_gain():
     gain, text = said({})
     assert not gain and "gave no question" in text
+
+
+def test_a_few_places_are_no_judge_however_narrow_their_interval():
+    compared = {"clearance": {"imagine": entry(0.3, 0.05, n=9, groups=3)}}
+    gain, text = said(compared)
+    assert not gain and "fewer than 10 places: clearance" in text
+    gain, text = said({**compared, "perspective": {"imagine": entry(0.2, 0.05)}})
+    assert gain and "largest is perspective" in text
