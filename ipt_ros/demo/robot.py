@@ -49,16 +49,10 @@ class NodeProcess:
         ros_arguments: Sequence[str] = (),
     ) -> None:
         """ros_arguments: more of what follows --ros-args."""
-        from ament_index_python.packages import get_package_prefix
-
-        package = "imaginative_perception"
-        path = Path(get_package_prefix(package)) / "lib" / package / executable
-        arguments = [f"-p{name}:={_yaml(value)}" for name, value in parameters.items()]
-        pairs = [part for a in arguments for part in ("-p", a[2:])]
         self.name, self.log = executable, log
         self._file = log.open("wb")
         self.process = subprocess.Popen(
-            [str(path), "--ros-args", *pairs, *ros_arguments],
+            [*command_line(executable, parameters), *ros_arguments],
             stdout=self._file,
             stderr=subprocess.STDOUT,
         )
@@ -77,6 +71,16 @@ class NodeProcess:
                 self.process.kill()
                 self.process.wait()
         self._file.close()
+
+
+def command_line(executable: str, parameters: dict[str, Any]) -> list[str]:
+    """An installed executable with its parameters; more ROS arguments may follow."""
+    from ament_index_python.packages import get_package_prefix
+
+    package = "imaginative_perception"
+    path = Path(get_package_prefix(package)) / "lib" / package / executable
+    given = [part for n, v in parameters.items() for part in ("-p", f"{n}:={_yaml(v)}")]
+    return [str(path), "--ros-args", *given]
 
 
 def _yaml(value: Any) -> str:

@@ -126,12 +126,9 @@ def evaluator(parameters: dict[str, Any], others: Sequence[NodeProcess]) -> int:
     """Runs evaluate_node in this terminal, and ends it where another node ends. Ctrl-C reaches it
     as well as this process, which waits for its end.
     """
-    from ament_index_python.packages import get_package_prefix
+    from ipt_ros.demo.robot import command_line
 
-    package = "imaginative_perception"
-    path = Path(get_package_prefix(package)) / "lib" / package / "evaluate_node"
-    given = [part for n, v in parameters.items() for part in ("-p", f"{n}:={_yaml(v)}")]
-    process = subprocess.Popen([str(path), "--ros-args", *given])
+    process = subprocess.Popen(command_line("evaluate_node", parameters))
     before = signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGTERM))
     try:
         while True:
@@ -149,10 +146,6 @@ def evaluator(parameters: dict[str, Any], others: Sequence[NodeProcess]) -> int:
         return 1
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _yaml(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 if __name__ == "__main__":

@@ -20,9 +20,9 @@ from ipt_model.messages.pictures import compressed_to_depth
 from ipt_training.audits.baselines import Item, majority_per_template, position_prior
 from ipt_training.bags.contract import Contract, ContractError, guess
 from ipt_training.bags.frames import FrameReader, check_unit
-from ipt_training.bags.mining.perspective import framed, planar_motion
+from ipt_training.bags.mining.perspective import planar_motion
 from ipt_training.bags.mining.questions import mine
-from ipt_training.bags.mining.window import Mining, Window
+from ipt_training.bags.mining.window import Mining, Window, framed
 from ipt_training.bags.poses import NoPose, PoseTree, Track
 from ipt_training.bags.reading import BagError, open_bag
 from ipt_training.commands.bag import main
@@ -301,7 +301,7 @@ def framed_base(frame) -> np.ndarray:
 
 def test_the_frame_is_where_the_spot_is() -> None:
     rgb = np.zeros((64, 64, 3), np.uint8)
-    out = framed(rgb, (20, 40))
+    out = framed(rgb, (20, 40), (40, 220, 60), 0.07)
     rows, columns = np.nonzero(out.any(axis=-1))
     assert (rows.mean(), columns.mean()) == (40, 20) and not out[40, 20].any()
 

@@ -21,7 +21,7 @@ from ipt_model.spatial.memory import SpatialMemory
 from ipt_model.wording.phrasing import SIDE_OPTIONS, path_question
 from ipt_model.wording.prompts import think_sentence
 from ipt_training.bags.frames import Frame
-from ipt_training.bags.mining.window import CUT_M, Window, body_of, seen_at
+from ipt_training.bags.mining.window import CUT_M, Window, body_of, framed, seen_at
 from ipt_training.example import Example
 from ipt_training.tasks.drawing import draw_path
 
@@ -156,7 +156,8 @@ def _example(
     colours = [str(c) for c in rng.permutation(list(FRAMES))]
     picture = top.filled
     for point, colour in zip(chosen, colours, strict=True):
-        picture = _frame(picture, view.to_pixel(point[:2]), FRAMES[colour])
+        x, y = (int(v) for v in np.floor(view.to_pixel(point[:2])))
+        picture = framed(picture, (x, y), FRAMES[colour], FRAME_SHARE)
     ends = view.to_pixel(np.stack([way.start, way.end]))
     picture = draw_path(picture, ends[0], ends[1])
     target = window.small[b]
@@ -255,13 +256,3 @@ def _points(frame: Frame, rng: np.random.Generator) -> np.ndarray:
         np.ones(len(z)),
     ]
     return np.asarray((z * np.stack(slopes)).T @ pose[:3, :3].T + pose[:3, 3])
-
-
-def _frame(rgb: np.ndarray, pixel: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    """The picture with a square frame around a pixel."""
-    out = rgb.copy()
-    half = max(2, round(FRAME_SHARE * rgb.shape[0]))
-    x, y = (int(v) for v in np.floor(pixel))
-    width = max(1, rgb.shape[0] // 64)
-    cv2.rectangle(out, (x - half, y - half), (x + half, y + half), colour, width)
-    return out

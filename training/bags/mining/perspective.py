@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
 from ipt_model.messages.cameras import Intrinsics
@@ -27,7 +26,7 @@ from ipt_model.wording.phrasing import (
 )
 from ipt_model.wording.prompts import think_sentence
 from ipt_training.bags.frames import Frame
-from ipt_training.bags.mining.window import Window, body_of, seen_at
+from ipt_training.bags.mining.window import Window, body_of, framed, seen_at
 from ipt_training.example import Example
 
 KIND = "perspective"
@@ -127,7 +126,7 @@ def _example(
     )
     options = tuple(str(o) for o in rng.permutation(list(phrase.options)))
     balance[cell, answer] += 1
-    first = framed(small[a].rgb, spot.pixel)
+    first = framed(small[a].rgb, spot.pixel, FRAME_RGB, 0.5 * FRAME_SHARE)
     question = Question(Task.PERSPECTIVE, (first, recalled.rgb), phrase.text, options)
     before = "left" if spot.before[0] < 0 else "right"
     return Example(
@@ -148,16 +147,6 @@ def _example(
         },
         recalled=recalled,
     )
-
-
-def framed(rgb: np.ndarray, pixel: tuple[int, int]) -> np.ndarray:
-    """The picture with a frame around a pixel."""
-    out = rgb.copy()
-    half = max(2, round(FRAME_SHARE * rgb.shape[0] / 2))
-    x, y = pixel
-    width = max(1, rgb.shape[0] // 64)
-    cv2.rectangle(out, (x - half, y - half), (x + half, y + half), FRAME_RGB, width)
-    return out
 
 
 def _spots(a: Frame, b: Frame, rng: np.random.Generator) -> Iterator[_Spot]:

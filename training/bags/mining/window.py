@@ -169,6 +169,19 @@ def smaller(frame: Frame, scale: float) -> Frame:
     )
 
 
+def framed(
+    rgb: np.ndarray, pixel: tuple[int, int], colour: tuple[int, int, int], half_share: float
+) -> np.ndarray:
+    """The picture with a square frame around a pixel. half_share: half its side, as a share of
+    the picture's height."""
+    out = rgb.copy()
+    half = max(2, round(half_share * rgb.shape[0]))
+    x, y = pixel
+    width = max(1, rgb.shape[0] // 64)
+    cv2.rectangle(out, (x - half, y - half), (x + half, y + half), colour, width)
+    return out
+
+
 def seen_at(frame: Frame, world: np.ndarray, margin_px: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Of N x 3 points: N x bool, that this frame shows them, and that it certainly does not.
 
