@@ -7,7 +7,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
 import time
 from dataclasses import asdict
@@ -31,14 +30,10 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     chosen = arguments(argv)
-    try:
-        chosen.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        print(f"ipt_ros.demo: --out {chosen.out}: {error.strerror}", file=sys.stderr)
-        return 2
-    from ipt_ros.demo.robot import free_domain
+    from ipt_ros.demo.robot import begin
 
-    os.environ["ROS_DOMAIN_ID"] = str(free_domain())
+    if not begin("ipt_ros.demo", chosen.out):
+        return 2
     import rclpy
 
     from ipt_ros.client import Asker

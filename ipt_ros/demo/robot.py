@@ -8,6 +8,7 @@ import math
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -203,6 +204,18 @@ class Robot:
             last = self.pose.yaw
         self._drive.publish(Twist())
         self._wait_for_pictures(3)
+
+
+def begin(program: str, out: Path) -> bool:
+    """Make the folder of the results and choose a domain for all that is started; False where the
+    folder cannot be made, and one line says why."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        print(f"{program}: --out {out}: {error.strerror}", file=sys.stderr)
+        return False
+    os.environ["ROS_DOMAIN_ID"] = str(free_domain())
+    return True
 
 
 def free_domain() -> int:

@@ -6,7 +6,6 @@ command goes on where it was stopped.
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import subprocess
 import sys
@@ -41,14 +40,10 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     chosen = arguments(argv)
-    try:
-        chosen.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        print(f"ipt_ros.evaluation: --out {chosen.out}: {error.strerror}", file=sys.stderr)
-        return 2
-    from ipt_ros.demo.robot import free_domain
+    from ipt_ros.demo.robot import begin
 
-    os.environ["ROS_DOMAIN_ID"] = str(free_domain())
+    if not begin("ipt_ros.evaluation", chosen.out):
+        return 2
     began = time.monotonic()
     for world, stands, masks in FULL if chosen.full else SMALL:
         code = in_world(chosen, world, stands, masks)

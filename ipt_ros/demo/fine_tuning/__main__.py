@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -34,14 +33,10 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     given = arguments(argv)
-    try:
-        given.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        print(f"ipt_ros.demo.fine_tuning: --out {given.out}: {error.strerror}", file=sys.stderr)
-        return 2
-    from ipt_ros.demo.robot import free_domain
+    from ipt_ros.demo.robot import begin
 
-    os.environ["ROS_DOMAIN_ID"] = str(free_domain())
+    if not begin("ipt_ros.demo.fine_tuning", given.out):
+        return 2
     import rclpy
 
     from ipt_ros.demo.fine_tuning.chain import Chain, Size
