@@ -12,13 +12,12 @@ from ipt_ros import one_math_thread  # noqa: F401  before numpy
 
 # isort: split
 import json
-import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ipt_ros.client import Asker, AskTimeout, Waiter
+from ipt_ros.demo.interruption import INTERRUPTED, Interrupted, interruptible
 from ipt_ros.evaluation.asking import NodeGone, Questioner
 from ipt_ros.evaluation.body import Body, PlaceError
 from ipt_ros.evaluation.course import Course, mask_id, wait_for_node
@@ -42,19 +41,14 @@ EPISODES, RESULT, PAGE, PICTURES = (
     "evaluation.html",
     "pictures",
 )
-INTERRUPTED = 130
 #: What ends an evaluation with one line.
 REFUSALS = (AskTimeout, NodeGone, PlaceError, RecordsError, SceneError, ParameterError, OSError)
 
 
-class Interrupted(BaseException):
-    """SIGINT or SIGTERM."""
-
-
 def main() -> None:
-    _interruptible()
     code, why = 1, ""
     try:
+        interruptible()
         read_arguments("evaluate_node")
         code = _run()
     except Interrupted:
@@ -62,18 +56,6 @@ def main() -> None:
     except REFUSALS as error:
         why = f"evaluate_node: {cut(error)}"
     leave(code, why)
-
-
-def _interruptible() -> None:
-    """The first signal interrupts; others while it is dealt with are of the same impatience."""
-
-    def interrupt(number: int, _: Any) -> None:
-        for one in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(one, signal.SIG_IGN)
-        raise Interrupted(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupt)
 
 
 def _run() -> int:
@@ -106,10 +88,10 @@ def evaluate(asker: Asker, values: Values, waiter: Waiter, worlds: Path) -> int:
     """
     out = Path(values.out)
     records = Records(out / EPISODES)
-    world = TrueWorld(find_truth(values.world, worlds))
-    stands = stands_for(world, values)
     tell = asker.node.get_logger().info
     try:
+        world = TrueWorld(find_truth(values.world, worlds))
+        stands = stands_for(world, values)
         if left(stands, records):
             _ask(asker, values, waiter, world, stands, records)
         code = 0
