@@ -1,6 +1,8 @@
 """Evaluates the node in the embedded simulator, world after world, each with processes of its own:
-sim_node, ipt_node and evaluate_node. `python -m ipt_ros.evaluation --out evaluate_out`; the same
-command goes on where it was stopped. Ctrl-C and SIGTERM end it with a report of what was asked.
+sim_node, ipt_node and evaluate_node; or, with --bag, in a recording that is played to it.
+`python -m ipt_ros.evaluation --out evaluate_out`; the same command goes on where it was stopped.
+Ctrl-C and SIGTERM end it with a report of what was asked. Exit status: 0 when all was asked, 1
+when something is not as it must be, 2 when nothing can be done so, 130 when it was stopped.
 """
 
 from __future__ import annotations
@@ -39,7 +41,19 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--mode", choices=("answer", "imagine", "recall", "auto"), default="auto")
     parser.add_argument("--sim-time", action="store_true", help="all nodes take time from /clock")
-    return parser.parse_args(argv)
+    parser.add_argument(
+        "--bag", type=Path, help="ask in this recording: a rosbag2 folder, or an .mcap or .db3"
+    )
+    parser.add_argument(
+        "--contract", type=Path, help="of --bag, from ipt-bag inspect --write; else it is guessed"
+    )
+    parser.add_argument("--places", type=int, default=24, help="of --bag, where it is asked")
+    given = parser.parse_args(argv)
+    if given.contract and not given.bag:
+        parser.error("--contract: says what the topics of --bag are, and there is none")
+    if not 1 <= given.places <= 1000:
+        parser.error("--places: expected 1 to 1000")
+    return given
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -62,10 +76,14 @@ def evaluated(chosen: argparse.Namespace) -> int:
     if not begin("ipt_ros.evaluation", chosen.out):
         return 2
     began = time.monotonic()
-    for world, stands, masks in FULL if chosen.full else SMALL:
-        code = in_world(chosen, world, stands, masks)
-        if code:
-            return code
+    if chosen.bag:
+        code = in_bag(chosen)
+    else:
+        worlds = FULL if chosen.full else SMALL
+        codes = (in_world(chosen, *world) for world in worlds)
+        code = next((code for code in codes if code), 0)
+    if code:
+        return code
     print(f"{chosen.out / 'evaluation.html'}\n{time.monotonic() - began:.0f} s")
     return 0
 
@@ -113,6 +131,56 @@ def in_world(chosen: argparse.Namespace, world: str, stands: int, masks: int) ->
     if code == 1:
         print(f"what the other nodes said: {sim.log}, {ipt.log}", file=sys.stderr)
     return code
+
+
+def in_bag(chosen: argparse.Namespace) -> int:
+    """Its evaluator's exit status."""
+    from ipt_ros.demo.robot import start_node
+    from ipt_training.bags.contract import ContractError
+    from ipt_training.bags.reading import BagError
+
+    wanted = {
+        "simulator": "bag",
+        "bag": chosen.bag.absolute(),
+        **({"contract": chosen.contract.absolute()} if chosen.contract else {}),
+        "stands": chosen.places,
+        "masks": max(1, chosen.places // 4),
+        "out": chosen.out,
+        "mode": chosen.mode,
+    }
+    try:
+        check_bag(chosen)
+    except (BagError, ContractError) as error:
+        print(f"ipt_ros.evaluation: {error}", file=sys.stderr)
+        return 2
+    with ExitStack() as nodes:
+        ipt = start_node(
+            nodes,
+            "ipt_node",
+            {
+                "model": chosen.model,
+                "device": chosen.device,
+                # the player tells it where the camera was, whatever the mount
+                "pose_source": "odometry",
+                "map_source": "memory",
+                "use_sim_time": True,
+            },
+            chosen.out / "ipt_node.log",
+        )
+        code = evaluator(wanted, (ipt,))
+    if code == 1:
+        print(f"what the other node said: {ipt.log}", file=sys.stderr)
+    return code
+
+
+def check_bag(chosen: argparse.Namespace) -> None:
+    """Raises BagError and ContractError for what no node need be started for."""
+    from ipt_ros.evaluation.in_bag.recording import Recording
+    from ipt_training.bags.contract import Contract
+
+    contract = Contract.load(chosen.contract) if chosen.contract else None
+    values = parameters_of(chosen)
+    Recording(chosen.bag, contract, values.questions_seed, values.robot_radius_m)
 
 
 def parameters_of(chosen: argparse.Namespace, **changes: Any) -> Values:
