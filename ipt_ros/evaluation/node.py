@@ -54,7 +54,7 @@ def main() -> None:
     code, why = 1, ""
     try:
         interruptible()
-        read_arguments("evaluate_node")
+        _read_arguments()
         code = _run()
     except Interrupted:
         code = INTERRUPTED
@@ -63,6 +63,13 @@ def main() -> None:
     except REFUSALS as error:
         why = f"evaluate_node: {cut(error)}"
     leave(code, why)
+
+
+def _read_arguments() -> None:
+    try:
+        read_arguments("evaluate_node")
+    except Exception as error:  # of rcl, about arguments that it cannot read
+        leave(2, f"evaluate_node: {cut(' '.join(str(error).split()))}")
 
 
 def _run() -> int:

@@ -46,6 +46,7 @@ REMEMBERED_S, TICK_S = 0.25, 0.05
 LOST_S, GIVEN_UP_S = 1.0, 20.0
 ASKED_OF_THE_NODE = (
     "use_sim_time",
+    "fixed_frame",
     "cameras",
     "pose_source",
     "mounts",
@@ -105,6 +106,11 @@ class Playback:
             raise PlaceError(
                 f"{self._node_name} has its own clock, and recorded pictures would be too old; "
                 "start it with use_sim_time:=true"
+            )
+        if known["fixed_frame"] != self._fixed_frame:
+            raise PlaceError(
+                f"{self._node_name}: fixed_frame is '{known['fixed_frame']}', the evaluator's is "
+                f"'{self._fixed_frame}'; set them equal"
             )
         if known["image_transport"] != "raw":
             raise PlaceError(

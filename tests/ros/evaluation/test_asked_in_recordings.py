@@ -146,6 +146,19 @@ def played(frames):
     return one
 
 
+def test_a_node_that_cannot_follow_a_recording_is_told_what_it_needs():
+    playback = played(iter(()))
+    fit = {"use_sim_time": True, "fixed_frame": "odom", "image_transport": "raw"}
+    playback._check(fit)
+    for name, value in (
+        ("use_sim_time", False),
+        ("fixed_frame", "map"),
+        ("image_transport", "compressed"),
+    ):
+        with pytest.raises(PlaceError, match=rf"^/ipt_node.*{name}"):
+            playback._check({**fit, name: value})
+
+
 def test_nothing_behind_the_place_is_played():
     given = []
 
