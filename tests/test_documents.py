@@ -311,6 +311,24 @@ def test_the_table_of_what_works_is_the_evaluations(monkeypatch: pytest.MonkeyPa
         assert float(figures[0]) < float(figures[1])
 
 
+def test_what_the_evaluation_found_is_what_its_json_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    made = importlib.import_module("evaluate_page")
+    page = tmp_path / "page.md"
+    page.write_bytes(made.PAGE.read_bytes())
+    monkeypatch.setattr(made, "PAGE", page)
+    made.main([])
+    told = "run: python benchmarks/evaluate_page.py"
+    assert page.read_bytes() == (ROOT / "docs" / "simulation.md").read_bytes(), told
+    found = json.loads(made.RESULTS.read_text())
+    text = between(page, "evaluated")
+    rows = re.findall(r"^\| (\w+) \| all \| (\d+) \|", text, re.MULTILINE)
+    assert dict(rows) == {task: str(of["n"]) for task, of in found["tasks"].items()}
+    assert {"latency_s", "map", "calibration", "measured_on"} <= set(found)
+
+
 def test_what_is_said_of_auto_is_what_the_shipped_model_does() -> None:
     style = json.loads((ROOT / "ipt_model/weights/ipt_tiny/ipt.json").read_text())
     assert {modes[0] for modes in style["auto_by_task"].values()} == {"answer"}

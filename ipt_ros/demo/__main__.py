@@ -1,5 +1,5 @@
 """Runs the demo: `python -m ipt_ros.demo --out demo_out`. Exit status 0 only when every question
-was answered.
+was answered, 130 after Ctrl-C or SIGTERM, which end the nodes too.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ import json
 import math
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from ipt_ros.demo.interruption import INTERRUPTED, Interrupted, interruptible
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -30,44 +33,56 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     chosen = arguments(argv)
+    try:
+        interruptible()
+        return shown(chosen)
+    except Interrupted:
+        print("ipt_ros.demo: stopped", file=sys.stderr)
+        return INTERRUPTED
+
+
+def shown(chosen: argparse.Namespace) -> int:
+    """Everything that the demo shows; the exit status."""
     from ipt_ros.demo.robot import begin
 
     if not begin("ipt_ros.demo", chosen.out):
         return 2
     import rclpy
+    from rclpy.signals import SignalHandlerOptions
 
     from ipt_ros.client import Asker
     from ipt_ros.demo.report import write_report
-    from ipt_ros.demo.robot import NodeProcess, Robot
+    from ipt_ros.demo.robot import Robot, start_node
     from ipt_ros.demo.scenario import Scenario
 
     began = time.monotonic()
-    rclpy.init()
-    sim = NodeProcess(
-        "sim_node", {"seed": chosen.seed, "level": chosen.level}, chosen.out / "sim_node.log"
-    )
-    ipt = NodeProcess(
-        "ipt_node",
-        {
-            "model": chosen.model,
-            "device": chosen.device,
-            "pose_source": "odometry",
-            "mounts": list(Scenario.MOUNT),
-            # it is put elsewhere between questions, by a simulator that always knows where
-            "memory_fastest_m_s": 1000.0,
-        },
-        chosen.out / "ipt_node.log",
-    )
-    asker = Asker(name="demo")
-    try:
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    with ExitStack() as ends:
+        ends.callback(rclpy.try_shutdown)
+        sim = start_node(
+            ends,
+            "sim_node",
+            {"seed": chosen.seed, "level": chosen.level},
+            chosen.out / "sim_node.log",
+        )
+        ipt = start_node(
+            ends,
+            "ipt_node",
+            {
+                "model": chosen.model,
+                "device": chosen.device,
+                "pose_source": "odometry",
+                "mounts": list(Scenario.MOUNT),
+                # it is put elsewhere between questions, by a simulator that always knows where
+                "memory_fastest_m_s": 1000.0,
+            },
+            chosen.out / "ipt_node.log",
+        )
+        asker = Asker(name="demo")
+        ends.callback(asker.close)
         robot = Robot(asker)
         scenario = Scenario(chosen.seed, chosen.level, robot, asker, (sim, ipt), chosen.model)
         cards, space = scenario.run()
-    finally:
-        asker.close()
-        ipt.stop()
-        sim.stop()
-        rclpy.try_shutdown()
     wall_s = time.monotonic() - began
     records = [card.record for card in cards]
     (chosen.out / "answers.json").write_text(json.dumps(_plain(records), indent=2) + "\n")

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from ipt_ros.conversions import (
     pose_to_matrix,
     stamp_to_ns,
 )
+from ipt_ros.demo.interruption import undisturbed
 from ipt_ros.demo.story import Pose2
 from ipt_ros.senses.images import image_to_rgb
 
@@ -72,6 +74,16 @@ class NodeProcess:
                 self.process.kill()
                 self.process.wait()
         self._file.close()
+
+
+def start_node(
+    ends: ExitStack, executable: str, parameters: dict[str, Any], log: Path
+) -> NodeProcess:
+    """One that is ended with `ends`, whenever Ctrl-C comes."""
+    with undisturbed():
+        node = NodeProcess(executable, parameters, log)
+        ends.callback(node.stop)
+    return node
 
 
 def command_line(executable: str, parameters: dict[str, Any]) -> list[str]:

@@ -45,7 +45,7 @@ class NodeGone(RuntimeError):
 
 
 class Questioner:
-    """frame: of the world. mode, seed: of every goal. height_m: of the camera."""
+    """frame: of the world. mode, seed: of every goal."""
 
     def __init__(
         self,
@@ -55,11 +55,9 @@ class Questioner:
         mode: str,
         seed: int,
         timeout_s: float,
-        height_m: float,
     ) -> None:
         self._asker, self._waiter, self._frame = asker, waiter, frame
         self._mode, self._seed, self._timeout_s = mode, seed, timeout_s
-        self._height_m = height_m
         self.target = asker.target
 
     def ask(self, episode: Episode, world: str) -> tuple[Record, Any]:
@@ -93,10 +91,9 @@ class Questioner:
         goal = ACTIONS[episode.action].Goal(mode=self._mode, seed=self._seed)
         if episode.action == "ImagineView":
             assert episode.viewpoint is not None
-            at = planar_matrix(*episode.viewpoint)
-            at[2, 3] = self._height_m
             goal.viewpoint.header.frame_id = self._frame
-            goal.viewpoint.pose = matrix_to_pose(at)
+            # its height, roll and pitch are those of the camera, whatever the goal says
+            goal.viewpoint.pose = matrix_to_pose(planar_matrix(*episode.viewpoint))
             goal.object, goal.question = episode.object, episode.text
             goal.options = [] if episode.object else list(episode.options)
         elif episode.action == "AskSpatial":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from geometry_msgs.msg import Twist
@@ -19,12 +19,18 @@ from std_srvs.srv import Trigger
 
 from imaginative_perception.srv import SetPose
 from ipt_model.messages.poses import yaw_of
+from ipt_model.spatial.maps import OccupancyGrid
 from ipt_ros.client import Asker, AskTimeout, Waiter
 from ipt_ros.conversions import matrix_to_pose, planar_matrix, pose_to_matrix, stamp_to_ns
 from ipt_ros.errors import GoalError
-from ipt_ros.evaluation.true_world import Pose
+from ipt_ros.evaluation.episodes import Episode, Pose, Stand
 from ipt_ros.senses.images import depth_to_metres, image_to_rgb
 
+if TYPE_CHECKING:
+    from ipt_ros.evaluation.true_world import TrueWorld
+
+#: The world is the one of the truth where so much of the walls and things agrees.
+LEAST_AGREEMENT = 0.6
 #: The robot stands where it was put within these, m and rad; what a simulator with physics does.
 NEAR_M, NEAR_RAD = 0.05, 0.05
 #: Pictures from a place before anything is asked there: the node has its newest one then too.
@@ -90,6 +96,14 @@ class Body:
             if heard is None
         ]
         return ", ".join(self._asker.node.resolve_topic_name(topic) for topic in missing)
+
+    def wait_for_senses(self, timeout_s: float) -> None:
+        try:
+            self._waiter.until(lambda: not self.senses(), "camera and odometry", timeout_s)
+        except AskTimeout as error:
+            raise PlaceError(
+                f"nothing came on {self.senses()}; does the simulator run?"
+            ) from error
 
     # -- placing ----------------------------------------------------------------------------------
 
@@ -202,6 +216,50 @@ class Body:
     def depth(self) -> np.ndarray:
         """Newest, H x W float32, m."""
         return depth_to_metres(self._depth)
+
+
+class Simulated:
+    """A `Setting`: the robot in a simulated world whose truth is known. target: the node that is
+    asked. timeout_s: for the first pictures."""
+
+    def __init__(self, body: Body, world: TrueWorld, target: str, timeout_s: float) -> None:
+        self._body, self._world, self._target = body, world, target
+        self._timeout_s = timeout_s
+        self.name = world.name
+
+    def begin(self) -> None:
+        self._body.wait_for_senses(self._timeout_s)
+        # before the robot is put anywhere: another world may have something standing there
+        share = self._world.agreement(self._body.depth(), self._body.pose)
+        if share < LEAST_AGREEMENT:
+            truth = self._world.truth
+            raise PlaceError(
+                f"the camera sees another world than {self.name}: {100 * share:.0f} % of "
+                "the walls and things before it are as far as they should be; start the simulator "
+                f"with {truth['level']} {truth['seed']}, or name the world that it runs"
+            )
+
+    def reach(self, stand: Stand) -> None:
+        self._body.put(stand.pose)
+        self._body.forget(self._target)
+        if stand.turn:
+            self._body.turn_once()
+            self._body.put(stand.pose)
+
+    def show(self, episode: Episode) -> None:
+        """What is there, whatever is asked."""
+
+    def see_anew(self) -> None:
+        self._body.see_anew()
+
+    def true_view(self, episode: Episode) -> np.ndarray:
+        """The robot goes there and looks."""
+        assert episode.then is not None
+        self._body.put(episode.then)
+        return self._body.picture()
+
+    def true_map(self, stand: Stand) -> OccupancyGrid:
+        return self._world.map
 
 
 def _told(pose: Pose) -> str:

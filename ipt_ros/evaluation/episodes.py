@@ -9,7 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ipt_model.question import Task
-from ipt_ros.evaluation.true_world import Pose
+
+#: x, y in m and yaw in rad.
+Pose = tuple[float, float, float]
+#: Of a path.
+CLEARANCE_OPTIONS = ("clear", "blocked")
 
 #: The action that each question is asked through.
 IMAGINE_VIEW, TRACE_PATH, COUNT_OBJECTS, ASK_SPATIAL = (
@@ -27,7 +31,8 @@ class Episode:
 
     object, text: of ImagineView and AskSpatial. viewpoint: of the camera's body. then: where the
     base stands for the true view. path: points on the floor. share_seen: how much of the asked
-    view or path was in view from the stand, by the truth.
+    view or path was in view from the stand, by the truth. spot_px: column and row of the present
+    picture, framed where what is asked about has no other name.
     """
 
     id: str
@@ -45,12 +50,13 @@ class Episode:
     radius_m: float = 0.0
     category: str = ""
     max_count: int = 0
+    spot_px: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
 class Stand:
     """One place and what is asked there. turn: look around once before asking. mask: look at the
-    imagined space as well.
+    imagined space as well. stamp_ns: in a recording, of its frame there.
     """
 
     id: str
@@ -58,3 +64,4 @@ class Stand:
     turn: bool
     mask: bool
     episodes: tuple[Episode, ...]
+    stamp_ns: int = 0

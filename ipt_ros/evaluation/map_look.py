@@ -18,7 +18,6 @@ from ipt_ros.conversions import grid_to_array
 from ipt_ros.demo.space import draw_claims
 from ipt_ros.evaluation.records import MaskScore
 from ipt_ros.evaluation.scores import mask_score
-from ipt_ros.evaluation.true_world import TrueWorld
 
 #: Width of the pictures of the page, pixels, and the side of the world that they show, m.
 PICTURE_PX, SIDE_M = 224, 8.0
@@ -26,8 +25,8 @@ GONE_S = 10.0
 
 
 class MapLook:
-    def __init__(self, asker: Asker, waiter: Waiter, world: TrueWorld, timeout_s: float) -> None:
-        self._asker, self._waiter, self._world = asker, waiter, world
+    def __init__(self, asker: Asker, waiter: Waiter, timeout_s: float) -> None:
+        self._asker, self._waiter = asker, waiter
         self._timeout_s = timeout_s
         self._mask: maps.OccupancyGrid | None = None
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -37,7 +36,7 @@ class MapLook:
     def _hear(self, message: Any) -> None:
         self._mask = grid_to_array(message)
 
-    def look(self) -> tuple[MaskScore | None, dict[str, np.ndarray]]:
+    def look(self, truth: maps.OccupancyGrid) -> tuple[MaskScore | None, dict[str, np.ndarray]]:
         """The score with pictures of the claims and of the truth; None where none were made in
         time, which is the guard's right.
         """
@@ -53,16 +52,18 @@ class MapLook:
         if mask is None:
             return None, {}
         claimed = mask.cells >= 0
-        true = self._world.map.values(mask.centres())
+        true = truth.values(mask.centres())
         known = claimed & (true != maps.UNKNOWN)
         score = mask_score(mask.cells[known].astype(float), true[known] >= maps.OCCUPIED // 2)
-        return score, self._pictures(mask, claimed)
+        return score, self._pictures(mask, claimed, truth)
 
     def _claims(self) -> maps.OccupancyGrid | None:
         mask = self._mask
         return mask if mask is not None and bool((mask.cells >= 0).any()) else None
 
-    def _pictures(self, mask: maps.OccupancyGrid, claimed: np.ndarray) -> dict[str, np.ndarray]:
+    def _pictures(
+        self, mask: maps.OccupancyGrid, claimed: np.ndarray, truth: maps.OccupancyGrid
+    ) -> dict[str, np.ndarray]:
         x, y = (float(v) for v in mask.centres()[claimed].mean(axis=0))
         view = maps.MapView.around(x, y, SIDE_M, PICTURE_PX)
         empty = maps.OccupancyGrid(
@@ -72,5 +73,5 @@ class MapLook:
             "claims: green free, orange occupied": draw_claims(
                 maps.draw_map(empty, view), mask, view
             ),
-            "the true map": maps.draw_map(self._world.map, view),
+            "the true map": maps.draw_map(truth, view),
         }

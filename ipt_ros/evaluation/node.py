@@ -1,9 +1,10 @@
-"""The evaluator as a node: asks a running ipt_node in a simulated world whose truth is known, and
-ends when all is asked.
+"""The evaluator as a node: asks a running ipt_node in a simulated world whose truth is known, or
+in a recording that it plays, and ends when all is asked.
 
 Writes episodes.jsonl while it runs, evaluation.json and evaluation.html at its end, however it
-ends. Exit status: 0 when every episode is finished, 1 when something is not as it must be, told
-in one line, 130 after Ctrl-C. The same command goes on where it was stopped.
+ends. Exit status: 0 when every episode is finished, 1 when something is not as it must be, 2 for a
+recording of no use, both told in one line, 130 after Ctrl-C. The same command goes on where it was
+stopped.
 """
 
 from __future__ import annotations
@@ -12,29 +13,32 @@ from ipt_ros import one_math_thread  # noqa: F401  before numpy
 
 # isort: split
 import json
-import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ipt_ros.client import Asker, AskTimeout, Waiter
+from ipt_ros.demo.interruption import INTERRUPTED, Interrupted, interruptible
 from ipt_ros.evaluation.asking import NodeGone, Questioner
-from ipt_ros.evaluation.body import Body, PlaceError
-from ipt_ros.evaluation.course import Course, mask_id, wait_for_node
+from ipt_ros.evaluation.body import Body, PlaceError, Simulated
+from ipt_ros.evaluation.course import Course, Setting, mask_id, wait_for_node
 from ipt_ros.evaluation.episodes import Stand
 from ipt_ros.evaluation.map_look import MapLook
 from ipt_ros.evaluation.page import page
-from ipt_ros.evaluation.questions import stands_of
 from ipt_ros.evaluation.records import Records, RecordsError
 from ipt_ros.evaluation.scores import summary
-from ipt_ros.evaluation.true_world import TrueWorld
 from ipt_ros.parameters.evaluate_node import EVALUATE_PARAMETERS
 from ipt_ros.parameters.table import ParameterError, Values, declare
 from ipt_ros.run import leave, read_arguments
 from ipt_ros.texts import cut
+from ipt_training.bags.contract import Contract, ContractError
+from ipt_training.bags.reading import BagError
 from ipt_training.scenes.scene import SceneError
-from ipt_training.worlds.reading import find_truth
+
+if TYPE_CHECKING:
+    from ipt_ros.evaluation.true_world import TrueWorld
 
 EPISODES, RESULT, PAGE, PICTURES = (
     "episodes.jsonl",
@@ -42,38 +46,30 @@ EPISODES, RESULT, PAGE, PICTURES = (
     "evaluation.html",
     "pictures",
 )
-INTERRUPTED = 130
 #: What ends an evaluation with one line.
 REFUSALS = (AskTimeout, NodeGone, PlaceError, RecordsError, SceneError, ParameterError, OSError)
 
 
-class Interrupted(BaseException):
-    """SIGINT or SIGTERM."""
-
-
 def main() -> None:
-    _interruptible()
     code, why = 1, ""
     try:
-        read_arguments("evaluate_node")
+        interruptible()
+        _read_arguments()
         code = _run()
     except Interrupted:
         code = INTERRUPTED
+    except (BagError, ContractError) as error:
+        code, why = 2, f"evaluate_node: {cut(error)}"
     except REFUSALS as error:
         why = f"evaluate_node: {cut(error)}"
     leave(code, why)
 
 
-def _interruptible() -> None:
-    """The first signal interrupts; others while it is dealt with are of the same impatience."""
-
-    def interrupt(number: int, _: Any) -> None:
-        for one in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(one, signal.SIG_IGN)
-        raise Interrupted(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupt)
+def _read_arguments() -> None:
+    try:
+        read_arguments("evaluate_node")
+    except Exception as error:  # of rcl, about arguments that it cannot read
+        leave(2, f"evaluate_node: {cut(' '.join(str(error).split()))}")
 
 
 def _run() -> int:
@@ -100,18 +96,24 @@ def shipped_worlds() -> Path:
     return get_package_share_path("imaginative_perception") / "worlds"
 
 
+#: Makes the setting once a node is there to be asked; what must be ended goes on the stack.
+Make = Callable[[ExitStack], Setting]
+
+
 def evaluate(asker: Asker, values: Values, waiter: Waiter, worlds: Path) -> int:
-    """Ask what is left in the world, and write the report of all that was ever asked into the
-    folder. worlds: those that come with the package.
+    """Ask what is left in the world or recording, and write the report of all that was ever asked
+    into the folder. worlds: those that come with the package.
     """
     out = Path(values.out)
     records = Records(out / EPISODES)
-    world = TrueWorld(find_truth(values.world, worlds))
-    stands = stands_for(world, values)
     tell = asker.node.get_logger().info
     try:
+        if values.simulator == "bag":
+            stands, make = _in_a_bag(asker, values, waiter)
+        else:
+            stands, make = _in_a_world(asker, values, waiter, worlds)
         if left(stands, records):
-            _ask(asker, values, waiter, world, stands, records)
+            _ask(asker, values, waiter, stands, make, records)
         code = 0
     except Interrupted:
         tell("stopped; the same command goes on")
@@ -122,8 +124,42 @@ def evaluate(asker: Asker, values: Values, waiter: Waiter, worlds: Path) -> int:
     return code
 
 
+def _in_a_world(
+    asker: Asker, values: Values, waiter: Waiter, worlds: Path
+) -> tuple[list[Stand], Make]:
+    from ipt_ros.evaluation.true_world import TrueWorld  # draws worlds: of no use to a bag
+    from ipt_training.worlds.reading import find_truth
+
+    world = TrueWorld(find_truth(values.world, worlds))
+
+    def make(_: ExitStack) -> Setting:
+        body = Body(asker, waiter, values.simulator, world.name, world.robot["model"])
+        return Simulated(body, world, values.target, values.start_timeout_s)
+
+    return stands_for(world, values), make
+
+
+def _in_a_bag(asker: Asker, values: Values, waiter: Waiter) -> tuple[list[Stand], Make]:
+    from ipt_ros.evaluation.in_bag.played import Played
+    from ipt_ros.evaluation.in_bag.recording import Recording
+
+    if not values.bag:
+        raise BagError("simulator is bag: name the recording (bag)")
+    contract = Contract.load(Path(values.contract)) if values.contract else None
+    recording = Recording(Path(values.bag), contract, values.questions_seed, values.robot_radius_m)
+    asker.node.get_logger().info(f"{recording.name}: looking for places to ask at")
+    stands = recording.stands(values.stands, values.masks, values.mode)
+
+    def make(ends: ExitStack) -> Setting:
+        return Played(recording, asker, waiter, values.fixed_frame, ends)
+
+    return stands, make
+
+
 def stands_for(world: TrueWorld, values: Values) -> list[Stand]:
     """The stands that these parameters ask for."""
+    from ipt_ros.evaluation.questions import stands_of
+
     found = stands_of(
         world, values.stands, values.questions_seed, values.masks, values.robot_radius_m
     )
@@ -149,30 +185,26 @@ def _ask(
     asker: Asker,
     values: Values,
     waiter: Waiter,
-    world: TrueWorld,
     stands: Sequence[Stand],
+    make: Make,
     records: Records,
 ) -> None:
     tell = asker.node.get_logger().info
-    body = Body(asker, waiter, values.simulator, world.name, world.robot["model"])
-    look = MapLook(asker, waiter, world, values.mask_timeout_s)
-    tell(f"{world.name}: waiting for camera, odometry and {values.target}")
-    wait_for_node(asker, waiter, values.start_timeout_s)
-    try:
-        waiter.until(lambda: not body.senses(), "camera and odometry", values.start_timeout_s)
-    except AskTimeout as error:
-        raise PlaceError(f"nothing came on {body.senses()}; does the simulator run?") from error
-    questioner = Questioner(
-        asker,
-        waiter,
-        values.fixed_frame,
-        values.mode,
-        values.answer_seed,
-        values.goal_timeout_s,
-        world.robot["camera_z"],
-    )
-    pictures = Path(values.out) / PICTURES
-    Course(world, body, questioner, look, records, pictures, tell).run(stands)
+    with ExitStack() as ends:
+        setting = make(ends)
+        look = MapLook(asker, waiter, values.mask_timeout_s)
+        tell(f"{setting.name}: waiting for {values.target}")
+        wait_for_node(asker, waiter, values.start_timeout_s)
+        questioner = Questioner(
+            asker,
+            waiter,
+            values.fixed_frame,
+            values.mode,
+            values.answer_seed,
+            values.goal_timeout_s,
+        )
+        pictures = Path(values.out) / PICTURES
+        Course(setting, questioner, look, records, pictures, tell).run(stands)
 
 
 def write_report(records: Records, out: Path, values: Values) -> Path:

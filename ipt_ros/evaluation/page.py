@@ -25,13 +25,16 @@ def page(found: dict[str, Any], records: Sequence[Record], folder: Path, shown: 
     """shown: at most so many examples."""
     style = files("ipt_ros.evaluation").joinpath("page.css").read_text(encoding="utf-8")
     worlds, models = ", ".join(found["worlds"]), ", ".join(found["models"]) or "no model answered"
+    recorded = found.get("simulator") == "bag"
+    title = "Evaluation on a recording" if recorded else "Evaluation in simulation"
+    where = "played" if recorded else f"simulator {_text(found.get('simulator', 'unknown'))}"
     parts = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
         "<meta name='viewport' content='width=device-width, initial-scale=1'>",
-        f"<title>Evaluation in simulation</title><style>{style}</style></head><body>",
-        "<h1>Evaluation in simulation</h1>",
+        f"<title>{title}</title><style>{style}</style></head><body>",
+        f"<h1>{title}</h1>",
         f"<p class='dim'>{found['episodes']} questions in {_text(worlds)}; model {_text(models)}"
-        f"; simulator {_text(found.get('simulator', 'unknown'))}</p>",
+        f"; {where}</p>",
         "<h2>Accuracy</h2>",
         "<p class='dim'>With 95 % Wilson intervals. Answered: of the answers that were given. "
         "All: of all questions, where none given is none right. Had all been answered: what the "

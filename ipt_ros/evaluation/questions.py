@@ -25,13 +25,15 @@ from ipt_model.wording.phrasing import (
 )
 from ipt_ros.evaluation.episodes import (
     ASK_SPATIAL,
+    CLEARANCE_OPTIONS,
     COUNT_OBJECTS,
     IMAGINE_VIEW,
     TRACE_PATH,
     Episode,
+    Pose,
     Stand,
 )
-from ipt_ros.evaluation.true_world import Pose, TrueWorld
+from ipt_ros.evaluation.true_world import TrueWorld
 from ipt_training.scenes.grids import clearance_m
 from ipt_training.scenes.scene import LEVELS
 from ipt_training.tasks.geometry import free_points, is_free, moved
@@ -49,7 +51,6 @@ SPARE_M, MISSING_M = 0.05, 0.1
 #: Of a path that is asked about, at least this share is unseen.
 MIN_HIDDEN = 0.2
 PATH_TEXT = "Which of these do you see there?"
-CLEARANCE_OPTIONS = ("clear", "blocked")
 OPTIONS = 4
 _STEP_M = 0.1
 

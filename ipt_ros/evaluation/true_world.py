@@ -17,6 +17,7 @@ import numpy as np
 from ipt_model.spatial.maps import OccupancyGrid
 from ipt_model.spatial.observed_map import ObservedMap
 from ipt_ros.conversions import planar_matrix
+from ipt_ros.evaluation.episodes import Pose
 from ipt_training.rendering.embree import Renderer
 from ipt_training.scenes.camera import Camera, camera_pose
 from ipt_training.scenes.grids import clearance_m
@@ -27,7 +28,6 @@ from ipt_training.tasks.seen.remembered import AskedPoints
 from ipt_training.worlds.reading import scene_of
 from ipt_training.worlds.truth import map_of
 
-Pose = tuple[float, float, float]
 #: Width of the small pictures that are cast to look what is in view, pixels.
 GLANCE_PX = 96
 #: Headings over which a turn on the spot is looked at.

@@ -17,8 +17,22 @@ EVALUATE_PARAMETERS = (
     Parameter(
         "simulator",
         "embedded",
-        "Who puts the robot in place: sim_node, or Gazebo through its bridge.",
-        choices=("embedded", "gazebo"),
+        "Who puts the robot in place: sim_node, Gazebo through its bridge, or a recording, which "
+        "is played to the node and needs no world.",
+        choices=("embedded", "gazebo", "bag"),
+        read_only=True,
+    ),
+    Parameter(
+        "bag",
+        "",
+        "With simulator bag: the recording, a rosbag2 folder or a single .mcap or .db3.",
+        read_only=True,
+    ),
+    Parameter(
+        "contract",
+        "",
+        "With simulator bag: what its topics are, a YAML file of ipt-bag inspect --write; empty: "
+        "guessed from the topics.",
         read_only=True,
     ),
     Parameter(
@@ -37,7 +51,8 @@ EVALUATE_PARAMETERS = (
     Parameter(
         "stands",
         6,
-        "Places in the world where the robot is put; at every second one it turns once first.",
+        "Places in the world where the robot is put, at every second one it turns once first; or "
+        "places in the recording where it is asked.",
         minimum=1,
         maximum=1000,
         read_only=True,
@@ -45,7 +60,8 @@ EVALUATE_PARAMETERS = (
     Parameter(
         "masks",
         1,
-        "At how many of the stands without a turn the imagined space is looked at.",
+        "At how many of the stands without a turn the imagined space is looked at, or of those in "
+        "a recording.",
         minimum=0,
         maximum=1000,
         read_only=True,
@@ -76,7 +92,7 @@ EVALUATE_PARAMETERS = (
     Parameter(
         "fixed_frame",
         "odom",
-        "Frame of the world, in which viewpoints and paths are stated.",
+        "Frame of the world, in which viewpoints and paths are stated, and a recording's poses.",
         read_only=True,
     ),
     Parameter(

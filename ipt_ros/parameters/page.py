@@ -20,7 +20,11 @@ from ipt_ros.parameters.table import Parameter, Value
 NODES: tuple[tuple[str, str, tuple[Parameter, ...]], ...] = (
     ("ipt_node", "Answers questions about space that the robot cannot see.", IPT_PARAMETERS),
     ("sim_node", "The embedded simulator.", SIM_PARAMETERS),
-    ("evaluate_node", "Scores a running ipt_node in a simulated world.", EVALUATE_PARAMETERS),
+    (
+        "evaluate_node",
+        "Scores a running ipt_node in a simulated world or a recording.",
+        EVALUATE_PARAMETERS,
+    ),
 )
 
 HEAD = """# Parameters

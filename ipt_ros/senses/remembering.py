@@ -31,7 +31,8 @@ MANY = 5
 class Remembering:
     """told: called on the thread after a view was looked at, kept or not.
 
-    refused: how many views were of no use, by reason; `why` is the newest reason.
+    refused: how many views were of no use, by reason; `why` is the newest reason. newest_ns: stamp
+    of the view that was looked at last, or was found to need no look.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Remembering:
         self.memory, self._rectified, self._told = memory, rectified, told
         self.refused: Counter[str] = Counter()
         self.why = ""
+        self.newest_ns = 0
         self._frame_ids: dict[str, str] = {}
         self._waiting: dict[str, tuple[Frame, np.ndarray]] = {}
         self._changed = threading.Condition()
@@ -52,6 +54,7 @@ class Remembering:
         """Any thread; returns at once. A newer frame takes the place of one that still waits."""
         self._frame_ids[frame.camera] = frame.frame_id
         if not self.memory.wants(world_from_camera, frame.stamp_ns, frame.camera):
+            self.newest_ns = frame.stamp_ns
             return
         with self._changed:
             self._waiting[frame.camera] = frame, world_from_camera
@@ -118,6 +121,7 @@ class Remembering:
             "refused": refused,
             "contradicted": counts["contradicted"],
             "jumps": counts["jumps"],
+            "newest_stamp_ns": self.newest_ns,
         }
         return level, message, figures
 
@@ -146,6 +150,7 @@ class Remembering:
             except Exception as error:  # a picture that nobody foresaw must not end remembering
                 self._refuse(f"{camera}: {type(error).__name__}: {error}")
             self._looked += 1
+            self.newest_ns = frame.stamp_ns
             self._told()
 
     def _refuse(self, why: str) -> None:

@@ -249,7 +249,9 @@ class Senses:
             except GoalError as error:
                 wrong = error.text
             took = sorted(camera.callback_s) or [0.0]
+            newest = memory.peek()
             figures = {
+                "newest_stamp_ns": str(0 if newest is None else newest.stamp_ns),
                 "rate_hz": f"{self._rates[name].at(memory.received):.1f}",
                 "callback_median_ms": f"{1e3 * took[len(took) // 2]:.3f}",
                 "callback_p99_ms": f"{1e3 * took[int(0.99 * (len(took) - 1))]:.3f}",

@@ -8,6 +8,7 @@ by one process alone; it may be killed and called again.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -141,11 +142,14 @@ def discard(out: Path, path: Path) -> None:
 
 
 def tidy(out: Path) -> None:
-    """Remove what a killed command was writing. Only for whoever holds the folder."""
+    """Remove what a killed command was writing, and the place of what is kept aside where nothing
+    is. Only for whoever holds the folder."""
     folders = (out, *(out / split for split in SPLITS), *(out / STAGING).glob("*"))
     for folder in folders:
         for left in folder.glob(".*.tmp"):
             left.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # there is none, or something is in it
+        (out / STAGING).rmdir()
 
 
 def published(out: Path, name: str, digest: str) -> Conversion | None:

@@ -114,6 +114,8 @@ def _convert(given: argparse.Namespace) -> int:
             if held:
                 tidy(out)
             found, failed = _run(given, jobs)
+            if held:
+                tidy(out)
     except ClusterError as error:
         raise BagError(str(error)) from error
     for split in ("train", "validation"):

@@ -1,12 +1,16 @@
-"""A training that went wrong numerically: noticed before anything is updated or written."""
+"""A training that went wrong numerically: noticed before anything is updated or written.
+
+Every command knows the error and most need no torch: that is imported where numbers are judged.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class DivergenceError(RuntimeError):
@@ -26,6 +30,8 @@ def check_tensors(tensors: Mapping[str, Tensor], where: Path) -> None:
 
 def finite(*values: Tensor | float) -> bool:
     """Whether all numbers are."""
+    import torch
+
     return all(bool(torch.isfinite(torch.as_tensor(v)).all()) for v in values)
 
 

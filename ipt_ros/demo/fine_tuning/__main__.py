@@ -1,6 +1,6 @@
 """Runs the whole chain: `python -m ipt_ros.demo.fine_tuning --out finetune_out`. The same command
 goes on where it was stopped. Exit status 0 when every stage finished, whether or not there was a
-gain: the report says.
+gain: the report says; 130 after Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+from ipt_ros.demo.interruption import INTERRUPTED, Interrupted, interruptible
 from ipt_ros.parameters.sim_node import LOOKS
 
 
@@ -33,6 +34,16 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     given = arguments(argv)
+    try:
+        interruptible()
+        return shown(given)
+    except (Interrupted, KeyboardInterrupt):
+        print("ipt_ros.demo.fine_tuning: stopped; the same command goes on", file=sys.stderr)
+        return INTERRUPTED
+
+
+def shown(given: argparse.Namespace) -> int:
+    """The whole chain and its report; the exit status."""
     from ipt_ros.demo.robot import begin
 
     if not begin("ipt_ros.demo.fine_tuning", given.out):
@@ -58,9 +69,6 @@ def main(argv: list[str] | None = None) -> int:
     except (RecordingError, StageError) as error:
         print(f"ipt_ros.demo.fine_tuning: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("ipt_ros.demo.fine_tuning: stopped; the same command goes on", file=sys.stderr)
-        return 130
     finally:
         rclpy.try_shutdown()
     found["seconds"] = round(time.monotonic() - began, 1)

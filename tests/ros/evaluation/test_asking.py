@@ -90,7 +90,7 @@ def test_a_goal_without_a_result_is_cancelled_and_noted(ros, silent_node):
     clock = Clock()
     asker = Asker(target="silent", context=ros, name="evaluator")
     try:
-        asked = Questioner(asker, Waiter(clock, clock.pause), "odom", "auto", 1, 30.0, 1.2)
+        asked = Questioner(asker, Waiter(clock, clock.pause), "odom", "auto", 1, 30.0)
         record, result = asked.ask(SIDE, "demo")
     finally:
         asker.close()

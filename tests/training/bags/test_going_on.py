@@ -124,6 +124,7 @@ def test_a_state_of_other_options_or_damaged_parts_are_not_gone_on_from(
     assert run(bag, tmp_path / "limit", 7)[0] == -signal.SIGKILL
     # whole windows of 240 are another plan
     assert main(["convert", str(bag), *KINDS, "--out", str(tmp_path / "limit")]) == 0
+    assert not (tmp_path / "limit" / ".parts").exists()
     manifest = json.loads((tmp_path / "limit" / "manifest.json").read_text())["drive"]
     assert all(name.endswith(".00000.parquet") for name in manifest["parts"])
 

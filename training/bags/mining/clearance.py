@@ -47,7 +47,7 @@ def questions(window: Window) -> Iterator[tuple[int, Example]]:
     """(number of the frame A, example), A by A; by turns clear and blocked ones."""
     kinds = ("clear", "blocked")
     made_of = dict.fromkeys(kinds, 0)
-    for a in range(len(window.frames)):
+    for a in window.asked_at:
         rng = window.rng(KIND, a)
         sight = _sight(window, a, rng)
         if sight is None:
@@ -104,7 +104,7 @@ def _example(
     window: Window, a: int, kind: str, sight: Sight, rng: np.random.Generator
 ) -> Example | None:
     for _ in range(TRIES):
-        room = Room.told(rng)
+        room = Room.told(rng) if window.heard is None else Room.of(window.heard.radius_m)
         found = hidden_paths(rng, sight, room, kind, stops=(OCCUPIED,), shadow_m=SHADOW_M)
         pair: tuple[HiddenPath, HiddenPath] | None = next(found, None)
         if pair is not None:

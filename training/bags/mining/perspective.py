@@ -60,11 +60,10 @@ def questions(window: Window) -> Iterator[tuple[int, Example]]:
     """(number of the frame B, example), A by A."""
     frames, options = window.frames, window.options
     balance: Balance = Counter()
-    for a in range(len(frames)):
+    for a in window.asked_at:
         rng = window.rng(KIND, a)
         made = 0
-        later = [b for b in range(len(frames)) if b != a]
-        for b in rng.permutation(later)[:TRIED].tolist():
+        for b in rng.permutation(window.views_asked_at(a))[:TRIED].tolist():
             if made >= options.per_frame:
                 break
             motion = planar_motion(frames[a], frames[b])

@@ -48,14 +48,50 @@ class Mining:
     held_out: float = 0.2
 
 
+@dataclass(frozen=True)
+class Heard:
+    """The window is played to a robot that is asked on the way: it has seen everything up to the
+    frame A that it is asked at, and what it is asked about was never seen so before.
+
+    places: numbers of the frames that may be A. earlier: poses of all frames before the window.
+    radius_m: half width of this robot.
+    """
+
+    places: frozenset[int]
+    earlier: Sequence[np.ndarray]
+    radius_m: float
+
+
 @dataclass
 class Window:
     """Frames that are mined together, in the order of their stamps. refused: why pairs of frames
-    were no questions."""
+    were no questions. heard: None for rows to train on, whose memories are chosen by chance."""
 
     frames: Sequence[Frame]
     options: Mining
     refused: Counter[str] = field(default_factory=Counter)
+    heard: Heard | None = None
+
+    @cached_property
+    def asked_at(self) -> list[int]:
+        """Numbers of the frames A."""
+        everywhere = range(len(self.frames))
+        return list(everywhere) if self.heard is None else sorted(self.heard.places)
+
+    def views_asked_at(self, a: int) -> list[int]:
+        """Numbers of the frames B that may be asked about at A."""
+        numbers = range(len(self.frames))
+        if self.heard is None:
+            return [b for b in numbers if b != a]
+        poses = np.stack([frame.world_from_camera for frame in self.frames])
+        before = np.concatenate([np.reshape(self.heard.earlier, (-1, 4, 4)), poses[: a + 1]])
+        found = []
+        for b in numbers[a + 1 :]:
+            near = np.linalg.norm(before[:, :3, 3] - poses[b, :3, 3], axis=1) <= APART_M
+            cosine = 0.5 * (np.einsum("nij,ij->n", before[:, :3, :3], poses[b, :3, :3]) - 1)
+            if not (near & (cosine >= math.cos(APART_RAD))).any():
+                found.append(b)
+        return found
 
     @cached_property
     def small(self) -> list[Frame]:
@@ -76,6 +112,9 @@ class Window:
     ) -> SpatialMemory | None:
         """What was last seen up to frame `last`, without anything that looks as `hidden` frames
         do; None where that is nothing."""
+        if self.heard is not None:
+            memory = self._remember(self.thinned(range(last + 1), ALL_VIEWS), ALL_VIEWS)
+            return memory if len(memory) else None
         targets = [self.frames[k].world_from_camera for k in hidden]
         allowed = [
             k

@@ -50,8 +50,13 @@ class Room:
     @staticmethod
     def usual() -> Room:
         """For the robot of the data."""
+        return Room.of(PICTURES.robot_radius_m)
+
+    @staticmethod
+    def of(radius_m: float) -> Room:
+        """For a robot that is told nothing of its size."""
         # blocked for certain: the middle line itself runs through something
-        return Room(PICTURES.robot_radius_m, PICTURES.robot_radius_m + MARGIN_M, 0.0)
+        return Room(radius_m, radius_m + MARGIN_M, 0.0)
 
     @staticmethod
     def told(rng: np.random.Generator) -> Room:
