@@ -7,6 +7,7 @@ watch runs by a clock that nobody sets or stops: `/clock` may die with the camer
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from ipt_ros import diagnostics
 from ipt_ros.answering.guard import map_consistency
 from ipt_ros.answering.model_life import ActiveModel, ModelLife
 from ipt_ros.answering.questions import ask_map
-from ipt_ros.conversions import array_to_grid
+from ipt_ros.conversions import array_to_grid, stamp_to_ns
 from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.mask.imagined_space import Drawing, Geometry, ImaginedSpace
 from ipt_ros.mask.topic import MaskTopic
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 MOST_TURN_RAD = 1e-3
 #: Most time between two looks whether the mask should be taken back, s.
 WATCH_S = 0.5
+#: Most time that a drawing waits for the view and the map that it was asked of, s.
+ASKED_S = 5.0
 
 
 @dataclass
@@ -80,14 +83,18 @@ class MaskOutput:
         #: Of the last good map: what a mask is stated in.
         self._header: Any = None
         self._work = Work()
+        #: Who waits for the end of a drawing of the view and map of `_asked_ns`.
+        self._askers: list[Callable[[], None]] = []
+        self._asked_ns = 0
+        self._in_hand = False
         clock = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timers = [
-            node.create_timer(period, callback, clock=clock)
-            for period, callback in (
+        wanted = [(WATCH_S, self._watch)]
+        if self._period_s:
+            wanted = [
                 (self._period_s, self._begin),
                 (min(WATCH_S, 0.5 * self._period_s), self._watch),
-            )
-        ]
+            ]
+        self._timers = [node.create_timer(period, call, clock=clock) for period, call in wanted]
 
     def _publish_info(self, latched: Any) -> Any:
         """What Nav2's KeepoutFilter wants to hear once, where nav2_msgs is installed."""
@@ -151,6 +158,9 @@ class MaskOutput:
             self._send(self._space.due(now_s))
         elif self._space.stands:
             self.take_back(wrong)
+        if self._askers and not self._in_hand:
+            # a goal took the drawing out of its slot
+            self._begin()
         self._tell()
 
     def _why_not(self) -> str:
@@ -167,17 +177,43 @@ class MaskOutput:
         """The next drawing, once the one in hand has ended; the worker keeps one waiting."""
         active = self._model.active
         if active is None or not self._live.values.imagined_space:
+            self._answer()
             return
         if not active.worker.submit_continuous("mask", lambda: self._imagine(active)):
             self._yielded()
 
+    def draw_of(self, stamp_ns: int, then: Callable[[], None]) -> None:
+        """Draw the view and the map of exactly this time; `then` is called on this thread when
+        what became of it is published, or nothing can be drawn.
+        """
+        self._asked_ns = stamp_ns
+        self._askers.append(then)
+        self._begin()
+
+    def standing(self) -> tuple[bool, str, int]:
+        """Whether a mask stands that claims something, what became of the last drawing, and the
+        CRC-32 of the cells that were published last.
+        """
+        return self._space.stands, self._work.last, self._space.checksum
+
+    def _answer(self) -> None:
+        askers, self._askers, self._asked_ns = self._askers, [], 0
+        for then in askers:
+            then()
+
     def _yielded(self) -> None:
         self._work.yielded += 1
         self._work.end("a goal went first")
+        self._answer()
+
+    def _failed(self, reason: str) -> None:
+        self.take_back(reason)
+        self._work.end(f"cleared: {reason}", well=False)
+        self._answer()
 
     def _slow(self) -> str:
         took_s = self._work.drawing_s
-        if took_s <= self._period_s:
+        if not self._period_s or took_s <= self._period_s:
             return ""
         return (
             f"; a drawing takes {took_s:.1f} s, longer than imagined_space_period_s "
@@ -214,7 +250,10 @@ class MaskOutput:
     def _imagine(self, active: ActiveModel) -> None:
         create_task = self._node.executor.create_task
         began = self._steady()
+        self._in_hand = True
         try:
+            if self._asked_ns:
+                self._wait_for(self._asked_ns, active)
             message = self._senses.latest_map(anew=True)
             frame_id = message.header.frame_id
             view = self._senses.newest_view(frame_id)
@@ -242,12 +281,38 @@ class MaskOutput:
             return
         except Exception as error:
             failure = self._reports.report(error, "imagined space")
-            create_task(self.take_back, failure.text)
+            create_task(self._failed, failure.text)
             return
+        finally:
+            self._in_hand = False
         drawing = Drawing(Geometry.of(grid, frame_id), tuple(read))
         create_task(self._take_in, active, drawing, self._steady() - began)
 
+    def _wait_for(self, stamp_ns: int, active: ActiveModel) -> None:
+        """Until the newest view and map are of this time."""
+        until_s = self._steady() + ASKED_S
+        while True:
+            with contextlib.suppress(GoalError):
+                seen_ns, _ = self._senses.newest_pose()
+                mapped = self._senses.latest_map().header.stamp
+                if seen_ns == stamp_ns == stamp_to_ns(mapped):
+                    return
+            if not active.is_free:
+                raise Cancelled
+            if self._steady() >= until_s:
+                raise GoalError(
+                    ErrorCode.STALE_VIEW,
+                    f"no view and map of stamp {stamp_ns} ns within {ASKED_S:.0f} s",
+                )
+            time.sleep(0.002)
+
     def _take_in(self, active: ActiveModel, drawing: Drawing, took_s: float) -> None:
+        try:
+            self._keep(active, drawing, took_s)
+        finally:
+            self._answer()
+
+    def _keep(self, active: ActiveModel, drawing: Drawing, took_s: float) -> None:
         """Back on the executor's thread, where in the meantime a newer map may have come, or what
         the drawings rest on may have gone.
         """
@@ -287,6 +352,7 @@ class MaskOutput:
 
     def destroy(self) -> None:
         self.take_back("the node is going")
+        self._answer()
         for timer in self._timers:
             self._node.destroy_timer(timer)
         if self._info is not None:

@@ -1,0 +1,220 @@
+"""Drives the same errands with and without imagined space in the embedded simulator, in lock step,
+and writes what that was worth. `python -m ipt_ros.navigation --out navigation_out`; the same
+command goes on where it was stopped. Several processes share the houses with --part 1/2 and --part 2/2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ipt_ros.demo.robot import NodeProcess
+    from ipt_ros.navigation.episodes import Errand
+    from ipt_ros.navigation.houses import House
+    from ipt_ros.navigation.robot import Robot
+
+#: Houses, errands in each, houses of the bank, training houses and pictures of the small network.
+SMALL = (2, 4, 1, 40, 1_600)
+FULL = (40, 8, 6, 250, 16_000)
+#: The bank's masks come from houses of the validation split.
+BANK_FIRST, BANK_ERRANDS = 800_000, 4
+CAMERA = {"width": 128, "height": 96}
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="ipt_ros.navigation", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("navigation_out"), help="folder")
+    parser.add_argument("--full", action="store_true", help="320 errands in 40 houses")
+    parser.add_argument("--model", default="ipt-tiny", help="name, or folder with weights")
+    parser.add_argument("--part", type=_part, default=(0, 1), help="1/2: the first half of houses")
+    parser.add_argument("--report", action="store_true", help="of what is finished, and no drive")
+    return parser.parse_args(argv)
+
+
+def _part(text: str) -> tuple[int, int]:
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected I/N with I from 1 to N, like 1/2")
+    return int(number) - 1, int(of)
+
+
+def main(argv: list[str] | None = None) -> int:
+    chosen = arguments(argv)
+    from ipt_ros import one_math_thread  # noqa: F401  before numpy
+    from ipt_ros.demo.robot import begin
+
+    if not begin("ipt_ros.navigation", chosen.out):
+        return 2
+    if not chosen.report:
+        try:
+            _run(chosen)
+        except KeyboardInterrupt:
+            print("stopped; the same command goes on", file=sys.stderr)
+            return 130
+        except RuntimeError as error:
+            print(f"ipt_ros.navigation: {error}", file=sys.stderr)
+            return 1
+    from ipt_ros.navigation.report import write_report
+
+    print(write_report(chosen.out, chosen.model))
+    return 0
+
+
+def _run(chosen: argparse.Namespace) -> None:
+    from ipt_model.spatial.picture_geometry import PictureGeometry
+    from ipt_ros.navigation.course import IN_A_ROUND, Helpers, left, visit
+    from ipt_ros.navigation.episodes import houses
+    from ipt_ros.navigation.houses import test_seeds
+    from ipt_ros.navigation.network import network_at
+    from ipt_ros.navigation.records import Records
+
+    number, errands, bank, train, shown = FULL if chosen.full else SMALL
+    index, of = chosen.part
+    records = Records(chosen.out / f"drives-{index + 1}-of-{of}.jsonl")
+    network = network_at(chosen.out / "network.pt", print, train, shown)
+    with _robot(chosen) as (robot, fleet):
+        drives = _bank(chosen.out / "bank.json", bank, robot, fleet)
+        helpers = Helpers(network, drives, PictureGeometry())
+        made: list[tuple[House, list[Errand]]] = []
+        coming = houses(test_seeds(), number, errands)
+        for begin in range(0, errands, IN_A_ROUND):
+            for k in range(number):
+                if k == len(made):
+                    made.append(next(coming))
+                house, all_of = made[k]
+                turn = all_of[begin : begin + IN_A_ROUND]
+                if k % of != index or not left(turn, records):
+                    continue
+                began, stamp = time.monotonic(), fleet.enter(house, robot)
+                visit(house, turn, robot, helpers, records, lambda line: print(line, flush=True))
+                _clock(chosen, house, began, robot.stamp_ns - stamp)
+
+
+def _clock(chosen: argparse.Namespace, house: House, began: float, simulated_ns: int) -> None:
+    """How long a visit took; apart from the records, which are equal for equal seeds."""
+    index, of = chosen.part
+    line = {
+        "house": house.seed,
+        "simulated_s": simulated_ns / 1e9,
+        "took_s": round(time.monotonic() - began, 1),
+    }
+    with (chosen.out / f"clock-{index + 1}-of-{of}.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def _bank(path: Path, number: int, robot: Robot, fleet: Fleet) -> Sequence[Sequence[Any]]:
+    """Masks of drives in other houses, for the shuffled arm: recorded once, kept in a file."""
+    from ipt_ros.navigation.course import load_bank, recorded_drives, save_bank
+    from ipt_ros.navigation.episodes import houses
+
+    if not path.exists():
+        drives = []
+        seeds = range(BANK_FIRST, BANK_FIRST + 1000)
+        for house, errands in houses(seeds, number, BANK_ERRANDS):
+            print(f"recording masks of house {house.seed}", flush=True)
+            fleet.enter(house, robot)
+            drives += recorded_drives(house, errands, robot)
+        save_bank(path, drives)
+    return load_bank(path)
+
+
+class Fleet:
+    """One ipt_node, and a sim_node of the house that is driven in."""
+
+    def __init__(self, out: Path, part: str, model: str) -> None:
+        from ipt_ros.demo.robot import NodeProcess
+        from ipt_ros.demo.scenario import Scenario
+
+        self._out, self._part = out, part
+        self._sim: NodeProcess | None = None
+        self._ipt = NodeProcess(
+            "ipt_node",
+            {
+                "model": model,
+                "device": "cpu",
+                "cpu_threads": 1,
+                "use_sim_time": True,
+                "pose_source": "odometry",
+                "mounts": list(Scenario.MOUNT),
+                "reliability": "reliable",
+                "remember": False,
+                "imagined_space": True,
+                # drawn when asked, for the map that it is asked for
+                "imagined_space_period_s": 0.0,
+                "imagined_space_timeout_s": 600.0,
+                # between two steps no time passes, and messages of one step come in any order
+                "view_max_age_s": 60.0,
+                "stamp_max_ahead_s": 60.0,
+            },
+            out / f"ipt_node{part}.log",
+        )
+
+    def enter(self, house: House, robot: Robot) -> int:
+        """A simulator of this house that the robot and the node hear; its time, ns."""
+        from ipt_ros.demo.robot import NodeProcess
+        from ipt_ros.navigation.driving import STEP_S
+        from ipt_ros.navigation.episodes import true_map
+
+        self.leave()
+        scene = self._out / f"scene{self._part}.json"
+        scene.write_text(json.dumps(house.changed.to_dict()), encoding="utf-8")
+        self._sim = NodeProcess(
+            "sim_node",
+            {
+                "scene": scene,
+                "step_s": STEP_S,
+                "publish_clock": True,
+                "reliability": "reliable",
+                "max_turn": 4.0,
+                "map_rate": 0.1,
+                **CAMERA,
+            },
+            self._out / f"sim_node{self._part}.log",
+            # the robot makes its own map
+            ("-r", "map:=simulators_map"),
+        )
+        robot.meet(true_map(house), self.check)
+        return robot.stamp_ns
+
+    def check(self) -> None:
+        for node in (self._ipt, self._sim):
+            if node is not None:
+                node.check()
+
+    def leave(self) -> None:
+        if self._sim is not None:
+            self._sim.stop()
+
+    def stop(self) -> None:
+        self.leave()
+        self._ipt.stop()
+
+
+@contextmanager
+def _robot(chosen: argparse.Namespace) -> Iterator[tuple[Robot, Fleet]]:
+    import rclpy
+
+    from ipt_ros.client import Asker
+    from ipt_ros.navigation.robot import Robot
+
+    index, of = chosen.part
+    rclpy.init()
+    asker = Asker(name="navigation")
+    fleet = Fleet(chosen.out, "" if of == 1 else f"-{index + 1}-of-{of}", chosen.model)
+    try:
+        yield Robot(asker), fleet
+    finally:
+        fleet.stop()
+        asker.close()
+        rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
