@@ -1,6 +1,6 @@
 """Drives the same errands with and without imagined space in the embedded simulator, in lock step,
 and writes what that was worth. `python -m ipt_ros.navigation --out navigation_out`; the same
-command goes on where it was stopped. Several processes share the houses with --part 1/2 and --part 2/2.
+command goes on where it was stopped. Several processes share the houses: --part 1/2, --part 2/2.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ipt_ros.demo.robot import NodeProcess
-    from ipt_ros.navigation.episodes import Errand
-    from ipt_ros.navigation.houses import House
+    from ipt_ros.navigation.errands.episodes import Errand
+    from ipt_ros.navigation.errands.houses import House
     from ipt_ros.navigation.robot import Robot
 
 #: Houses, errands in each, houses of the bank, training houses and pictures of the small network.
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
         except RuntimeError as error:
             print(f"ipt_ros.navigation: {error}", file=sys.stderr)
             return 1
-    from ipt_ros.navigation.report import write_report
+    from ipt_ros.navigation.results.report import write_report
 
     print(write_report(chosen.out, chosen.model))
     return 0
@@ -70,8 +70,8 @@ def main(argv: list[str] | None = None) -> int:
 def _run(chosen: argparse.Namespace) -> None:
     from ipt_model.spatial.picture_geometry import PictureGeometry
     from ipt_ros.navigation.course import IN_A_ROUND, Helpers, left, visit
-    from ipt_ros.navigation.episodes import houses
-    from ipt_ros.navigation.houses import test_seeds
+    from ipt_ros.navigation.errands.episodes import houses
+    from ipt_ros.navigation.errands.houses import test_seeds
     from ipt_ros.navigation.network import network_at
     from ipt_ros.navigation.records import Records
 
@@ -112,7 +112,7 @@ def _clock(chosen: argparse.Namespace, house: House, began: float, simulated_ns:
 def _bank(path: Path, number: int, robot: Robot, fleet: Fleet) -> Sequence[Sequence[Any]]:
     """Masks of drives in other houses, for the shuffled arm: recorded once, kept in a file."""
     from ipt_ros.navigation.course import load_bank, recorded_drives, save_bank
-    from ipt_ros.navigation.episodes import houses
+    from ipt_ros.navigation.errands.episodes import houses
 
     if not path.exists():
         drives = []
@@ -160,7 +160,7 @@ class Fleet:
         """A simulator of this house that the robot and the node hear; its time, ns."""
         from ipt_ros.demo.robot import NodeProcess
         from ipt_ros.navigation.driving import STEP_S
-        from ipt_ros.navigation.episodes import true_map
+        from ipt_ros.navigation.errands.episodes import true_map
 
         self.leave()
         scene = self._out / f"scene{self._part}.json"

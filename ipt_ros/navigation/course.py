@@ -19,7 +19,6 @@ import numpy as np
 
 from ipt_model.spatial.maps import OccupancyGrid
 from ipt_model.spatial.picture_geometry import PictureGeometry
-from ipt_ros.navigation.arms import ARMS, Arm
 from ipt_ros.navigation.driving import (
     ROBOT_HEIGHT_M,
     ROBOT_RADIUS_M,
@@ -29,8 +28,8 @@ from ipt_ros.navigation.driving import (
     Look,
     MaskOf,
 )
-from ipt_ros.navigation.episodes import Errand, true_map
-from ipt_ros.navigation.houses import House
+from ipt_ros.navigation.errands.episodes import Errand, true_map
+from ipt_ros.navigation.errands.houses import House
 from ipt_ros.navigation.masks import (
     Pose,
     Recorded,
@@ -39,6 +38,7 @@ from ipt_ros.navigation.masks import (
     moved,
     nth,
 )
+from ipt_ros.navigation.planning.arms import ARMS, Arm
 from ipt_ros.navigation.records import Records
 from ipt_training.filling.network import FillingNetwork
 from ipt_training.scenes.standing import Furniture

@@ -17,10 +17,10 @@ import numpy as np
 from ipt_model.spatial.lens import Pinhole
 from ipt_model.spatial.maps import FREE, OCCUPIED, UNKNOWN, OccupancyGrid
 from ipt_model.spatial.observed_map import ObservedMap
-from ipt_ros.navigation.arms import Arm, counts_for
-from ipt_ros.navigation.episodes import CELL_M, SIGHT_M, Errand
+from ipt_ros.navigation.errands.episodes import CELL_M, SIGHT_M, Errand
 from ipt_ros.navigation.masks import Pose, released
-from ipt_ros.navigation.search import Cell, ways_to
+from ipt_ros.navigation.planning.arms import Arm, counts_for
+from ipt_ros.navigation.planning.search import Cell, ways_to
 
 #: Between two looks and commands, s, and how far the robot goes in it at most, m.
 STEP_S, STEP_M = 0.5, 0.5

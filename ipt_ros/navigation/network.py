@@ -15,7 +15,7 @@ from ipt_model.question import Question, Task
 from ipt_model.spatial.maps import UNKNOWN, OccupancyGrid, draw_map, recalled_map
 from ipt_model.spatial.observed_map import ObservedMap
 from ipt_model.spatial.picture_geometry import PictureGeometry
-from ipt_ros.navigation.episodes import CELL_M
+from ipt_ros.navigation.errands.episodes import CELL_M
 from ipt_ros.navigation.masks import picture_of
 from ipt_training.example import Example
 from ipt_training.filling.fitting import Fitting, fit

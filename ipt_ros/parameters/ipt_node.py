@@ -285,8 +285,8 @@ IPT_PARAMETERS = (
     Parameter(
         "imagined_space_period_s",
         2.0,
-        "Time between two drawings of the map, and the least time between two new masks, s; 0.2 or "
-        "more, or 0: drawn only when ~/imagine_space asks.",
+        "Time between two drawings of the map, and the least time between two new masks, s; 0.2 "
+        "or more, or 0: drawn only when ~/imagine_space asks.",
         minimum=0.0,
         maximum=60.0,
         read_only=True,

@@ -11,8 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from ipt_ros.navigation.costs import as_seen, costmap_of, filtered, navfn
-from ipt_ros.navigation.episodes import PLANNED_RADIUS_M
+from ipt_ros.navigation.errands.episodes import PLANNED_RADIUS_M
+from ipt_ros.navigation.planning.costs import as_seen, costmap_of, filtered, navfn
 
 Mask = Literal["", "inpainted", "network", "imagined", "shuffled"]
 

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from ipt_model.spatial.maps import FREE, OCCUPIED, UNKNOWN, OccupancyGrid
-from ipt_ros.navigation.costs import as_seen, costmap_of, navfn
-from ipt_ros.navigation.houses import House, house_of
-from ipt_ros.navigation.search import Cell, Ways, ways_to
+from ipt_ros.navigation.errands.houses import House, house_of
+from ipt_ros.navigation.planning.costs import as_seen, costmap_of, navfn
+from ipt_ros.navigation.planning.search import Cell, Ways, ways_to
 from ipt_training.scenes.grids import clearance_m, occupancy
 from ipt_training.scenes.scene import SceneError
 
