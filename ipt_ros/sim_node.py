@@ -22,6 +22,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
+from std_srvs.srv import Trigger
 
 from imaginative_perception.srv import SetPose
 from ipt_model.messages.poses import yaw_of
@@ -78,7 +79,9 @@ class SimNode(Node):
 
         self.create_subscription(Twist, "cmd_vel", self._drive, 10)
         self.create_service(SetPose, "~/set_pose", self._set_pose)
-        if self._stepped is None:
+        if self._stepped is not None:
+            self.create_service(Trigger, "~/look", self._asked_to_look)
+        else:
             steady = Clock(clock_type=ClockType.STEADY_TIME)
             self._camera_timer = self.create_timer(1.0 / values.rate, self._see, clock=steady)
             self._odometry_timer = self.create_timer(
@@ -105,7 +108,7 @@ class SimNode(Node):
             return
         if self._stepped is not None:
             self._stepped.step(self._live.values.step_s)
-            self._see()
+            self._see(self._live.values.step_colour)
 
     def _set_pose(self, request: SetPose.Request, response: SetPose.Response) -> SetPose.Response:
         self._simulation.move(self._time.now_ns())
@@ -136,15 +139,22 @@ class SimNode(Node):
         stamp_ns = self._tick()
         self._publish_motion(self._simulation.move(stamp_ns))
 
-    def _see(self) -> None:
+    def _asked_to_look(self, request: Trigger.Request, response: Trigger.Response) -> Any:
+        """The picture of now; no time passes."""
+        self._see()
+        response.success = True
+        return response
+
+    def _see(self, colour: bool = True) -> None:
         stamp_ns = self._tick()
-        frame = self._simulation.look(stamp_ns)
+        frame = self._simulation.look(stamp_ns, colour)
         values = self._live.values
         # the pose first: whoever looks up where an image was taken finds it there
         self._publish_motion(frame.motion)
         header = self._header(stamp_ns, values.camera_frame)
         self._info.publish(intrinsics_to_camera_info(self._simulation.camera, header))
-        self._image.publish(rgb_to_image(frame.rgb, header))
+        if frame.rgb is not None:
+            self._image.publish(rgb_to_image(frame.rgb, header))
         self._depth.publish(depth_to_image(frame.depth_m, header, values.depth_encoding))
         if stamp_ns >= self._map_due_ns:
             self._map_due_ns = stamp_ns + int(1e9 / values.map_rate)

@@ -84,7 +84,7 @@ class MaskOutput:
         self._header: Any = None
         self._work = Work()
         #: Who waits for the end of a drawing of the view and map of `_asked_ns`.
-        self._askers: list[Callable[[], None]] = []
+        self._askers: list[Callable[[bool], None]] = []
         self._asked_ns = 0
         self._in_hand = False
         clock = Clock(clock_type=ClockType.STEADY_TIME)
@@ -182,24 +182,22 @@ class MaskOutput:
         if not active.worker.submit_continuous("mask", lambda: self._imagine(active)):
             self._yielded()
 
-    def draw_of(self, stamp_ns: int, then: Callable[[], None]) -> None:
-        """Draw the view and the map of exactly this time; `then` is called on this thread when
-        what became of it is published, or nothing can be drawn.
+    def draw_of(self, stamp_ns: int, then: Callable[[bool], None]) -> None:
+        """Draw the view and the map of exactly this time. `then` is called on this thread when
+        what became of it is published: whether something was drawn.
         """
         self._asked_ns = stamp_ns
         self._askers.append(then)
         self._begin()
 
-    def standing(self) -> tuple[bool, str, int]:
-        """Whether a mask stands that claims something, what became of the last drawing, and the
-        CRC-32 of the cells that were published last.
-        """
-        return self._space.stands, self._work.last, self._space.checksum
+    def standing(self) -> tuple[str, int]:
+        """What became of the last drawing, and the CRC-32 of the cells published last."""
+        return self._why_not() or self._work.last, self._space.checksum
 
-    def _answer(self) -> None:
+    def _answer(self, drawn: bool = False) -> None:
         askers, self._askers, self._asked_ns = self._askers, [], 0
         for then in askers:
-            then()
+            then(drawn)
 
     def _yielded(self) -> None:
         self._work.yielded += 1
@@ -307,46 +305,48 @@ class MaskOutput:
             time.sleep(0.002)
 
     def _take_in(self, active: ActiveModel, drawing: Drawing, took_s: float) -> None:
+        drawn = False
         try:
-            self._keep(active, drawing, took_s)
+            drawn = self._keep(active, drawing, took_s)
         finally:
-            self._answer()
+            self._answer(drawn)
 
-    def _keep(self, active: ActiveModel, drawing: Drawing, took_s: float) -> None:
+    def _keep(self, active: ActiveModel, drawing: Drawing, took_s: float) -> bool:
         """Back on the executor's thread, where in the meantime a newer map may have come, or what
-        the drawings rest on may have gone.
+        the drawings rest on may have gone. Whether what is published now comes of the drawing.
         """
         if self._model.active is not active:
-            return
+            return False
         self._work.drawings += 1
         self._work.drawing_s = took_s
         wrong = self._why_not()
         if wrong:
             self.take_back(wrong)
-            return
+            return False
         try:
             message = self._senses.latest_map()
             # a map whose frame was not known when it came may have waited for its transform
             grid = self._adopt(message)
         except Exception as error:
             self.take_back(self._reports.report(error, "imagined space").text)
-            return
+            return False
         here = drawing.on(Geometry.of(grid, message.header.frame_id))
         if here is None:
             self._work.dropped += 1
             self._work.end("the map changed its frame, resolution or grid while it was drawn")
-            return
+            return False
         least = self._live.values.min_map_agreement
         agreements = [map_consistency(grid.cells, d) for d in here.imagined]
         believed = tuple(d for d, a in zip(here.imagined, agreements, strict=True) if a >= least)
         if len(believed) * 2 <= len(agreements):
             agreement = float(np.mean(agreements or [0.0]))
             self.take_back(f"the drawn map contradicts the seen one (agreement {agreement:.2f})")
-            return
+            return True
         self._work.imaginations = len(believed)
         self._work.end("drawn")
         self._send(self._space.imagine(Drawing(here.geometry, believed), self._steady()))
         self._tell()
+        return True
 
     # -- the end ----------------------------------------------------------------------------------
 

@@ -24,9 +24,9 @@ class MaskService:
         from rclpy.task import Future
 
         done: Any = Future(executor=self._node.executor)
-        self._mask.draw_of(stamp_to_ns(request.stamp), lambda: done.set_result(None))
-        await done
-        response.success, response.message, response.checksum = self._mask.standing()
+        self._mask.draw_of(stamp_to_ns(request.stamp), done.set_result)
+        response.success = await done
+        response.message, response.checksum = self._mask.standing()
         return response
 
     def destroy(self) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: Houses, errands in each, houses of the bank, training houses and pictures of the small network.
 SMALL = (2, 4, 1, 40, 1_600)
-FULL = (40, 8, 6, 250, 16_000)
+FULL = (40, 8, 3, 250, 16_000)
 #: The bank's masks come from houses of the validation split.
 BANK_FIRST, BANK_ERRANDS = 800_000, 4
 CAMERA = {"width": 128, "height": 96}
@@ -170,6 +170,7 @@ class Fleet:
             {
                 "scene": scene,
                 "step_s": STEP_S,
+                "step_colour": False,
                 "publish_clock": True,
                 "reliability": "reliable",
                 "max_turn": 4.0,

@@ -6,8 +6,8 @@ Out: cmd_vel, map. In: odom, camera/depth_image, camera/camera_info, `ipt_node/i
 
 from __future__ import annotations
 
-import math
 import threading
+import time
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +19,7 @@ from nav_msgs.msg import Odometry
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
+from std_srvs.srv import Trigger
 
 from imaginative_perception.srv import ImagineSpace, SetPose
 from ipt_model.messages.poses import from_xyz_rpy, yaw_of
@@ -44,6 +45,8 @@ from ipt_ros.senses.images import depth_to_metres
 STEP_WAIT_S, MASK_WAIT_S, START_WAIT_S = 30.0, 120.0, 90.0
 #: A step that brings nothing while nodes find each other is tried again after this, s.
 AGAIN_S = 0.5
+#: A reply that does not come for so long is lost, s: a mask on a busy machine takes seconds.
+REPLY_S = 15.0
 #: x, y, z, pitch of the camera on the robot: sim_node's defaults.
 MOUNT = (0.1, 0.0, 1.2, 0.0, 0.25, 0.0)
 FRAME = "odom"
@@ -72,6 +75,7 @@ class Robot:
             OccupancyGridMessage, f"{asker.target}/imagined_space", self._hear_mask, latched
         )
         self._set_pose = node.create_client(SetPose, "sim_node/set_pose")
+        self._colour = node.create_client(Trigger, "sim_node/look")
         self._imagine = node.create_client(ImagineSpace, f"{asker.target}/imagine_space")
 
     @property
@@ -145,27 +149,36 @@ class Robot:
     def imagined(self, grid: OccupancyGrid, look: Look) -> np.ndarray | None:
         """What the node publishes on `~/imagined_space` for this map, seen from this look."""
         reply = self._ask_mask(grid, look.stamp_ns)
-        if "no view and map" in reply.message:
-            raise AskTimeout(f"imagine_space: {reply.message}")
         if not reply.success:
-            return None
+            raise AskTimeout(f"imagine_space: {reply.message}")
         self._wait(
             lambda: self._mask is not None and _checksum(self._mask) == reply.checksum,
             "the mask that was drawn",
             STEP_WAIT_S,
         )
-        return grid_to_array(self._mask).cells
+        cells = grid_to_array(self._mask).cells
+        return cells if (cells >= 0).any() else None
 
     def _ask_mask(self, grid: OccupancyGrid, stamp_ns: int) -> Any:
         stamp = ns_to_stamp(stamp_ns)
+        self._call(self._colour, Trigger.Request(), STEP_WAIT_S, "look")
         self._map.publish(array_to_grid(grid, Header(stamp=stamp, frame_id=FRAME)))
         request = ImagineSpace.Request(stamp=stamp)
         return self._call(self._imagine, request, MASK_WAIT_S, "imagine_space")
 
     def _call(self, client: Any, request: Any, timeout_s: float, what: str) -> Any:
-        if not client.service_is_ready() and not client.wait_for_service(timeout_s):
-            raise AskTimeout(f"no service {client.srv_name} within {timeout_s:.0f} s")
-        return self._asker.wait(client.call_async(request), timeout_s, what)
+        """Asked again where no reply comes: a server that has just met us may reply to nobody. All
+        that is asked here may be asked twice.
+        """
+        until = time.monotonic() + timeout_s
+        while True:
+            if not client.service_is_ready() and not client.wait_for_service(timeout_s):
+                raise AskTimeout(f"no service {client.srv_name} within {timeout_s:.0f} s")
+            try:
+                return self._asker.wait(client.call_async(request), REPLY_S, what)
+            except AskTimeout:
+                if time.monotonic() > until:
+                    raise
 
     # -- finding each other -----------------------------------------------------------------------
 
@@ -179,11 +192,12 @@ class Robot:
         self._until(lambda: self._seen_by_node(shape), self._asker.target, alive)
 
     def _until(self, ready: Callable[[], bool], what: str, alive: Callable[[], None]) -> None:
-        for _ in range(math.ceil(START_WAIT_S / AGAIN_S)):
+        until = time.monotonic() + START_WAIT_S
+        while not ready():
             alive()
-            if ready():
-                return
-        raise AskTimeout(f"{what}: not there within {START_WAIT_S:.0f} s")
+            if time.monotonic() > until:
+                raise AskTimeout(f"{what}: not there within {START_WAIT_S:.0f} s")
+            time.sleep(0.02)
 
     def _first_look(self) -> Look | None:
         self._command(0.0, 0.0)
@@ -194,7 +208,7 @@ class Robot:
 
     def _seen_by_node(self, shape: OccupancyGrid) -> bool:
         look = self._first_look()
-        return look is not None and "no view" not in self._ask_mask(shape, look.stamp_ns).message
+        return look is not None and bool(self._ask_mask(shape, look.stamp_ns).success)
 
 
 def _checksum(message: Any) -> int:

@@ -43,6 +43,13 @@ SIM_PARAMETERS = (
         read_only=True,
     ),
     Parameter(
+        "step_colour",
+        True,
+        "In lock step: publish camera/image with every step; false: only when ~/look asks for it, "
+        "for colour takes longest.",
+        read_only=True,
+    ),
+    Parameter(
         "look",
         "usual",
         "Paint, floors, light and furniture of the world: as the datasets show them, or such as "

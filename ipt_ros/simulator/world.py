@@ -43,10 +43,12 @@ class Motion:
 
 @dataclass(frozen=True)
 class RgbdFrame:
-    """What the camera saw. rgb: H x W x 3 uint8. depth_m: H x W float32, 0 for no return."""
+    """What the camera saw. rgb: H x W x 3 uint8; None where only depth was asked for. depth_m: H x
+    W float32, 0 for no return.
+    """
 
     motion: Motion
-    rgb: np.ndarray
+    rgb: np.ndarray | None
     depth_m: np.ndarray
 
 
@@ -130,12 +132,16 @@ class Simulation:
         robot.advance(stamp_ns / 1e9)
         return Motion(stamp_ns, robot.x, robot.y, robot.yaw, robot.speed, robot.turn)
 
-    def look(self, stamp_ns: int) -> RgbdFrame:
+    def look(self, stamp_ns: int, colour: bool = True) -> RgbdFrame:
         """The picture at this time."""
         motion = self.move(stamp_ns)
-        view = self._renderer.render(self.world_from_camera(motion), self.camera)
-        depth = np.where(view.depth_m <= self._depth_max, view.depth_m, np.float32(0.0))
-        return RgbdFrame(motion, view.rgb, depth)
+        eye = self.world_from_camera(motion)
+        if colour:
+            view = self._renderer.render(eye, self.camera)
+            rgb, depth = view.rgb, view.depth_m
+        else:
+            rgb, depth = None, self._renderer.cast_views([eye], self.camera).depth_m[0]
+        return RgbdFrame(motion, rgb, np.where(depth <= self._depth_max, depth, np.float32(0.0)))
 
     def map_with(self, frame: RgbdFrame) -> OccupancyGrid:
         """The map after this frame."""

@@ -17,39 +17,43 @@ PICTURE = "images/navigation_hurts.svg"
 HEAD = """# What imagined space is worth to a planner
 
 Made by `python benchmarks/navigation_gain.py` from
-[benchmarks/results/navigation_gain.json](../benchmarks/results/navigation_gain.json); change that script.
+[navigation_gain.json](../benchmarks/results/navigation_gain.json); change that script.
 
-A robot is sent on errands in simulated houses in which nothing was trained. Between errands of one house nothing changes, and
-nobody told the robot the house's map: some doors are shut, some doorways have a crate in them, some walls have a doorway more
-than the generator's own. The same errands are driven in every arm. All that differs is what the planner is told of cells that
-nobody has seen.
+A robot is sent on errands in simulated houses in which nothing was trained. It has no map of them.
+In every house something was changed: doors are shut, doorways have a crate in them, walls have a
+doorway more. The same errands are driven in every arm. All that differs is what the planner is
+told of cells that nobody has seen.
 """
 
 HOW = """## How it is measured
 
-- **Closed loop over topics.** `sim_node` in lock step gives camera and odometry, the navigator sends `cmd_vel` and its map, and
-  `ipt_node` publishes the mask on `~/imagined_space`. No time passes between two steps, so nothing depends on how fast the
-  machine is; equal seeds give equal drives.
-- **The planner** is a search over cells of 0.1 m by NavFn's rule ([nav2.md](nav2.md) has the table): obstacles inflated as
-  Nav2 does by default, the mask through KeepoutFilter's rule, a new plan every 0.5 s. The robot looks around once at the start,
-  sees 5 m far, and knows 1 m around its start. Where no way leads to the goal, it drives to the border of the known that is
-  nearest to the goal.
-- **Masks** are drawn every 2 s of simulated time, which is the node's default, and speak of the 6.4 m square ahead. What is
-  seen is released at once. All arms with a mask go the same way to the planner.
-- **Decision-relevant** errands: an ideal driver that takes the unknown for free drives over 10 % farther than one who knows
-  the map. Half of the errands are such. **SPL** is success times the shortest way that any arm drove over the way driven.
-- **Intervals** are 95 %: Wilson for success, for differences a bootstrap that draws whole houses. A drive is given up after
-  120 s of simulated time, and counts as one of 120 s.
-- **Shuffled** takes the masks of another errand in another house, turned and moved to where the robot stands: as plausible,
-  and wrong.
-- **The small U-Net** has half a million weights and was trained for some minutes on maps of training houses.
+- **Closed loop over topics.** `sim_node` gives camera and odometry, the navigator sends `cmd_vel`
+  and the map that it makes of them, and `ipt_node` publishes the mask on `~/imagined_space`. All
+  go in lock step: no time passes between two steps, so nothing depends on how fast the machine
+  is, and equal seeds give equal drives.
+- **The planner** searches cells of 0.1 m by NavFn's rule ([nav2.md](nav2.md) has the table) every
+  0.5 s. Obstacles are inflated as Nav2 does by default; masks go through KeepoutFilter's rule.
+  The robot looks around once at the start, sees 5 m far, and knows 1 m around its start. Where no
+  way leads to the goal it drives to the border of the known near the goal, and looks around.
+- **Masks** are drawn every 2 s of simulated time, the node's default, and speak of the 6.4 m
+  square ahead. What is seen is released at once. Every arm with a mask goes this way.
+- **Decision-relevant** errands: an ideal driver that takes the unknown for free drives over 10 %
+  farther than one who knows the map. Half of the errands are such.
+- **SPL** is success times the shortest way that any arm drove, over the way driven. A way is
+  *another one* when it leaves the last by more than 1 m. Below 5 cm to spare is a near-collision.
+- **Intervals** are 95 %: Wilson for success; for differences a bootstrap that draws whole houses.
+  A drive is given up after 120 s of simulated time, and counts as one of 120 s.
+- **Another errand's mask**: those of a drive in another house, turned and moved to where the robot
+  stands. They are as plausible, and wrong.
+- **The small U-Net** has half a million weights, trained for minutes on maps of training houses.
 
 ```bash
 make navigation
 make navigation FULL=1
 ```
 
-The first drives a few errands in minutes, the second is this page's run. Ctrl-C stops it, and the same command goes on.
+The first drives a few errands in minutes, the second is this page's run. Ctrl-C stops it, and the
+same command goes on.
 """
 
 
@@ -70,10 +74,10 @@ def _short(found: dict[str, Any]) -> str:
         gain = table["against"]["imagined"]
         oracle = table["against"][ORACLE]["spl"]["value"]
         lines.append(
-            f"- On {words} errands the imagined mask changes SPL by {_signed(gain['spl'])} against "
-            f"Nav2 today ({_verdict(gain['spl'])}); knowing the map would change it by {oracle:+.3f}. "
-            f"It drives less on {gain['win']}, as far on {gain['tie']} and farther on "
-            f"{gain['loss']} of {table['errands']} errands."
+            f"- On {words} errands the imagined mask changes SPL by {_signed(gain['spl'])} "
+            f"against Nav2 today: {_verdict(gain['spl'])}. Knowing the map changes it by "
+            f"{oracle:+.3f}. The robot drives less on {gain['win']}, as far on {gain['tie']} and "
+            f"farther on {gain['loss']} of {table['errands']} errands."
         )
         for other, name in (("network", "the small U-Net"), ("shuffled", "the shuffled mask")):
             its = table["against"][other]["spl"]
@@ -113,7 +117,7 @@ def _table(found: dict[str, Any], kind: str, words: str) -> str:
         lines.append(
             f"| {title} | {100 * share['share']:.1f} [{100 * share['low']:.1f}, "
             f"{100 * share['high']:.1f}] | {arm['spl']:.3f} | {arm['time_s']:.1f} | "
-            f"{arm['over_oracle']:.3f} | {arm['other_ways']:.2f} | {arm['near']:.2f} | "
+            f"{_factor(arm['over_oracle'])} | {arm['other_ways']:.2f} | {arm['near']:.2f} | "
             f"{arm['contacts']:.2f} |"
         )
     lines += [
@@ -135,6 +139,10 @@ def _table(found: dict[str, Any], kind: str, words: str) -> str:
             f"{one['win']} / {one['tie']} / {one['loss']} | {_share(one['of_oracle'])} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _factor(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def _share(ratio: dict[str, float] | None) -> str:
@@ -161,10 +169,10 @@ def _hurts(found: dict[str, Any]) -> str:
     lines = [
         "## Where it hurts",
         "",
-        f"On {hurts['worse']} of {found['all']['errands']} errands the imagined mask gives a lower "
-        f"SPL than Nav2 today, on {hurts['better']} a higher one. The robot does not arrive with it, "
-        f"and arrives without, on {hurts['stuck_only_there']}; the other way round on "
-        f"{hurts['stuck_only_before']}. The worst:",
+        f"On {hurts['worse']} of {found['all']['errands']} errands the imagined mask gives a "
+        f"lower SPL than Nav2 today, on {hurts['better']} a higher one. On "
+        f"{hurts['stuck_only_there']} the robot arrives without it and not with it, on "
+        f"{hurts['stuck_only_before']} the other way round. The worst:",
         "",
         "| errand | kind | Nav2 today | with the imagined mask | the true map | "
         "changes of the way, without and with |",
@@ -198,8 +206,8 @@ def _made(found: dict[str, Any]) -> str:
         "## The run",
         "",
         f"Model `{model['name']}`, weights `{model['hash'][:23]}`. {clock['simulated_s']:,} s of "
-        f"simulated time took {clock['took_s']:,} s, {clock['factor']:g} times real time, with all "
-        "nodes and the model on shared processor cores.",
+        f"simulated time took {clock['took_s']:,} s of the machine's, {clock['factor']:g} times "
+        "real time, with all nodes and the model on processor cores shared with other work.",
     ]
     if found.get("processor"):
         lines[-1] += f" Processor: {found['processor']}."

@@ -57,11 +57,12 @@ def one_arm(errands: Sequence[Errand], arm: str) -> dict[str, Any]:
     """Everything about an arm on these errands."""
     drives = [errand[arm] for errand in errands]
     there = [(e[arm], e[ORACLE]) for e in errands if arrived(e[arm]) and arrived(e[ORACLE])]
+    over = [mine["driven_m"] / best["driven_m"] for mine, best in there]
     return {
         "success": share_of([arrived(d) for d in drives]).to_dict(),
         "spl": _rounded(np.mean([spl(e, arm) for e in errands])),
         "time_s": _rounded(np.mean([seconds(e, arm) for e in errands]), 2),
-        "over_oracle": _rounded(np.mean([d["driven_m"] / o["driven_m"] for d, o in there])),
+        "over_oracle": _rounded(np.mean(over)) if over else None,
         "plans": _rounded(np.mean([d["plans"] for d in drives]), 2),
         "other_ways": _rounded(np.mean([d["other_ways"] for d in drives]), 3),
         "near": _rounded(np.mean([d["near"] for d in drives]), 3),

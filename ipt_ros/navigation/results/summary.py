@@ -73,13 +73,12 @@ def hurts(errands: Sequence[Errand]) -> dict[str, Any]:
         (e for e in errands if lost[e[WATCHED]["errand"]] < 0),
         key=lambda e: (lost[e[WATCHED]["errand"]], seconds(e, BASELINE)),
     )
+    both = [(arrived(e[WATCHED]), arrived(e[BASELINE])) for e in errands]
     return {
         "worse": len(worse),
         "better": sum(value > 0 for value in lost.values()),
-        "stuck_only_there": sum(not arrived(e[WATCHED]) and arrived(e[BASELINE]) for e in errands),
-        "stuck_only_before": sum(
-            arrived(e[WATCHED]) and not arrived(e[BASELINE]) for e in errands
-        ),
+        "stuck_only_there": sum(ends == (False, True) for ends in both),
+        "stuck_only_before": sum(ends == (True, False) for ends in both),
         "worst": [_told(e, lost[e[WATCHED]["errand"]]) for e in worse[:WORST]],
     }
 
