@@ -38,7 +38,7 @@ MOST_TURN_RAD = 1e-3
 #: Most time between two looks whether the mask should be taken back, s.
 WATCH_S = 0.5
 #: Most time that a drawing waits for the view and the map that it was asked of, s.
-ASKED_S = 5.0
+ASKED_S = 20.0
 
 
 @dataclass
@@ -55,6 +55,14 @@ class Work:
 
     def end(self, last: str, well: bool = True) -> None:
         self.last, self.well = last, well
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Wants the view and map of one time drawn; `then` is told whether they were."""
+
+    stamp_ns: int
+    then: Callable[[bool], None]
 
 
 class MaskOutput:
@@ -83,9 +91,8 @@ class MaskOutput:
         #: Of the last good map: what a mask is stated in.
         self._header: Any = None
         self._work = Work()
-        #: Who waits for the end of a drawing of the view and map of `_asked_ns`.
-        self._askers: list[Callable[[bool], None]] = []
-        self._asked_ns = 0
+        #: Who asked for a drawing; the first is served next.
+        self._askers: list[Asker] = []
         self._in_hand = False
         clock = Clock(clock_type=ClockType.STEADY_TIME)
         wanted = [(WATCH_S, self._watch)]
@@ -177,7 +184,8 @@ class MaskOutput:
         """The next drawing, once the one in hand has ended; the worker keeps one waiting."""
         active = self._model.active
         if active is None or not self._live.values.imagined_space:
-            self._answer()
+            for asker in list(self._askers):
+                self._answer(asker)
             return
         if not active.worker.submit_continuous("mask", lambda: self._imagine(active)):
             self._yielded()
@@ -186,28 +194,30 @@ class MaskOutput:
         """Draw the view and the map of exactly this time. `then` is called on this thread when
         what became of it is published: whether something was drawn.
         """
-        self._asked_ns = stamp_ns
-        self._askers.append(then)
-        self._begin()
+        self._askers.append(Asker(stamp_ns, then))
+        if len(self._askers) == 1:
+            self._begin()
 
     def standing(self) -> tuple[str, int]:
         """What became of the last drawing, and the CRC-32 of the cells published last."""
         return self._why_not() or self._work.last, self._space.checksum
 
-    def _answer(self, drawn: bool = False) -> None:
-        askers, self._askers, self._asked_ns = self._askers, [], 0
-        for then in askers:
-            then(drawn)
+    def _answer(self, asker: Asker | None, drawn: bool = False) -> None:
+        if asker is None or asker not in self._askers:
+            return
+        self._askers.remove(asker)
+        asker.then(drawn)
+        if self._askers and not self._in_hand:
+            self._begin()
 
-    def _yielded(self) -> None:
+    def _yielded(self, asker: Asker | None = None) -> None:
         self._work.yielded += 1
         self._work.end("a goal went first")
-        self._answer()
+        self._answer(asker)
 
-    def _failed(self, reason: str) -> None:
+    def _failed(self, reason: str, asker: Asker | None) -> None:
         self.take_back(reason)
-        self._work.end(f"cleared: {reason}", well=False)
-        self._answer()
+        self._answer(asker)
 
     def _slow(self) -> str:
         took_s = self._work.drawing_s
@@ -249,9 +259,10 @@ class MaskOutput:
         create_task = self._node.executor.create_task
         began = self._steady()
         self._in_hand = True
+        asker = self._askers[0] if self._askers else None
         try:
-            if self._asked_ns:
-                self._wait_for(self._asked_ns, active)
+            if asker is not None:
+                self._wait_for(asker.stamp_ns, active)
             message = self._senses.latest_map(anew=True)
             frame_id = message.header.frame_id
             view = self._senses.newest_view(frame_id)
@@ -275,26 +286,32 @@ class MaskOutput:
             if answer.outcome is Outcome.OUT_OF_BUDGET:
                 read = []
         except Cancelled:
-            create_task(self._yielded)
+            create_task(self._yielded, asker)
             return
         except Exception as error:
             failure = self._reports.report(error, "imagined space")
-            create_task(self._failed, failure.text)
+            create_task(self._failed, failure.text, asker)
             return
         finally:
             self._in_hand = False
         drawing = Drawing(Geometry.of(grid, frame_id), tuple(read))
-        create_task(self._take_in, active, drawing, self._steady() - began)
+        create_task(self._take_in, active, drawing, self._steady() - began, asker)
 
     def _wait_for(self, stamp_ns: int, active: ActiveModel) -> None:
         """Until the newest view and map are of this time."""
         until_s = self._steady() + ASKED_S
         while True:
+            seen_ns, mapped_ns = 0, 0
             with contextlib.suppress(GoalError):
                 seen_ns, _ = self._senses.newest_pose()
-                mapped = self._senses.latest_map().header.stamp
-                if seen_ns == stamp_ns == stamp_to_ns(mapped):
-                    return
+                mapped_ns = stamp_to_ns(self._senses.latest_map().header.stamp)
+            if seen_ns == stamp_ns == mapped_ns:
+                return
+            if seen_ns > stamp_ns:
+                raise GoalError(
+                    ErrorCode.STALE_VIEW,
+                    f"the view of stamp {stamp_ns} ns was asked for; a newer one has come",
+                )
             if not active.is_free:
                 raise Cancelled
             if self._steady() >= until_s:
@@ -304,12 +321,14 @@ class MaskOutput:
                 )
             time.sleep(0.002)
 
-    def _take_in(self, active: ActiveModel, drawing: Drawing, took_s: float) -> None:
+    def _take_in(
+        self, active: ActiveModel, drawing: Drawing, took_s: float, asker: Asker | None
+    ) -> None:
         drawn = False
         try:
             drawn = self._keep(active, drawing, took_s)
         finally:
-            self._answer(drawn)
+            self._answer(asker, drawn)
 
     def _keep(self, active: ActiveModel, drawing: Drawing, took_s: float) -> bool:
         """Back on the executor's thread, where in the meantime a newer map may have come, or what
@@ -352,7 +371,8 @@ class MaskOutput:
 
     def destroy(self) -> None:
         self.take_back("the node is going")
-        self._answer()
+        for asker in list(self._askers):
+            self._answer(asker)
         for timer in self._timers:
             self._node.destroy_timer(timer)
         if self._info is not None:

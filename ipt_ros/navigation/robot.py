@@ -45,8 +45,10 @@ from ipt_ros.senses.images import depth_to_metres
 STEP_WAIT_S, MASK_WAIT_S, START_WAIT_S = 30.0, 120.0, 90.0
 #: A step that brings nothing while nodes find each other is tried again after this, s.
 AGAIN_S = 0.5
-#: A reply that does not come for so long is lost, s: a mask on a busy machine takes seconds.
-REPLY_S = 15.0
+#: A mask that was not drawn is asked for again so often: on a busy machine a picture comes late.
+MOST_TRIES = 3
+#: A reply that does not come for so long is lost, s. A mask on a busy machine takes many.
+REPLY_S, MASK_REPLY_S = 5.0, 60.0
 #: x, y, z, pitch of the camera on the robot: sim_node's defaults.
 MOUNT = (0.1, 0.0, 1.2, 0.0, 0.25, 0.0)
 FRAME = "odom"
@@ -148,8 +150,11 @@ class Robot:
 
     def imagined(self, grid: OccupancyGrid, look: Look) -> np.ndarray | None:
         """What the node publishes on `~/imagined_space` for this map, seen from this look."""
-        reply = self._ask_mask(grid, look.stamp_ns)
-        if not reply.success:
+        for _ in range(MOST_TRIES):
+            reply = self._ask_mask(grid, look.stamp_ns)
+            if reply.success:
+                break
+        else:
             raise AskTimeout(f"imagine_space: {reply.message}")
         self._wait(
             lambda: self._mask is not None and _checksum(self._mask) == reply.checksum,
@@ -164,9 +169,11 @@ class Robot:
         self._call(self._colour, Trigger.Request(), STEP_WAIT_S, "look")
         self._map.publish(array_to_grid(grid, Header(stamp=stamp, frame_id=FRAME)))
         request = ImagineSpace.Request(stamp=stamp)
-        return self._call(self._imagine, request, MASK_WAIT_S, "imagine_space")
+        return self._call(self._imagine, request, MASK_WAIT_S, "imagine_space", MASK_REPLY_S)
 
-    def _call(self, client: Any, request: Any, timeout_s: float, what: str) -> Any:
+    def _call(
+        self, client: Any, request: Any, timeout_s: float, what: str, reply_s: float = REPLY_S
+    ) -> Any:
         """Asked again where no reply comes: a server that has just met us may reply to nobody. All
         that is asked here may be asked twice.
         """
@@ -175,7 +182,7 @@ class Robot:
             if not client.service_is_ready() and not client.wait_for_service(timeout_s):
                 raise AskTimeout(f"no service {client.srv_name} within {timeout_s:.0f} s")
             try:
-                return self._asker.wait(client.call_async(request), REPLY_S, what)
+                return self._asker.wait(client.call_async(request), reply_s, what)
             except AskTimeout:
                 if time.monotonic() > until:
                     raise

@@ -37,7 +37,7 @@ class SteppedBody:
     def step(self, speed, turn):
         self.simulation.robot.command(speed, turn, self._time.now_ns() / 1e9)
         self._time.step(STEP_S)
-        frame = self.simulation.look(self._time.now_ns())
+        frame = self.simulation.look(self._time.now_ns(), colour=False)
         motion = frame.motion
         return Look(
             motion.stamp_ns,
