@@ -1,7 +1,7 @@
 """All drives of some houses: every errand in every arm, what each drive was like, line by line.
 
-Houses are visited in rounds, so that whatever is finished is balanced: a round takes two
-decision-relevant and two ordinary errands of every house, each in all arms before the next.
+Houses are visited in rounds, so that whatever is finished is balanced: a round takes one
+decision-relevant and one ordinary errand of every house, each in all arms before the next.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from ipt_training.filling.network import FillingNetwork
 from ipt_training.scenes.standing import Furniture
 
 #: Errands of a house in a round.
-IN_A_ROUND = 4
+IN_A_ROUND = 2
 #: Nearer than this to a thing or a wall is a near-collision, m; looked at every so often.
 NEAR_M, EVERY_M = ROBOT_RADIUS_M + 0.05, 0.05
 

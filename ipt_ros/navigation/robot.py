@@ -41,14 +41,15 @@ from ipt_ros.navigation.driving import Look
 from ipt_ros.navigation.masks import Pose
 from ipt_ros.senses.images import depth_to_metres
 
-#: Longest waits, s: for a step of the simulator, for a mask, for nodes that have just started.
-STEP_WAIT_S, MASK_WAIT_S, START_WAIT_S = 30.0, 120.0, 90.0
+#: Longest waits, s: for a step of the simulator, for a mask, for nodes that have just started. A
+#: machine may be busy with other work; how long anything takes changes no drive.
+STEP_WAIT_S, MASK_WAIT_S, START_WAIT_S = 120.0, 600.0, 600.0
 #: A step that brings nothing while nodes find each other is tried again after this, s.
-AGAIN_S = 0.5
+AGAIN_S = 2.0
 #: A mask that was not drawn is asked for again so often: on a busy machine a picture comes late.
 MOST_TRIES = 3
 #: A reply that does not come for so long is lost, s. A mask on a busy machine takes many.
-REPLY_S, MASK_REPLY_S = 5.0, 60.0
+REPLY_S, MASK_REPLY_S = 10.0, 120.0
 #: x, y, z, pitch of the camera on the robot: sim_node's defaults.
 MOUNT = (0.1, 0.0, 1.2, 0.0, 0.25, 0.0)
 FRAME = "odom"

@@ -113,10 +113,8 @@ def test_near_collisions_are_stretches_of_a_way(house, truth):
 def test_a_run_that_was_killed_goes_on_with_the_same_bytes(house, errands, tmp_path, monkeypatch):
     monkeypatch.setattr(course, "ARMS", (ARM["flat"], ARM["oracle"]))
     whole, cut = tmp_path / "a" / "drives-1.jsonl", tmp_path / "b" / "drives-1.jsonl"
-    told = []
-    visit(
-        house, errands[1:4:2], SteppedBody(house, tmp_path), HELPERS, Records(whole), told.append
-    )
+    told, some = [], errands[1:4:2]
+    visit(house, some, SteppedBody(house, tmp_path), HELPERS, Records(whole), told.append)
     text = whole.read_text()
     assert len(told) == len(text.splitlines()) == 4
     lines = text.splitlines(keepends=True)
@@ -124,7 +122,7 @@ def test_a_run_that_was_killed_goes_on_with_the_same_bytes(house, errands, tmp_p
     cut.write_text(lines[0] + lines[1][: len(lines[1]) // 2])  # killed in the middle of a line
     records = Records(cut)
     assert len(records.finished) == 1
-    visit(house, errands[1:4:2], SteppedBody(house, tmp_path), HELPERS, records, told.append)
+    visit(house, some, SteppedBody(house, tmp_path), HELPERS, records, told.append)
     assert cut.read_text() == text
     assert list(all_records(cut.parent)) == [json.loads(line) for line in lines]
 
