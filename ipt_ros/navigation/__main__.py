@@ -9,23 +9,20 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ipt_ros.demo.robot import NodeProcess
     from ipt_ros.navigation.errands.episodes import Errand
     from ipt_ros.navigation.errands.houses import House
-    from ipt_ros.navigation.robot import Robot
+    from ipt_ros.navigation.stage import Stage
 
 #: Houses, errands in each, houses of the bank, training houses and pictures of the small network.
 SMALL = (2, 4, 1, 40, 1_600)
 FULL = (40, 8, 3, 250, 16_000)
 #: The bank's masks come from houses of the validation split.
 BANK_FIRST, BANK_ERRANDS = 800_000, 4
-CAMERA = {"width": 128, "height": 96}
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -47,7 +44,8 @@ def _part(text: str) -> tuple[int, int]:
 
 def main(argv: list[str] | None = None) -> int:
     chosen = arguments(argv)
-    from ipt_ros import one_math_thread  # noqa: F401  before numpy
+    # before numpy and torch
+    from ipt_ros import one_math_thread, yielding_threads  # noqa: F401
     from ipt_ros.demo.robot import begin
 
     if not begin("ipt_ros.navigation", chosen.out):
@@ -74,13 +72,16 @@ def _run(chosen: argparse.Namespace) -> None:
     from ipt_ros.navigation.errands.houses import test_seeds
     from ipt_ros.navigation.network import network_at
     from ipt_ros.navigation.records import Records
+    from ipt_ros.navigation.stage import Stage
 
     number, errands, bank, train, shown = FULL if chosen.full else SMALL
     index, of = chosen.part
     records = Records(chosen.out / f"drives-{index + 1}-of-{of}.jsonl")
     network = network_at(chosen.out / "network.pt", print, train, shown)
-    with _robot(chosen) as (robot, fleet):
-        drives = _bank(chosen.out / "bank.json", bank, robot, fleet)
+    name = "" if of == 1 else f"-{index + 1}-of-{of}"
+    with Stage(chosen.model, chosen.out / f"scene{name}.json") as stage:
+        robot = stage.robot
+        drives = _bank(chosen.out / "bank.json", bank, stage)
         helpers = Helpers(network, drives, PictureGeometry())
         made: list[tuple[House, list[Errand]]] = []
         coming = houses(test_seeds(), number, errands)
@@ -92,7 +93,7 @@ def _run(chosen: argparse.Namespace) -> None:
                 turn = all_of[begin : begin + IN_A_ROUND]
                 if k % of != index or not left(turn, records):
                     continue
-                began, stamp = time.monotonic(), fleet.enter(house, robot)
+                began, stamp = time.monotonic(), stage.enter(house)
                 visit(house, turn, robot, helpers, records, lambda line: print(line, flush=True))
                 _clock(chosen, house, began, robot.stamp_ns - stamp)
 
@@ -109,7 +110,7 @@ def _clock(chosen: argparse.Namespace, house: House, began: float, simulated_ns:
         file.write(json.dumps(line) + "\n")
 
 
-def _bank(path: Path, number: int, robot: Robot, fleet: Fleet) -> Sequence[Sequence[Any]]:
+def _bank(path: Path, number: int, stage: Stage) -> Sequence[Sequence[Any]]:
     """Masks of drives in other houses, for the shuffled arm: recorded once, kept in a file."""
     from ipt_ros.navigation.course import load_bank, recorded_drives, save_bank
     from ipt_ros.navigation.errands.episodes import houses
@@ -119,102 +120,10 @@ def _bank(path: Path, number: int, robot: Robot, fleet: Fleet) -> Sequence[Seque
         seeds = range(BANK_FIRST, BANK_FIRST + 1000)
         for house, errands in houses(seeds, number, BANK_ERRANDS):
             print(f"recording masks of house {house.seed}", flush=True)
-            fleet.enter(house, robot)
-            drives += recorded_drives(house, errands, robot)
+            stage.enter(house)
+            drives += recorded_drives(house, errands, stage.robot)
         save_bank(path, drives)
     return load_bank(path)
-
-
-class Fleet:
-    """One ipt_node, and a sim_node of the house that is driven in."""
-
-    def __init__(self, out: Path, part: str, model: str) -> None:
-        from ipt_ros.demo.robot import NodeProcess
-        from ipt_ros.demo.scenario import Scenario
-
-        self._out, self._part = out, part
-        self._sim: NodeProcess | None = None
-        self._ipt = NodeProcess(
-            "ipt_node",
-            {
-                "model": model,
-                "device": "cpu",
-                "cpu_threads": 1,
-                "use_sim_time": True,
-                "pose_source": "odometry",
-                "mounts": list(Scenario.MOUNT),
-                "reliability": "reliable",
-                "remember": False,
-                "imagined_space": True,
-                # drawn when asked, for the map that it is asked for
-                "imagined_space_period_s": 0.0,
-                "imagined_space_timeout_s": 600.0,
-                # between two steps no time passes, and messages of one step come in any order
-                "view_max_age_s": 60.0,
-                "stamp_max_ahead_s": 60.0,
-            },
-            out / f"ipt_node{part}.log",
-        )
-
-    def enter(self, house: House, robot: Robot) -> int:
-        """A simulator of this house that the robot and the node hear; its time, ns."""
-        from ipt_ros.demo.robot import NodeProcess
-        from ipt_ros.navigation.driving import STEP_S
-        from ipt_ros.navigation.errands.episodes import true_map
-
-        self.leave()
-        scene = self._out / f"scene{self._part}.json"
-        scene.write_text(json.dumps(house.changed.to_dict()), encoding="utf-8")
-        self._sim = NodeProcess(
-            "sim_node",
-            {
-                "scene": scene,
-                "step_s": STEP_S,
-                "step_colour": False,
-                "publish_clock": True,
-                "reliability": "reliable",
-                "max_turn": 4.0,
-                "map_rate": 0.1,
-                **CAMERA,
-            },
-            self._out / f"sim_node{self._part}.log",
-            # the robot makes its own map
-            ("-r", "map:=simulators_map"),
-        )
-        robot.meet(true_map(house), self.check)
-        return robot.stamp_ns
-
-    def check(self) -> None:
-        for node in (self._ipt, self._sim):
-            if node is not None:
-                node.check()
-
-    def leave(self) -> None:
-        if self._sim is not None:
-            self._sim.stop()
-
-    def stop(self) -> None:
-        self.leave()
-        self._ipt.stop()
-
-
-@contextmanager
-def _robot(chosen: argparse.Namespace) -> Iterator[tuple[Robot, Fleet]]:
-    import rclpy
-
-    from ipt_ros.client import Asker
-    from ipt_ros.navigation.robot import Robot
-
-    index, of = chosen.part
-    rclpy.init()
-    asker = Asker(name="navigation")
-    fleet = Fleet(chosen.out, "" if of == 1 else f"-{index + 1}-of-{of}", chosen.model)
-    try:
-        yield Robot(asker), fleet
-    finally:
-        fleet.stop()
-        asker.close()
-        rclpy.try_shutdown()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ Out: cmd_vel, map. In: odom, camera/depth_image, camera/camera_info, `ipt_node/i
 
 from __future__ import annotations
 
-import threading
 import time
 import zlib
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import numpy as np
 from geometry_msgs.msg import Twist
 from nav_msgs.msg import OccupancyGrid as OccupancyGridMessage
 from nav_msgs.msg import Odometry
+from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
@@ -26,7 +26,7 @@ from ipt_model.messages.poses import from_xyz_rpy, yaw_of
 from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
 from ipt_model.spatial.lens import Pinhole
 from ipt_model.spatial.maps import OccupancyGrid
-from ipt_ros.client import Asker, AskTimeout
+from ipt_ros.client import AskTimeout
 from ipt_ros.conversions import (
     array_to_grid,
     camera_info_to_intrinsics,
@@ -45,7 +45,7 @@ from ipt_ros.senses.images import depth_to_metres
 #: machine may be busy with other work; how long anything takes changes no drive.
 STEP_WAIT_S, MASK_WAIT_S, START_WAIT_S = 120.0, 600.0, 600.0
 #: A step that brings nothing while nodes find each other is tried again after this, s.
-AGAIN_S = 2.0
+AGAIN_S = 0.5
 #: A mask that was not drawn is asked for again so often: on a busy machine a picture comes late.
 MOST_TRIES = 3
 #: A reply that does not come for so long is lost, s. A mask on a busy machine takes many.
@@ -53,21 +53,23 @@ REPLY_S, MASK_REPLY_S = 10.0, 120.0
 #: x, y, z, pitch of the camera on the robot: sim_node's defaults.
 MOUNT = (0.1, 0.0, 1.2, 0.0, 0.25, 0.0)
 FRAME = "odom"
+#: Waits until something is true, some seconds at most: the true value, or None.
+Wait = Callable[[Callable[[], Any], float], Any]
 
 
 class Robot:
-    """A `Body` for drives. asker: its node talks to one sim_node and one ipt_node."""
+    """A `Body` for drives. node: talks to one sim_node and to the target, an ipt_node. wait: spins
+    it until something is true.
+    """
 
-    def __init__(self, asker: Asker) -> None:
-        self._asker = asker
-        self._new = threading.Condition()
+    def __init__(self, node: Node, target: str, wait: Wait) -> None:
+        self._target, self._until_true = target, wait
         self._poses: dict[int, Pose] = {}
         self._depths: dict[int, Any] = {}
         self._lens: Pinhole | None = None
         self._mask: Any = None
         self._stamp_ns = 0
         self._base_from_optical = from_xyz_rpy(*MOUNT) @ BODY_FROM_OPTICAL
-        node = asker.node
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._drive = node.create_publisher(Twist, "cmd_vel", 10)
         self._map = node.create_publisher(OccupancyGridMessage, "map", latched)
@@ -75,11 +77,11 @@ class Robot:
         node.create_subscription(Image, "camera/depth_image", self._hear_depth, 5)
         node.create_subscription(CameraInfo, "camera/camera_info", self._hear_info, 5)
         node.create_subscription(
-            OccupancyGridMessage, f"{asker.target}/imagined_space", self._hear_mask, latched
+            OccupancyGridMessage, f"{target}/imagined_space", self._hear_mask, latched
         )
         self._set_pose = node.create_client(SetPose, "sim_node/set_pose")
         self._colour = node.create_client(Trigger, "sim_node/look")
-        self._imagine = node.create_client(ImagineSpace, f"{asker.target}/imagine_space")
+        self._imagine = node.create_client(ImagineSpace, f"{target}/imagine_space")
 
     @property
     def stamp_ns(self) -> int:
@@ -90,29 +92,20 @@ class Robot:
 
     def _hear_pose(self, message: Any) -> None:
         at = pose_to_matrix(message.pose.pose)
-        with self._new:
-            stamp = stamp_to_ns(message.header.stamp)
-            self._poses = {stamp: (float(at[0, 3]), float(at[1, 3]), yaw_of(at))}
-            self._new.notify_all()
+        stamp = stamp_to_ns(message.header.stamp)
+        self._poses = {stamp: (float(at[0, 3]), float(at[1, 3]), yaw_of(at))}
 
     def _hear_depth(self, message: Any) -> None:
-        with self._new:
-            self._depths = {stamp_to_ns(message.header.stamp): message}
-            self._new.notify_all()
+        self._depths = {stamp_to_ns(message.header.stamp): message}
 
     def _hear_info(self, message: Any) -> None:
-        with self._new:
-            self._lens = camera_info_to_intrinsics(message)
-            self._new.notify_all()
+        self._lens = camera_info_to_intrinsics(message)
 
     def _hear_mask(self, message: Any) -> None:
-        with self._new:
-            self._mask = message
-            self._new.notify_all()
+        self._mask = message
 
     def _wait(self, ready: Callable[[], Any], what: str, timeout_s: float) -> Any:
-        with self._new:
-            found = self._new.wait_for(ready, timeout_s)
+        found = self._until_true(ready, timeout_s)
         if not found:
             raise AskTimeout(f"{what}: not within {timeout_s:.0f} s")
         return found
@@ -178,34 +171,31 @@ class Robot:
         """Asked again where no reply comes: a server that has just met us may reply to nobody. All
         that is asked here may be asked twice.
         """
+        self._wait(client.service_is_ready, f"the service {client.srv_name}", timeout_s)
         until = time.monotonic() + timeout_s
         while True:
-            if not client.service_is_ready() and not client.wait_for_service(timeout_s):
-                raise AskTimeout(f"no service {client.srv_name} within {timeout_s:.0f} s")
+            reply = client.call_async(request)
             try:
-                return self._asker.wait(client.call_async(request), reply_s, what)
+                self._wait(reply.done, what, reply_s)
             except AskTimeout:
+                client.remove_pending_request(reply)
                 if time.monotonic() > until:
                     raise
+            else:
+                return reply.result()
 
     # -- finding each other -----------------------------------------------------------------------
 
-    def meet(self, shape: OccupancyGrid, alive: Callable[[], None]) -> None:
+    def meet(self, shape: OccupancyGrid) -> None:
         """Until a step comes back and the node has seen what it shows. Of a simulator that was
-        started anew: its time begins again. alive: raises where a process has ended.
+        started anew: its time begins again.
         """
-        with self._new:
-            self._poses, self._depths, self._lens, self._stamp_ns = {}, {}, None, 0
-        self._until(lambda: self._first_look() is not None, "the simulator", alive)
-        self._until(lambda: self._seen_by_node(shape), self._asker.target, alive)
-
-    def _until(self, ready: Callable[[], bool], what: str, alive: Callable[[], None]) -> None:
+        self._poses, self._depths, self._lens, self._stamp_ns = {}, {}, None, 0
         until = time.monotonic() + START_WAIT_S
-        while not ready():
-            alive()
+        while not (self._first_look() and self._seen_by_node(shape)):
             if time.monotonic() > until:
-                raise AskTimeout(f"{what}: not there within {START_WAIT_S:.0f} s")
-            time.sleep(0.02)
+                raise AskTimeout(f"no simulator and {self._target} in {START_WAIT_S:.0f} s")
+            self._until_true(lambda: None, AGAIN_S)
 
     def _first_look(self) -> Look | None:
         self._command(0.0, 0.0)
