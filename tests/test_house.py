@@ -56,7 +56,8 @@ MAY_IMPORT = {
         "demo": "errors conversions client parameters senses answering mask",
         "evaluation": "texts errors conversions one_math_thread client parameters run senses "
         "answering demo",
-        "navigation": "one_math_thread client conversions senses mask demo",
+        "navigation": "spinning yielding_threads one_math_thread client conversions senses mask "
+        "ipt_node sim_node demo",
     },
     "training": {
         "progress": "",

@@ -28,9 +28,9 @@ told of cells that nobody has seen.
 HOW = """## How it is measured
 
 - **Closed loop over topics.** `sim_node` gives camera and odometry, the navigator sends `cmd_vel`
-  and the map that it makes of them, and `ipt_node` publishes the mask on `~/imagined_space`. All
-  go in lock step: no time passes between two steps, so nothing depends on how fast the machine
-  is, and equal seeds give equal drives.
+  and the map that it makes of them, and `ipt_node` publishes the mask on `~/imagined_space`. The
+  three are nodes of one process. They go in lock step: no time passes between two steps, so
+  nothing depends on how fast the machine is, and equal seeds give equal drives.
 - **The planner** searches cells of 0.1 m by NavFn's rule ([nav2.md](nav2.md) has the table) every
   0.5 s. Obstacles are inflated as Nav2 does by default; masks go through KeepoutFilter's rule.
   The robot looks around once at the start, sees 5 m far, and knows 1 m around its start. Where no

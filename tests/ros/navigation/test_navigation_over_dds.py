@@ -11,14 +11,13 @@ from stepped_body import SteppedBody
 
 from ipt_model.spatial.maps import UNKNOWN, OccupancyGrid
 from ipt_model.spatial.picture_geometry import PictureGeometry
-from ipt_ros.client import Asker, AskTimeout
+from ipt_ros.client import AskTimeout
 from ipt_ros.mask.imagined_space import HIGHEST
-from ipt_ros.navigation.__main__ import Fleet
 from ipt_ros.navigation.course import Helpers, drive
 from ipt_ros.navigation.errands.episodes import errands_of, true_map
 from ipt_ros.navigation.errands.houses import house_of
 from ipt_ros.navigation.planning.arms import ARMS
-from ipt_ros.navigation.robot import Robot
+from ipt_ros.navigation.stage import Stage
 
 pytestmark = pytest.mark.slow(40)
 ARM = {arm.name: arm for arm in ARMS}
@@ -28,26 +27,12 @@ HELPERS = Helpers(None, [], PictureGeometry())
 @pytest.fixture(scope="module")
 def run(ros_domain, tmp_path_factory):
     """One node and one simulator, met."""
-    import rclpy
-
-    folder = tmp_path_factory.mktemp("navigation")
-    house = house_of(850002)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ROS_DOMAIN_ID", str(ros_domain + 2))
-        context = rclpy.Context()
-        rclpy.init(context=context, domain_id=ros_domain + 2)
-        asker = Asker(context=context, name="navigation")
-        fleet = Fleet(folder, "", "ipt-tiny")
-        try:
-            robot = Robot(asker)
-            fleet.enter(house, robot)
-            yield SimpleNamespace(
-                robot=robot, fleet=fleet, house=house, folder=folder, truth=true_map(house)
-            )
-        finally:
-            fleet.stop()
-            asker.close()
-            rclpy.try_shutdown(context=context)
+    folder, house = tmp_path_factory.mktemp("navigation"), house_of(850002)
+    with Stage("ipt-tiny", folder / "scene.json", ros_domain + 2) as stage:
+        stage.enter(house)
+        yield SimpleNamespace(
+            robot=stage.robot, stage=stage, house=house, folder=folder, truth=true_map(house)
+        )
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +48,7 @@ def test_equal_seeds_give_equal_drives_with_imagined_masks(run, errand):
     assert drives[0]["outcome"] == "arrived" and drives[0]["masks"] > 1
     assert json.dumps(drives[0]) == json.dumps(drives[1])
     # a simulator and a robot that begin anew
-    run.fleet.enter(run.house, run.robot)
+    run.stage.enter(run.house)
     again = drive(run.house, run.truth, errand, ARM["imagined"], run.robot, HELPERS)
     assert json.dumps(again) == json.dumps(drives[0])
 
