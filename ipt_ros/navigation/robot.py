@@ -195,10 +195,15 @@ class Robot:
         while not (self._first_look() and self._seen_by_node(shape)):
             if time.monotonic() > until:
                 raise AskTimeout(f"no simulator and {self._target} in {START_WAIT_S:.0f} s")
-            self._until_true(lambda: None, AGAIN_S)
+            # a command whose look came late would make every later one late
+            while self._hears():
+                pass
 
     def _first_look(self) -> Look | None:
         self._command(0.0, 0.0)
+        return self._hears()
+
+    def _hears(self) -> Look | None:
         try:
             return self._look(AGAIN_S)
         except AskTimeout:
