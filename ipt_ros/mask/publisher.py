@@ -38,7 +38,7 @@ MOST_TURN_RAD = 1e-3
 #: Most time between two looks whether the mask should be taken back, s.
 WATCH_S = 0.5
 #: Most time that a drawing waits for the view and the map that it was asked of, s.
-ASKED_S = 60.0
+ASKED_S = 5.0
 
 
 @dataclass

@@ -210,6 +210,8 @@ class Robot:
             return None
 
     def _seen_by_node(self, shape: OccupancyGrid) -> bool:
+        # of a clock that begins again the node forgets calibration and all with the first picture
+        self._call(self._colour, Trigger.Request(), STEP_WAIT_S, "look")
         look = self._first_look()
         return look is not None and bool(self._ask_mask(shape, look.stamp_ns).success)
 
