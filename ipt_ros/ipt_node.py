@@ -28,6 +28,7 @@ from ipt_ros.answering.transitions import wait_in_transitions
 from ipt_ros.answering.view_topics import ImaginedOutput
 from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.mask.publisher import MaskOutput
+from ipt_ros.mask.service import MaskService
 from ipt_ros.mask.topic import MaskTopic
 from ipt_ros.parameters.ipt_node import IPT_PARAMETERS, check_together
 from ipt_ros.parameters.table import Values, declare
@@ -48,6 +49,7 @@ class IptNode(LifecycleNode):
         self._model = ModelLife(self._live, self._reports)
         self._senses: Senses | None = None
         self._mask: MaskOutput | None = None
+        self._mask_service: MaskService | None = None
         self._self_score: SelfScoreOutput | None = None
         # In every state, so that an asker hears NOT_ACTIVE instead of waiting for ever.
         desk = Desk(self._model, self._seen, self._live, self._reports, self._answered)
@@ -106,6 +108,7 @@ class IptNode(LifecycleNode):
                 self._destroy_inputs()
                 raise
         self._mask = MaskOutput(self, self._mask_topic, model, senses, live, reports)
+        self._mask_service = MaskService(self, self._mask)
         self._imagined = ImaginedOutput(self)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -120,6 +123,9 @@ class IptNode(LifecycleNode):
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._model.stop_loading()
         mask, self._mask = self._mask, None
+        if self._mask_service is not None:
+            self._mask_service.destroy()
+            self._mask_service = None
         if mask is not None:
             mask.destroy()
         self._imagined.destroy()

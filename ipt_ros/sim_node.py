@@ -2,7 +2,8 @@
 
 Publishes what a Gazebo camera bridge does (camera/image, camera/depth_image, camera/camera_info),
 odometry, the map seen so far and, where tf2_msgs is installed, the transforms. Takes cmd_vel and
-~/set_pose. All work is done between messages in one thread: nothing waits longer than one picture.
+~/set_pose. In lock step (step_s) every cmd_vel is one step, and no time passes in between. All
+work is done between messages in one thread: nothing waits longer than one picture.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
+from std_srvs.srv import Trigger
 
 from imaginative_perception.srv import SetPose
 from ipt_model.messages.poses import yaw_of
@@ -39,7 +41,7 @@ from ipt_ros.parameters.table import Values, declare
 from ipt_ros.run import run_node
 from ipt_ros.senses.images import depth_to_image, rgb_to_image
 from ipt_ros.simulator.robot import PoseError
-from ipt_ros.simulator.world import Motion, SimulatedTime, Simulation
+from ipt_ros.simulator.world import Motion, SimulatedTime, Simulation, SteppedTime
 from ipt_training.scenes.scene import SceneError
 
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -52,7 +54,8 @@ class SimNode(Node):
         super().__init__("sim_node")
         self._live = declare(self, SIM_PARAMETERS, check_together)
         values = self._live.values
-        self._time = SimulatedTime(values.publish_clock, values.real_time_factor)
+        self._stepped = SteppedTime() if values.step_s else None
+        self._time = self._stepped or SimulatedTime(values.publish_clock, values.real_time_factor)
         self._simulation = Simulation(values, self._time.now_ns())
         self._published_map: np.ndarray | None = None
         self._map_due_ns = 0
@@ -76,10 +79,15 @@ class SimNode(Node):
 
         self.create_subscription(Twist, "cmd_vel", self._drive, 10)
         self.create_service(SetPose, "~/set_pose", self._set_pose)
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._camera_timer = self.create_timer(1.0 / values.rate, self._see, clock=steady)
-        self._odometry_timer = self.create_timer(1.0 / values.odom_rate, self._move, clock=steady)
-        self._set_rates(values)
+        if self._stepped is not None:
+            self.create_service(Trigger, "~/look", self._asked_to_look)
+        else:
+            steady = Clock(clock_type=ClockType.STEADY_TIME)
+            self._camera_timer = self.create_timer(1.0 / values.rate, self._see, clock=steady)
+            self._odometry_timer = self.create_timer(
+                1.0 / values.odom_rate, self._move, clock=steady
+            )
+            self._set_rates(values)
         self._live.on_change(self._change)
         scene, robot = self._simulation.scene, self._simulation.robot
         self.get_logger().info(
@@ -97,6 +105,10 @@ class SimNode(Node):
             )
         except ValueError as error:
             self.get_logger().warning(f"cmd_vel ignored: {error}", throttle_duration_sec=1.0)
+            return
+        if self._stepped is not None:
+            self._stepped.step(self._live.values.step_s)
+            self._see(self._live.values.step_colour)
 
     def _set_pose(self, request: SetPose.Request, response: SetPose.Response) -> SetPose.Response:
         self._simulation.move(self._time.now_ns())
@@ -112,7 +124,8 @@ class SimNode(Node):
 
     def _change(self, values: Values) -> None:
         self._simulation.use(values)
-        self._set_rates(values)
+        if self._stepped is None:
+            self._set_rates(values)
 
     def _set_rates(self, values: Values) -> None:
         # rates are per simulated second, timers run on the machine's
@@ -126,15 +139,22 @@ class SimNode(Node):
         stamp_ns = self._tick()
         self._publish_motion(self._simulation.move(stamp_ns))
 
-    def _see(self) -> None:
+    def _asked_to_look(self, request: Trigger.Request, response: Trigger.Response) -> Any:
+        """The picture of now; no time passes."""
+        self._see()
+        response.success = True
+        return response
+
+    def _see(self, colour: bool = True) -> None:
         stamp_ns = self._tick()
-        frame = self._simulation.look(stamp_ns)
+        frame = self._simulation.look(stamp_ns, colour)
         values = self._live.values
         # the pose first: whoever looks up where an image was taken finds it there
         self._publish_motion(frame.motion)
         header = self._header(stamp_ns, values.camera_frame)
         self._info.publish(intrinsics_to_camera_info(self._simulation.camera, header))
-        self._image.publish(rgb_to_image(frame.rgb, header))
+        if frame.rgb is not None:
+            self._image.publish(rgb_to_image(frame.rgb, header))
         self._depth.publish(depth_to_image(frame.depth_m, header, values.depth_encoding))
         if stamp_ns >= self._map_due_ns:
             self._map_due_ns = stamp_ns + int(1e9 / values.map_rate)

@@ -56,6 +56,8 @@ MAY_IMPORT = {
         "demo": "errors conversions client parameters senses answering mask",
         "evaluation": "texts errors conversions one_math_thread client parameters run senses "
         "answering demo",
+        "navigation": "spinning yielding_threads one_math_thread client conversions senses mask "
+        "ipt_node sim_node demo",
     },
     "training": {
         "progress": "",
@@ -82,7 +84,7 @@ MAY_IMPORT = {
     },
 }
 #: Parts of ipt_ros that know the simulated world; the robot's own nodes do not.
-WORLDLY = ("sim", "demo", "evaluation")
+WORLDLY = ("sim", "demo", "evaluation", "navigation")
 
 
 def sources(folder: str) -> list[Path]:

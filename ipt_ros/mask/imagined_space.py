@@ -7,6 +7,7 @@ Every method returns the mask to publish now, or None when the one that stands i
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -126,6 +127,11 @@ class ImaginedSpace:
     def stands(self) -> bool:
         """Whether any cell of the published mask claims something."""
         return self._standing is not None and bool((self._standing.cells != UNTOUCHED).any())
+
+    @property
+    def checksum(self) -> int:
+        """CRC-32 of the cells that were published last, row by row; 0 before the first map."""
+        return 0 if self._standing is None else zlib.crc32(self._standing.cells.tobytes())
 
     def observe(self, grid: OccupancyGrid, frame_id: str) -> OccupancyGrid | None:
         """A new observed map: cells that are seen now are released, and another geometry clears.

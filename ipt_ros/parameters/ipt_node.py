@@ -285,8 +285,9 @@ IPT_PARAMETERS = (
     Parameter(
         "imagined_space_period_s",
         2.0,
-        "Time between two drawings of the map, and the least time between two new masks, s.",
-        minimum=0.2,
+        "Time between two drawings of the map, and the least time between two new masks, s; 0.2 "
+        "or more, or 0: drawn only when ~/imagine_space asks.",
+        minimum=0.0,
         maximum=60.0,
         read_only=True,
     ),
@@ -370,6 +371,11 @@ def check_together(values: Values) -> str | None:
         )
     if values.map_source == "memory" and not values.use_depth:
         return "map_source: 'memory' needs use_depth, for nothing is known of space without depth"
+    if 0.0 < values.imagined_space_period_s < 0.2:
+        return (
+            f"imagined_space_period_s: expected 0 or at least 0.2 s, got "
+            f"{values.imagined_space_period_s:g}"
+        )
     if len(set(values.cameras)) != len(values.cameras):
         return f"cameras: named twice in {list(values.cameras)}"
     return None

@@ -26,6 +26,30 @@ SIM_PARAMETERS = (
         read_only=True,
     ),
     Parameter(
+        "scene",
+        "",
+        "File with a scene as JSON (Scene.to_dict) that takes the place of seed and level; empty: "
+        "none.",
+        read_only=True,
+    ),
+    Parameter(
+        "step_s",
+        0.0,
+        "Lock step: every cmd_vel moves the robot and its clock on by this long, s, and then one "
+        "picture and the pose are published; rate and odom_rate count no more. 0: time goes by "
+        "itself. Needs publish_clock.",
+        minimum=0.0,
+        maximum=10.0,
+        read_only=True,
+    ),
+    Parameter(
+        "step_colour",
+        True,
+        "In lock step: publish camera/image with every step; false: only when ~/look asks for it, "
+        "for colour takes longest.",
+        read_only=True,
+    ),
+    Parameter(
         "look",
         "usual",
         "Paint, floors, light and furniture of the world: as the datasets show them, or such as "
@@ -190,6 +214,13 @@ def check_together(values: Values) -> str | None:
         return (
             f"real_time_factor: {values.real_time_factor:g} needs publish_clock, or the stamps "
             "would leave the other nodes' clocks"
+        )
+    if values.step_s and not values.publish_clock:
+        return f"step_s: {values.step_s:g} needs publish_clock, for nothing else tells the time"
+    if values.step_s > values.command_timeout:
+        return (
+            f"step_s: {values.step_s:g} s is longer than a command lasts (command_timeout "
+            f"{values.command_timeout:g} s)"
         )
     frames = (values.odom_frame, values.base_frame, values.camera_frame)
     if len(set(frames)) != 3 or values.map_frame in frames[1:]:

@@ -6,8 +6,10 @@ where the robot was, what the camera saw from there, the map so far.
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -22,6 +24,7 @@ from ipt_training.houses.generator import make_scene
 from ipt_training.houses.looks import dressed
 from ipt_training.rendering.embree import Renderer, TopDown
 from ipt_training.scenes.camera import Camera
+from ipt_training.scenes.scene import Scene, SceneError
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,12 @@ class Motion:
 
 @dataclass(frozen=True)
 class RgbdFrame:
-    """What the camera saw. rgb: H x W x 3 uint8. depth_m: H x W float32, 0 for no return."""
+    """What the camera saw. rgb: H x W x 3 uint8; None where only depth was asked for. depth_m: H x
+    W float32, 0 for no return.
+    """
 
     motion: Motion
-    rgb: np.ndarray
+    rgb: np.ndarray | None
     depth_m: np.ndarray
 
 
@@ -62,11 +67,38 @@ class SimulatedTime:
         return self._start_ns + int((time.monotonic_ns() - self._began_ns) * self._factor)
 
 
+class SteppedTime:
+    """Nanoseconds that go on when they are told to."""
+
+    def __init__(self) -> None:
+        self._now_ns = 1_000_000_000
+
+    def now_ns(self) -> int:
+        return self._now_ns
+
+    def step(self, by_s: float) -> None:
+        self._now_ns += round(by_s * 1e9)
+
+
+def scene_at(path: str) -> Scene:
+    """Read a scene that `Scene.to_dict` wrote; SceneError says what is wrong with the file."""
+    try:
+        data = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SceneError(f"scene {path}: {error}") from error
+    if not isinstance(data, dict):
+        raise SceneError(f"scene {path}: expected a JSON object")
+    return Scene.from_dict(data)
+
+
 class Simulation:
     """One scene with one robot in it. Not for several threads at once."""
 
     def __init__(self, values: Values, time_ns: int) -> None:
-        self.scene = dressed(make_scene(values.seed, level=values.level), values.look)
+        made = (
+            scene_at(values.scene) if values.scene else make_scene(values.seed, level=values.level)
+        )
+        self.scene = dressed(made, values.look)
         self.camera = Camera.from_fov(values.width, values.height, values.horizontal_fov)
         self._renderer = Renderer(self.scene, threads=values.render_threads)
         self._depth_max = values.depth_max
@@ -100,12 +132,16 @@ class Simulation:
         robot.advance(stamp_ns / 1e9)
         return Motion(stamp_ns, robot.x, robot.y, robot.yaw, robot.speed, robot.turn)
 
-    def look(self, stamp_ns: int) -> RgbdFrame:
+    def look(self, stamp_ns: int, colour: bool = True) -> RgbdFrame:
         """The picture at this time."""
         motion = self.move(stamp_ns)
-        view = self._renderer.render(self.world_from_camera(motion), self.camera)
-        depth = np.where(view.depth_m <= self._depth_max, view.depth_m, np.float32(0.0))
-        return RgbdFrame(motion, view.rgb, depth)
+        eye = self.world_from_camera(motion)
+        if colour:
+            view = self._renderer.render(eye, self.camera)
+            rgb, depth = view.rgb, view.depth_m
+        else:
+            rgb, depth = None, self._renderer.cast_views([eye], self.camera).depth_m[0]
+        return RgbdFrame(motion, rgb, np.where(depth <= self._depth_max, depth, np.float32(0.0)))
 
     def map_with(self, frame: RgbdFrame) -> OccupancyGrid:
         """The map after this frame."""

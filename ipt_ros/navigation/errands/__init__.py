@@ -1,0 +1,1 @@
+"""Where is driven: houses with changes that the robot is not told of, and errands in them."""
