@@ -71,5 +71,9 @@ def release() -> int:
     return run("ipt_training.commands.release")
 
 
+def mean() -> int:
+    return run("ipt_training.commands.mean")
+
+
 def world() -> int:
     return run("ipt_training.commands.world")
