@@ -37,8 +37,7 @@ class ModelSettings:
 
     init: a checkpoint folder, or `preset:NAME` for a fresh model of a preset's architecture. vae:
         the folder whose frozen `ae.safetensors` is used; empty takes `init`'s own. vit: the folder
-        whose `vit.safetensors` the vision tower begins with; empty takes `init`'s own, and a fresh
-        one begins at random.
+        whose `vit.safetensors` the vision tower begins with; empty takes that of `init`.
     llm_config, vit_config, vae_config, config: entries that replace the preset's; of a checkpoint
         `vit_config.detail` alone can be set, from 0. style: entries
         of `ipt.json` that replace those of `init`. dtype: of the stored weights; training itself
@@ -236,11 +235,7 @@ class TrainingRecipe:
                 and sum(self.data.mix.values()) < 1,
                 "positive shares that leave some to data.train",
             ),
-            (
-                "data.repeat",
-                all(times >= 1 for times in self.data.repeat.values()),
-                "at least 1 for each task",
-            ),
+            ("data.repeat", all(n >= 1 for n in self.data.repeat.values()), "at least 1 each"),
             ("data.own_share", 0 < self.data.own_share <= 1, "above 0 up to 1"),
             ("flow.draws", self.flow.draws >= 1, "at least 1"),
             ("flow.shift", self.flow.shift > 0, "a positive number"),

@@ -36,7 +36,7 @@ def train() -> int:
 
 
 def train_tiny() -> int:
-    return run("ipt_training.commands.train_tiny")
+    return run("ipt_training.commands.tiny.command")
 
 
 def train_vae() -> int:
