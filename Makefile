@@ -45,7 +45,7 @@ dataset: setup-test  ## 20,000 examples of the four tasks, with contact sheet an
 		--workers $$(nproc) --look --audit $(DATASET_ARGS)
 
 train-tiny: setup-test  ## the shipped model from nothing, stage by stage; goes on where it was stopped; TINY_ARGS=--list shows the stages
-	@$(RUN) python -m ipt_training.commands.train_tiny $(TINY_ARGS)
+	@$(RUN) python -m ipt_training.commands.tiny.command $(TINY_ARGS)
 
 study: setup-test  ## the experiment of supervision and inference mode, small: minutes; STUDY_ARGS="--size one_task" or full for a table
 	@$(RUN) python -m ipt_training.commands.study --out runs/study $(STUDY_ARGS)

@@ -28,7 +28,7 @@ from ipt_model.network.transforms import resize
 from ipt_model.question import Mode
 from ipt_model.weights.asking_style import seen_class
 from ipt_model.weights.loading import load
-from ipt_training.commands.train_tiny import MEMORY
+from ipt_training.commands.tiny.command import MEMORY
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
 from ipt_training.evaluation.asking import BatchAsker

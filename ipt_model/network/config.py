@@ -85,7 +85,8 @@ class LlmShape:
 class VitShape:
     """The picture encoder. `layers` are those that run (the file counts one more); `side` is the
     side of the grid that position ids are counted on, `positions` the rows of the learned
-    table."""
+    table. `detail`: channels of the first convolution beside the patch embedding, 0 as released.
+    """
 
     hidden: int
     mlp: int
@@ -97,6 +98,7 @@ class VitShape:
     side: int
     eps: float
     activation: str
+    detail: int = 0
 
     @property
     def patch_numbers(self) -> int:
@@ -201,6 +203,7 @@ class BagelConfig(PretrainedConfig):
             side=self.vit_max_num_patch_per_side,
             eps=c["layer_norm_eps"],
             activation=c["hidden_act"],
+            detail=c.get("detail", 0),
         )
 
     @property

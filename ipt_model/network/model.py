@@ -22,7 +22,7 @@ from .config import BagelConfig
 from .embeddings import PositionTable, TimeEmbedder, rotary
 from .layers import Decoder, LanguageModel, RmsNorm
 from .packing import PackedBatch
-from .vision import Connector, VisionEncoder, picture_tokens
+from .vision import Added, Connector, VisionEncoder, picture_tokens
 
 
 @dataclass
@@ -74,8 +74,11 @@ class BagelModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         """Values before any training; the velocity head starts at zero as the released model's
-        did."""
-        if isinstance(module, PositionTable):
+        did, and what is added to the released architecture adds nothing yet."""
+        if isinstance(module, Added):
+            nn.init.zeros_(module.weight)
+            _zero_bias(module)
+        elif isinstance(module, PositionTable):
             module.reset()
         elif isinstance(module, RmsNorm | nn.LayerNorm):
             nn.init.ones_(module.weight)

@@ -6,6 +6,7 @@ corner of the learned table, never resized. Knows nothing of text, latents or th
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +44,46 @@ def patches(pictures: Tensor, patch: int, dtype: torch.dtype) -> Tensor:
     x = x.view(batch, height // patch, patch, width // patch, patch, channels)
     x = x.transpose(2, 3).reshape(batch, -1, patch * patch * channels)
     return x.to(dtype)
+
+
+class Added(nn.Conv2d):
+    """A convolution whose outcome is added to a released architecture: it begins as zeros."""
+
+
+class Detail(nn.Module):
+    """What lies within a patch and across its edges: convolutions that halve the picture until one
+    place is left of each patch.
+
+    The released model has none. A tower of a few narrow layers sees a patch of 16 pixels as one
+    sum; it tells that something blue is there, but not whether it is one thing or two. What comes
+    out is added to the patch embedding and begins as zeros.
+    """
+
+    def __init__(self, shape: VitShape) -> None:
+        super().__init__()
+        halvings = shape.patch.bit_length() - 1
+        if shape.patch != 1 << halvings or not halvings:
+            raise ConfigError(
+                f"vit_config.detail: wants a patch size that is a power of two, got {shape.patch}"
+            )
+        self.patch, self.channels = shape.patch, shape.channels
+        widths = [shape.channels, *(shape.detail << k for k in range(halvings - 1)), shape.hidden]
+        kinds = [nn.Conv2d] * (halvings - 1) + [Added]
+        self.halvings = nn.ModuleList(
+            kind(narrow, wide, 4, stride=2, padding=1)
+            for kind, (narrow, wide) in zip(kinds, itertools.pairwise(widths), strict=True)
+        )
+
+    def forward(self, x: Tensor, rows: int) -> Tensor:
+        """B x tokens x patch numbers, in so many rows of patches -> B x tokens x ViT width."""
+        p = self.patch
+        x = x.unflatten(1, (rows, -1)).unflatten(-1, (p, p, self.channels))
+        x = x.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
+        for last, halving in enumerate(self.halvings, 1 - len(self.halvings)):
+            x = halving(x)
+            if last < 0:
+                x = nn.functional.gelu(x, approximate="tanh")
+        return x.flatten(2).transpose(1, 2)
 
 
 class VitAttention(nn.Module):
@@ -91,9 +132,11 @@ class VitEmbeddings(nn.Module):
         super().__init__()
         self.patch_embedding = nn.Linear(shape.patch_numbers, shape.hidden)
         self.position_embedding = nn.Embedding(shape.positions, shape.hidden)
+        self.detail = Detail(shape) if shape.detail else None
 
-    def forward(self, x: Tensor, ids: Tensor) -> Tensor:
-        return self.patch_embedding(x) + self.position_embedding(ids)
+    def forward(self, x: Tensor, ids: Tensor, rows: int) -> Tensor:
+        seen = self.patch_embedding(x) + self.position_embedding(ids)
+        return seen if self.detail is None else seen + self.detail(x, rows)
 
 
 class VitEncoder(nn.Module):
@@ -111,7 +154,8 @@ class VitTransformer(nn.Module):
 
 
 class VisionEncoder(nn.Module):
-    """B x tokens x patch numbers and position ids [tokens] -> B x tokens x ViT width."""
+    """B x tokens x patch numbers, position ids [tokens], rows of patches -> B x tokens x ViT
+    width."""
 
     gradient_checkpointing = False  # switched by PreTrainedModel, which also sets the function
     _gradient_checkpointing_func: Callable[..., Any]
@@ -120,9 +164,9 @@ class VisionEncoder(nn.Module):
         super().__init__()
         self.vision_model = VitTransformer(shape)
 
-    def forward(self, x: Tensor, ids: Tensor) -> Tensor:
+    def forward(self, x: Tensor, ids: Tensor, rows: int) -> Tensor:
         model = self.vision_model
-        x = model.embeddings(x, ids)
+        x = model.embeddings(x, ids, rows)
         for layer in model.encoder.layers:
             if self.gradient_checkpointing and self.training:
                 x = self._gradient_checkpointing_func(layer, x)
@@ -152,4 +196,4 @@ def picture_tokens(
     x = patches(pictures, shape.patch, connector.fc1.weight.dtype)
     rows, columns = pictures.shape[1] // shape.patch, pictures.shape[2] // shape.patch
     ids = grid_ids(rows, columns, shape.side, pictures.device)
-    return connector(encoder(x, ids)), ids
+    return connector(encoder(x, ids, rows)), ids

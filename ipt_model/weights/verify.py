@@ -146,10 +146,11 @@ class Verifier:
         from ..network.vision import patches
 
         pixels, shape = self.tensor(case["pixels"]), self.model.config.vit
-        ids = grid_ids(pixels.shape[0] // shape.patch, pixels.shape[1] // shape.patch, shape.side)
+        rows, columns = pixels.shape[0] // shape.patch, pixels.shape[1] // shape.patch
+        ids = grid_ids(rows, columns, shape.side)
         yield same("vit.position_ids", ids, self.cases[case["position_ids"]])
         x = patches(pixels[None], shape.patch, torch.float32)
-        features = self.model.vit_model(x, ids.to(self.device))[0]
+        features = self.model.vit_model(x, ids.to(self.device), rows)[0]
         yield close("vit.features", features, self.tensor(case["features"]))
         yield close("vit.tokens", self.model.look(pixels[None])[0], self.tensor(case["tokens"]))
 

@@ -257,6 +257,7 @@ def _rows(
         settings.data.memory,
         own,
         settings.data.own_share,
+        settings.data.repeat if folder == settings.data.train else None,
     )
 
 

@@ -1,6 +1,6 @@
 """`ipt-train-vit`: train the vision tower of a small model on pictures of training worlds.
 
-    ipt-train-vit --out FOLDER [--pictures N] [--steps N]
+    ipt-train-vit --out FOLDER [--pictures N] [--steps N] [--init CHECKPOINT]
 
 Needs no dataset: views and maps are made on the fly, with the truth of every patch. Says at the
 end how well the tower names what is in the patches of validation worlds, also in `vit.json`.
@@ -16,11 +16,13 @@ from dataclasses import asdict
 
 import torch
 
-from ipt_model.weights.loading import pick_device
+from ipt_model.weights.checkpoint import load_model
+from ipt_model.weights.loading import find_folder, pick_device
 from ipt_training.finetune.tower import (
     Seeing,
     TowerReport,
     TowerSettings,
+    colours_of,
     draw_views,
     judged,
     many_views,
@@ -41,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="ipt-train-vit", description=__doc__)
     add_options(parser, TowerSettings())
     parser.add_argument("--workers", type=whole, default=os.cpu_count() or 1, help="that draw")
+    parser.add_argument("--init", help="go on from the tower of this checkpoint")
     given = parser.parse_args(arguments)
     return in_words("ipt-train-vit", lambda: _train(given))
 
@@ -49,7 +52,10 @@ def _train(given: argparse.Namespace) -> int:
     settings = settings_of(given, TowerSettings())
     config, device = config_of(given), pick_device(given.device)
     torch.manual_seed(settings.seed)
-    seeing = Seeing(config, len(vocabulary(settings.level)))
+    words, colours = vocabulary(settings.level), colours_of(settings.level)
+    seeing = Seeing(config, len(words), len(colours))
+    if given.init:
+        seeing.begin_with(load_model(find_folder(given.init), dtype=torch.float32))
     size, patch = config.vit.side * config.vit.patch, config.vit.patch
     began = time.perf_counter()
     views = many_views(settings, size, patch, max(1, given.workers))
@@ -58,7 +64,10 @@ def _train(given: argparse.Namespace) -> int:
     with Watch("tower", settings.steps) as watch:
 
         def on_step(report: TowerReport) -> None:
-            said = f"loss {report.loss:.3f}  named {100 * report.recall:.0f} %"
+            said = (
+                f"loss {report.loss:.3f}  named {100 * report.recall:.0f} %  "
+                f"counted {100 * report.counted:.0f} %"
+            )
             watch.tell(report.step, said)
 
         train_tower(seeing, views, settings, device, on_step)
@@ -71,6 +80,7 @@ def _train(given: argparse.Namespace) -> int:
             "loss": round(held.loss, 4),
             "recall": round(held.recall, 4),
             "precision": round(held.precision, 4),
+            "counted": round(held.counted, 4),
         },
         "parameters": sum(v.numel() for v in seeing.kept().values()),
         "seconds": {"drawing": round(drawn, 1), "all": round(time.perf_counter() - began, 1)},
@@ -78,7 +88,8 @@ def _train(given: argparse.Namespace) -> int:
     (given.out / "vit.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     print(
         f"{given.out}: of the things in a patch {100 * held.recall:.1f} % are named, "
-        f"{100 * held.precision:.1f} % of the named are there; {facts['seconds']['all']} s"
+        f"{100 * held.precision:.1f} % of the named are there, {100 * held.counted:.1f} % of the "
+        f"colours on maps are counted rightly; {facts['seconds']['all']} s"
     )
     return 0
 

@@ -33,6 +33,9 @@ from ipt_training.feed.auxiliary import auxiliary_targets, look
 from ipt_training.feed.own_views import OwnView
 from ipt_training.recipe.settings import TrainingRecipe
 
+#: A map's answer stays the same however the map is turned or mirrored.
+TURNABLE = (Task.COUNTING, Task.CLEARANCE)
+
 
 @dataclass(frozen=True)
 class Showing:
@@ -107,7 +110,29 @@ class SequenceMaker:
         tokens."""
         chance = np.random.default_rng([self.settings.seed, showing.number, 0x4EAD, number])
         drawing, after = self._target(showing, chance)
-        return self._reading(showing, [*drawing, *after])
+        return self._reading(showing, self._turned(showing, [*drawing, *after], number))
+
+    def _turned(self, showing: Showing, target: list[Segment], number: int) -> list[Segment]:
+        """A share of the maps turned by quarters or mirrored, so that no map is known by heart.
+        Their latents would have to be encoded anew: they are read through the ViT alone."""
+        share, example = self.settings.loss.turned, showing.sample.example
+        views = any(isinstance(segment, VitSegment) for segment in target)
+        if not share or not views or example is None or example.question.task not in TURNABLE:
+            return target
+        chance = np.random.default_rng([self.settings.seed, showing.number, 0x7012, number])
+        quarters, mirrored = divmod(int(chance.integers(1, 8)), 2)
+        if chance.random() >= share:
+            return target
+        turned: list[Segment] = []
+        for segment in target:
+            if isinstance(segment, VitSegment):
+                pixels = np.rot90(np.asarray(segment.pixels), quarters)
+                pixels = pixels[:, ::-1] if mirrored else pixels
+                segment = VitSegment(np.ascontiguousarray(pixels))
+            elif isinstance(segment, LatentSegment) and segment.noise is None:
+                segment = DroppedPicture()
+            turned.append(segment)
+        return turned
 
     def _reading(self, showing: Showing, target: Sequence[Segment]) -> TrainingSequence:
         """What rests on the view: the prompt's words, the thought, the clean copies, the

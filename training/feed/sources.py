@@ -7,7 +7,7 @@ it stopped by counting on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -63,6 +63,9 @@ class RowSource:
     rows in it are shown, and a share `own_share` of the showings that draw answers from the view
     there."""
 
+    #: How far from each other copies of a row stand in an epoch, at most.
+    NEAR = 1024
+
     def __init__(
         self,
         dataset: Dataset,
@@ -74,6 +77,7 @@ class RowSource:
         in_memory: bool = False,
         own: OwnViews | None = None,
         own_share: float = 0.5,
+        repeat: Mapping[str, int] | None = None,
     ) -> None:
         self.dataset, self.supervision, self.style, self.seed = dataset, supervision, style, seed
         self.latents, self.own, self.own_share = latents, own, own_share
@@ -84,7 +88,9 @@ class RowSource:
         self.kept = np.array([not tasks or kind in tasks for kind in kinds], bool)
         if not self.kept.any():
             raise ValueError(f"{dataset.path}: no row of the tasks {list(tasks)}")
-        self.rows_per_epoch = int(self.kept.sum())
+        times = [(repeat or {}).get(str(kind), 1) for kind in kinds]
+        self.times = np.where(self.kept, times, 0)
+        self.rows_per_epoch = int(self.times.sum())
         self._partners = _other_views(dataset, self.kept) if supervision == "ipt_wrong" else None
         self._coin = np.random.default_rng([seed, 0xD]).integers(0, 2, len(dataset))
         self._epoch = -1
@@ -117,8 +123,18 @@ class RowSource:
         epoch, place = divmod(number, self.rows_per_epoch)
         if epoch != self._epoch:
             order = np.fromiter(self.dataset.shuffled(self.seed + epoch), np.int64)
-            self._order, self._epoch = order[self.kept[order]], epoch
+            self._order, self._epoch = self._repeated(order, epoch), epoch
         return int(self._order[place]), epoch
+
+    def _repeated(self, order: np.ndarray, epoch: int) -> np.ndarray:
+        """Every row as often as its task is shown, its copies a few hundred places apart: rows of
+        one file stay near each other, so files are not opened again and again."""
+        order = np.repeat(order, self.times[order])
+        if self.times.max() > 1:
+            chance = np.random.default_rng([self.seed, epoch, 0x4E9])
+            for first in range(0, len(order), self.NEAR):
+                chance.shuffle(order[first : first + self.NEAR])
+        return order
 
     def show(self, number: int) -> Showing:
         row, epoch = self._place(number)

@@ -83,10 +83,13 @@ def build(
     else:
         folder = find_folder(wanted.init)
         if weights:
-            model = load_model(folder, home, getattr(torch, wanted.dtype))
+            model = with_detail(load_model(folder, home, getattr(torch, wanted.dtype)), wanted)
         else:
             with torch.device("meta"):
-                model = BagelModel(read_config(folder, model_entries(folder)))
+                read = read_config(folder, model_entries(folder))
+                model = with_detail(BagelModel(read), wanted)
+        if wanted.vit and weights:
+            load_tower(Path(wanted.vit), model)
         config = model.config
     codec_folder = Path(wanted.vae) if wanted.vae else folder
     if wanted.vae:
@@ -103,6 +106,27 @@ def build(
             if is_drawing(name):
                 parameter.requires_grad_(False)
     return Start(model.to(home), codec.eval(), tokenizer, style)  # type: ignore[arg-type]
+
+
+def with_detail(model: BagelModel, wanted: ModelSettings) -> BagelModel:
+    """The model with the convolutions beside its patch embedding that the recipe asks for and it
+    lacks; they add nothing yet, so it sees what it saw."""
+    detail = wanted.vit_config.get("detail", model.config.vit.detail)
+    if detail == model.config.vit.detail:
+        return model
+    if model.config.vit.detail:
+        raise SettingsError(
+            f"model.vit_config.detail: {model.config.vit.detail} cannot become {detail}"
+        )
+    config = copy.deepcopy(model.config)
+    config.vit_config = {**config.vit_config, "detail": detail}
+    weight = model.get_output_embeddings().weight
+    device, dtype = weight.device, weight.dtype  # type: ignore[union-attr]
+    with _architecture(), torch.random.fork_rng(devices=[]), torch.device(device):
+        torch.manual_seed(0)
+        grown = BagelModel(config).to(dtype)
+    grown.load_state_dict(model.state_dict(), strict=False)
+    return grown.eval()
 
 
 def preset_config(wanted: ModelSettings, folder: Path) -> BagelConfig:

@@ -37,8 +37,9 @@ class ModelSettings:
 
     init: a checkpoint folder, or `preset:NAME` for a fresh model of a preset's architecture. vae:
         the folder whose frozen `ae.safetensors` is used; empty takes `init`'s own. vit: the folder
-        whose `vit.safetensors` a fresh model's vision tower begins with; empty begins at random.
-    llm_config, vit_config, vae_config, config: entries that replace the preset's. style: entries
+        whose `vit.safetensors` the vision tower begins with; empty takes that of `init`.
+    llm_config, vit_config, vae_config, config: entries that replace the preset's; of a checkpoint
+        `vit_config.detail` alone can be set, from 0. style: entries
         of `ipt.json` that replace those of `init`. dtype: of the stored weights; training itself
         wants float32 unless the frozen part is large.
     """
@@ -60,7 +61,9 @@ class DataSettings:
 
     train, validation: dataset folders; a training folder may be left out for `fresh`, a plan for
         examples made on the fly (entries of `datasets.plan.DatasetPlan`) by `workers` processes.
-    tasks: kept tasks, empty for all. memory: keep the encoded rows in memory after first reading.
+    tasks: kept tasks, empty for all. repeat: how often an epoch over `train` shows the rows of a
+        task, once where it is not named. memory: keep the encoded rows in memory after first
+        reading.
     mix: more dataset folders, each with its share of the showings; the rest is of `train`.
     own: a folder of views that the model itself drew of training rows, or that were recalled
         (`ipt-draw-own`). Where a row has some, a share `own_share` of the showings that draw, and
@@ -72,6 +75,7 @@ class DataSettings:
     validation: str = ""
     fresh: dict[str, Any] = field(default_factory=dict)
     tasks: tuple[str, ...] = ()
+    repeat: dict[str, int] = field(default_factory=dict)
     memory: bool = False
     workers: int = 2
     mix: dict[str, float] = field(default_factory=dict)
@@ -123,6 +127,7 @@ class LossSettings:
     letter_exercises: int = 0
     looks: int = 0
     reads: int = 0
+    turned: float = 0.0
     looks_only: bool = False
 
 
@@ -215,6 +220,11 @@ class TrainingRecipe:
                 "0 where loss.auxiliary is 0, else at least 0",
             ),
             (
+                "loss.turned",
+                0 <= self.loss.turned <= 1 and (not self.loss.turned or self.loss.reads > 0),
+                "0 up to 1, 0 where loss.reads is 0",
+            ),
+            (
                 "loss.looks_only",
                 not self.loss.looks_only or self.loss.looks > 0,
                 "false where loss.looks is 0",
@@ -225,6 +235,7 @@ class TrainingRecipe:
                 and sum(self.data.mix.values()) < 1,
                 "positive shares that leave some to data.train",
             ),
+            ("data.repeat", all(n >= 1 for n in self.data.repeat.values()), "at least 1 each"),
             ("data.own_share", 0 < self.data.own_share <= 1, "above 0 up to 1"),
             ("flow.draws", self.flow.draws >= 1, "at least 1"),
             ("flow.shift", self.flow.shift > 0, "a positive number"),

@@ -36,7 +36,7 @@ def train() -> int:
 
 
 def train_tiny() -> int:
-    return run("ipt_training.commands.train_tiny")
+    return run("ipt_training.commands.tiny.command")
 
 
 def train_vae() -> int:
@@ -69,6 +69,10 @@ def study() -> int:
 
 def release() -> int:
     return run("ipt_training.commands.release")
+
+
+def mean() -> int:
+    return run("ipt_training.commands.mean")
 
 
 def world() -> int:

@@ -102,7 +102,7 @@ def test_a_stop_is_heard_once_by_the_command_which_may_save(tmp_path: Path, numb
     )
     driver = textwrap.dedent("""\
         import sys
-        from ipt_training.commands import train_tiny
+        from ipt_training.commands.tiny import command as train_tiny
         from ipt_training.shell.stages import Command, Stage
         one = Stage("one", "waits", ("never",), (Command("saves", ()),))
         train_tiny.stages = lambda *_: [one]

@@ -14,7 +14,7 @@ from small_runs import rows_of, small_settings
 from ipt_model.network.packing import DroppedPicture, LatentSegment, TextSegment, VitSegment, pack
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
-from ipt_training.feed.sequences import SequenceMaker
+from ipt_training.feed.sequences import TURNABLE, SequenceMaker
 from ipt_training.finetune.building import build
 from ipt_training.finetune.steps import StepMaker
 
@@ -221,6 +221,45 @@ def test_a_reading_is_one_view_and_the_answer_that_rests_on_it(data, vae) -> Non
     )
     samples = [sum(len(b.packed.lengths) for b in made[0]) for made in (steps, alone)]
     assert samples[0] - samples[1] == 2 * maker.settings.batch.examples
+
+
+def test_readings_of_maps_are_turned_and_no_others(data, vae) -> None:
+    """Turned and mirrored whole, through the ViT alone, each of the seven ways; the same at every
+    showing of that number."""
+    loss = {"auxiliary": 0.0, "reads": 1, "turned": 0.5}
+    maker, _, start = maker_and_showing(data, vae, "mixed", dropout=NO_DROPOUT, loss=loss)
+    source = rows_of(maker.settings, start, vae)
+    shares: dict[bool, list[bool]] = {True: [], False: []}
+    ways = set()
+    for number in range(60):
+        showing = source.reading(number, 0)
+        view = showing.sample.target[1]
+        for k in range(6):
+            one, again = (maker.reading_exercise(showing, k) for _ in range(2))
+            turned = kinds(one.segments) == "tt-VT"
+            assert turned or kinds(one.segments) == "ttCVT"
+            pixels = one.segments[3].pixels
+            assert np.array_equal(pixels, again.segments[3].pixels)
+            plain = maker._vit(view).pixels
+            assert np.array_equal(np.sort(pixels, axis=None), np.sort(plain, axis=None))
+            shares[showing.sample.example.question.task in TURNABLE].append(turned)
+            if turned:
+                way = next(w for w in WAYS if np.array_equal(WAYS[w](plain), pixels))
+                ways.add(way)
+    assert not any(shares[False]) and len(shares[False]) > 30
+    assert np.mean(shares[True]) == pytest.approx(0.5, abs=0.15)
+    assert ways == set(WAYS)
+
+
+#: The seven ways in which a square differs from itself.
+WAYS = {
+    (quarters, mirrored): (
+        lambda x, q=quarters, m=mirrored: np.rot90(x, q)[:, ::-1] if m else np.rot90(x, q)
+    )
+    for quarters in range(4)
+    for mirrored in (False, True)
+    if quarters or mirrored
+}
 
 
 def test_nothing_is_kept_from_an_answer_where_nothing_is_drawn(data, vae) -> None:

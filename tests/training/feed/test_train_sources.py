@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 from collections import Counter
 from functools import partial
@@ -19,6 +20,7 @@ from ipt_training.datasets.schema import decode_image
 from ipt_training.feed.latents import LatentStore, encode_pictures, store_for
 from ipt_training.feed.sources import FreshSource, MixedSource, RowSource
 from ipt_training.finetune.building import build
+from ipt_training.recipe.settings import SettingsError
 
 
 def names(source: RowSource, numbers: range) -> list[tuple]:
@@ -49,6 +51,34 @@ def test_tasks_may_be_left_out(data, vae) -> None:
     assert Counter(shown) == {"path": 6, "counting": 6}
     with pytest.raises(ValueError, match="no row of the tasks"):
         RowSource(Dataset(data), "label", start.style.prompt, 0, store, tasks=("cooking",))
+
+
+def test_rows_of_a_task_may_come_more_often(data, vae) -> None:
+    settings = small_settings(data, vae, supervision="label")
+    start = build(settings)
+    store = store_for(Dataset(data), start.codec, start.style, vae)
+    source = RowSource(
+        Dataset(data),
+        "label",
+        start.style.prompt,
+        0,
+        store,
+        tasks=("path", "counting"),
+        repeat={"counting": 3, "clearance": 2},
+    )
+    assert source.rows_per_epoch == 6 + 3 * 6
+    epochs = [[source.name(n) for n in range(24 * k, 24 * (k + 1))] for k in range(2)]
+    assert epochs[0] != epochs[1]
+    tasks = Dataset(data).column("task")
+    for epoch in epochs:
+        times = Counter(epoch)
+        assert {tasks[int(row.split()[1])]: n for row, n in times.items()} == {
+            "path": 1,
+            "counting": 3,
+        }
+        assert sum(a == b for a, b in itertools.pairwise(epoch)) < 9
+    with pytest.raises(SettingsError, match=r"data\.repeat: expected at least 1"):
+        small_settings(data, vae, data={"repeat": {"path": 0}})
 
 
 def test_mixed_data_have_their_shares_and_every_row_its_turn(data, vae) -> None:

@@ -16,7 +16,16 @@ BASE = {"name": "a", "supervision": "ipt", "examples": 100, "data": {"train": "s
 
 def test_all_recipes_can_be_read() -> None:
     recipes = {p.stem: TrainingRecipe.load(p) for p in RECIPES.glob("*.yaml")}
-    others = {"bagel_full", "bagel_lora", "base_tiny", "ship_tiny", "own_tiny", "memory_tiny"}
+    others = {
+        "bagel_full",
+        "bagel_lora",
+        "base_tiny",
+        "ship_tiny",
+        "own_tiny",
+        "memory_tiny",
+        "memory_more_tiny",
+        "counts_tiny",
+    }
     others |= {"robot_tiny", "robot_bagel"}
     assert others < set(recipes) and len(recipes) == 7 + len(others)
     assert all(recipe.name == stem for stem, recipe in recipes.items())
