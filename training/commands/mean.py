@@ -101,8 +101,8 @@ def told(folder: Path) -> dict[str, object]:
     return {"model_id": style.model_id, **kept}
 
 
-def stored_type(folder: Path) -> torch.dtype | None:
-    return load_model(folder).config.dtype
+def stored_type(folder: Path) -> torch.dtype:
+    return load_model(folder).decoder.embed_tokens.weight.dtype
 
 
 if __name__ == "__main__":

@@ -120,11 +120,12 @@ def with_detail(model: BagelModel, wanted: ModelSettings) -> BagelModel:
         )
     config = copy.deepcopy(model.config)
     config.vit_config = {**config.vit_config, "detail": detail}
-    weight = model.get_output_embeddings().weight
-    device, dtype = weight.device, weight.dtype  # type: ignore[union-attr]
+    weight = model.decoder.embed_tokens.weight
+    device, dtype = weight.device, weight.dtype
     with _architecture(), torch.random.fork_rng(devices=[]), torch.device(device):
         torch.manual_seed(0)
-        grown = BagelModel(config).to(dtype)
+        grown = BagelModel(config)
+    grown.to(dtype=dtype)  # type: ignore[call-arg]
     grown.load_state_dict(model.state_dict(), strict=False)
     return grown.eval()
 

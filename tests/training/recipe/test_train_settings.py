@@ -25,6 +25,7 @@ def test_all_recipes_can_be_read() -> None:
         "memory_tiny",
         "memory_more_tiny",
         "counts_tiny",
+        "settle_tiny",
     }
     others |= {"robot_tiny", "robot_bagel"}
     assert others < set(recipes) and len(recipes) == 7 + len(others)

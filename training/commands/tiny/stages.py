@@ -151,7 +151,7 @@ def stages(scale: Scale, recipes: Path, processes: int) -> list[Stage]:
         *_from_own_drawings(making),
         *_from_memories(making),
         *_counting(making),
-        *_judging(making, "runs/counts"),
+        *_judging(making, "runs/settle"),
     ]
 
 
@@ -247,6 +247,7 @@ def _counting(making: Making) -> list[Stage]:
             after="runs/mean/ipt.json",
         ),
         making.learn("counts", counts, "counts on maps", "runs/counts"),
+        making.learn("settle", "settle_tiny.yaml", "does the rest again as well", "runs/settle"),
     ]  # fmt: skip
 
 
