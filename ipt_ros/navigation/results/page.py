@@ -90,8 +90,9 @@ def _short(found: dict[str, Any]) -> str:
             lines.append(f"  For {name} the change is {_signed(its)} ({_verdict(its)}).")
     hurts = found["hurts"]
     lines.append(
-        f"- Its SPL is lower than that of Nav2 today by more than 0.02 on {hurts['worse']} errands, "
-        f"and higher by more than that on {hurts['better']}, of {found['all']['errands']}."
+        f"- Its SPL is lower than that of Nav2 today by more than 0.02 on {hurts['worse']} "
+        f"errands, and higher by more than that on {hurts['better']}, of "
+        f"{found['all']['errands']}."
     )
     return "\n".join(lines) + "\n"
 
