@@ -15,6 +15,7 @@ from pathlib import Path
 
 from machine import commit, processor_name
 
+from ipt_ros.navigation.__main__ import FULL
 from ipt_ros.navigation.results.report import write
 from ipt_ros.navigation.results.summary import summary
 
@@ -35,6 +36,7 @@ def main() -> None:
             "command": "make navigation FULL=1",
             "commit": commit(),
             "processor": processor_name(),
+            "wanted": FULL[0] * FULL[1],
             **summary(given.folder, given.model),
         }
     write(found, RESULTS, PAGE)

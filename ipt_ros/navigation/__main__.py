@@ -75,6 +75,7 @@ def _run(chosen: argparse.Namespace) -> None:
     from ipt_ros.navigation.stage import Stage
 
     number, errands, bank, train, shown = FULL if chosen.full else SMALL
+    _same_model(chosen)
     index, of = chosen.part
     records = Records(chosen.out / f"drives-{index + 1}-of-{of}.jsonl")
     network = network_at(chosen.out / "network.pt", print, train, shown)
@@ -96,6 +97,20 @@ def _run(chosen: argparse.Namespace) -> None:
                 began, stamp = time.monotonic(), stage.enter(house)
                 visit(house, turn, robot, helpers, records, lambda line: print(line, flush=True))
                 _clock(chosen, house, began, robot.stamp_ns - stamp)
+
+
+def _same_model(chosen: argparse.Namespace) -> None:
+    """Drives with two models must not end in one table."""
+    from ipt_ros.navigation.results.summary import model_hash
+
+    path, now = chosen.out / "model.txt", model_hash(chosen.model)
+    if not path.exists():
+        path.write_text(now + "\n", encoding="utf-8")
+    if path.read_text(encoding="utf-8").strip() != now:
+        raise RuntimeError(
+            f"{chosen.out} has drives with other weights than those of {chosen.model} now; take "
+            "another folder with --out"
+        )
 
 
 def _clock(chosen: argparse.Namespace, house: House, began: float, simulated_ns: int) -> None:

@@ -67,6 +67,12 @@ def page(found: dict[str, Any]) -> str:
 def _short(found: dict[str, Any]) -> str:
     """The answer in a few sentences; which ones, the numbers decide."""
     lines = ["## In short", ""]
+    if (wanted := found.get("wanted", 0)) > found["all"]["errands"]:
+        lines += [
+            f"**This is part of a run**: {found['all']['errands']} of {wanted} errands, in "
+            f"{found['all']['houses']} houses. The intervals are as wide as that makes them.",
+            "",
+        ]
     for kind, words in list(KINDS.items())[:2]:
         table = found[kind]
         if not table:
@@ -84,8 +90,9 @@ def _short(found: dict[str, Any]) -> str:
             lines.append(f"  For {name} the change is {_signed(its)} ({_verdict(its)}).")
     hurts = found["hurts"]
     lines.append(
-        f"- It is worse than Nav2 today on {hurts['worse']} errands and better on "
-        f"{hurts['better']}, of {found['all']['errands']}."
+        f"- Its SPL is lower than that of Nav2 today by more than 0.02 on {hurts['worse']} "
+        f"errands, and higher by more than that on {hurts['better']}, of "
+        f"{found['all']['errands']}."
     )
     return "\n".join(lines) + "\n"
 
@@ -169,8 +176,8 @@ def _hurts(found: dict[str, Any]) -> str:
     lines = [
         "## Where it hurts",
         "",
-        f"On {hurts['worse']} of {found['all']['errands']} errands the imagined mask gives a "
-        f"lower SPL than Nav2 today, on {hurts['better']} a higher one. On "
+        f"On {hurts['worse']} of {found['all']['errands']} errands the imagined mask costs "
+        f"more than 0.02 of SPL against Nav2 today, on {hurts['better']} it gains as much. On "
         f"{hurts['stuck_only_there']} the robot arrives without it and not with it, on "
         f"{hurts['stuck_only_before']} the other way round. The worst:",
         "",

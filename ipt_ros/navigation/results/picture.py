@@ -20,9 +20,10 @@ WAYS = {
 }
 
 
-def picture_of(told: dict[str, Any]) -> str:
-    """told: an entry of `worst`; the house is made again from its seed."""
-    grid = true_map(house_of(int(told["errand"].partition("/")[0])))
+def picture_of(hurts: dict[str, Any]) -> str:
+    """The first of the worst; its house is made again from the seed."""
+    tracks = hurts["tracks"]
+    grid = true_map(house_of(int(hurts["worst"][0]["errand"].partition("/")[0])))
     height, width = grid.cells.shape
     w, h = SCALE * width, SCALE * height
     lines = [
@@ -31,13 +32,13 @@ def picture_of(told: dict[str, Any]) -> str:
         f'<path fill="#333" d="{_walls(grid)}"/>',
     ]
     for name, (colour, _) in WAYS.items():
-        points = _points(grid, told["tracks"][name])
+        points = _points(grid, tracks[name])
         lines.append(
             f'<polyline fill="none" stroke="{colour}" stroke-width="3" stroke-linejoin="round" '
             f'stroke-opacity="0.8" points="{points}"/>'
         )
-    start = _points(grid, told["tracks"]["oracle"][:1]).split(",")
-    end = _points(grid, told["tracks"]["oracle"][-1:]).split(",")
+    start = _points(grid, tracks["oracle"][:1]).split(",")
+    end = _points(grid, tracks["oracle"][-1:]).split(",")
     lines.append(f'<circle cx="{start[0]}" cy="{start[1]}" r="6" fill="#000"/>')
     lines.append(
         f'<circle cx="{end[0]}" cy="{end[1]}" r="6" fill="none" stroke="#000" stroke-width="3"/>'

@@ -28,4 +28,4 @@ def write(found: dict[str, Any], result: Path, page_path: Path) -> None:
     if found["hurts"]["worst"]:
         picture = page_path.parent / PICTURE
         picture.parent.mkdir(parents=True, exist_ok=True)
-        picture.write_text(picture_of(found["hurts"]["worst"][0]), encoding="utf-8")
+        picture.write_text(picture_of(found["hurts"]), encoding="utf-8")

@@ -15,6 +15,7 @@ from ipt_model.weights.loading import find_folder, hash_folder
 from ipt_ros.navigation.planning.arms import ARMS, BASELINE, ORACLE
 from ipt_ros.navigation.records import all_records
 from ipt_ros.navigation.results.statistics import (
+    TIE,
     Errand,
     arrived,
     seconds,
@@ -25,6 +26,7 @@ from ipt_ros.navigation.results.statistics import (
 
 #: The arm whose losses are listed, and how many of them.
 WATCHED, WORST = "imagined", 8
+SHOWN = (BASELINE, WATCHED, ORACLE)
 
 
 def summary(folder: Path, model: str) -> dict[str, Any]:
@@ -70,16 +72,18 @@ def hurts(errands: Sequence[Errand]) -> dict[str, Any]:
     """Where the watched arm did worse than the baseline: how often, and the worst."""
     lost = {e[WATCHED]["errand"]: spl(e, WATCHED) - spl(e, BASELINE) for e in errands}
     worse = sorted(
-        (e for e in errands if lost[e[WATCHED]["errand"]] < 0),
+        (e for e in errands if lost[e[WATCHED]["errand"]] < -TIE),
         key=lambda e: (lost[e[WATCHED]["errand"]], seconds(e, BASELINE)),
     )
     both = [(arrived(e[WATCHED]), arrived(e[BASELINE])) for e in errands]
     return {
         "worse": len(worse),
-        "better": sum(value > 0 for value in lost.values()),
+        "better": sum(value > TIE for value in lost.values()),
         "stuck_only_there": sum(ends == (False, True) for ends in both),
         "stuck_only_before": sum(ends == (True, False) for ends in both),
         "worst": [_told(e, lost[e[WATCHED]["errand"]]) for e in worse[:WORST]],
+        # of the first of them, for the picture
+        "tracks": {name: worse[0][name]["track"] for name in SHOWN} if worse else {},
     }
 
 
@@ -95,7 +99,6 @@ def _told(errand: Errand, lost: float) -> dict[str, Any]:
                 key: errand[name][key]
                 for key in ("outcome", "driven_m", "time_s", "other_ways", "near", "contacts")
             }
-            for name in (BASELINE, WATCHED, ORACLE)
+            for name in SHOWN
         },
-        "tracks": {name: errand[name]["track"] for name in (BASELINE, WATCHED, ORACLE)},
     }
