@@ -127,6 +127,7 @@ def test_the_page_is_that_of_the_published_numbers():
 
 
 def test_the_script_makes_the_page_again_from_the_numbers(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     script = runpy.run_path(str(ROOT / "benchmarks" / "navigation_gain.py"))
     main = script["main"]
     rows = drives([{"flat": 10.0, "imagined": 12.0}, {"flat": 10.0}])

@@ -63,7 +63,7 @@ def test_the_mask_is_that_of_the_map_that_was_sent(run, errand):
     look = run.robot.put(errand.start)
     shape = np.full(run.truth.cells.shape, UNKNOWN, np.int8)
     masks = []
-    for known in (0.8, 1.6, 0.8):
+    for known in (3.0, 4.0, 3.0):
         away = np.hypot(*np.moveaxis(run.truth.centres() - errand.start[:2], -1, 0))
         cells = np.where(away < known, run.truth.cells, shape).astype(np.int8)
         grid = OccupancyGrid(cells, run.truth.resolution_m, run.truth.origin_xy)
