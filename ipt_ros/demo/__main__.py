@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ipt_ros.demo.interruption import INTERRUPTED, Interrupted, interruptible
+from ipt_ros.demo.interruption import INTERRUPTED, Interrupted, interruptible, undisguised
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -35,7 +35,8 @@ def main(argv: list[str] | None = None) -> int:
     chosen = arguments(argv)
     try:
         interruptible()
-        return shown(chosen)
+        with undisguised():
+            return shown(chosen)
     except Interrupted:
         print("ipt_ros.demo: stopped", file=sys.stderr)
         return INTERRUPTED

@@ -20,6 +20,8 @@ class Interrupted(BaseException):
 
 #: Signals heard inside `undisturbed`; None outside of it.
 _heard: list[int] | None = None
+#: Whether Interrupted was raised.
+_raised = False
 
 
 def interruptible() -> None:
@@ -38,12 +40,27 @@ def _interrupt(number: int, _: Any) -> None:
     if _heard is not None:
         _heard.append(number)
         return
+    global _raised
+    _raised = True
     raise Interrupted(number)
 
 
 @contextmanager
+def undisguised() -> Iterator[None]:
+    """What a library made an error of its own of is Interrupted again behind the block."""
+    try:
+        yield
+    except Exception as error:
+        if _raised:
+            raise Interrupted from error
+        raise
+
+
+@contextmanager
 def undisturbed() -> Iterator[None]:
-    """Interrupted comes behind the block: a process is started and noted, or neither."""
+    """Interrupted comes behind the block: a process is started and noted, or neither; a native
+    library is loaded, which broken off would fail in a way of its own.
+    """
     global _heard
     _heard = heard = []
     try:

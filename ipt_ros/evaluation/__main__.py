@@ -17,7 +17,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipt_ros.demo.interruption import INTERRUPTED, Interrupted, held_back, interruptible
+from ipt_ros.demo.interruption import (
+    INTERRUPTED,
+    Interrupted,
+    held_back,
+    interruptible,
+    undisguised,
+    undisturbed,
+)
 
 if TYPE_CHECKING:
     from ipt_ros.demo.robot import NodeProcess
@@ -60,7 +67,8 @@ def main(argv: list[str] | None = None) -> int:
     chosen = arguments(argv)
     try:
         interruptible()
-        code = evaluated(chosen)
+        with undisguised():
+            code = evaluated(chosen)
     except Interrupted:
         code = INTERRUPTED
     if code == INTERRUPTED:
@@ -194,16 +202,15 @@ def parameters_of(chosen: argparse.Namespace, **changes: Any) -> Values:
 
 def is_finished(chosen: argparse.Namespace, world: str, stands: int, masks: int) -> bool:
     """Whether nothing is left there, so that no node need be started."""
-    from ipt_ros.evaluation.node import EPISODES, left, shipped_worlds, stands_for
-    from ipt_ros.evaluation.records import Records
-    from ipt_ros.evaluation.true_world import TrueWorld
-    from ipt_training.worlds.reading import find_truth
+    with undisturbed():
+        from ipt_ros.evaluation.node import EPISODES, left, shipped_worlds, stands_for, true_world
+        from ipt_ros.evaluation.records import Records
 
     records = Records(chosen.out / EPISODES)
     if not records.finished:
         return False
     values = parameters_of(chosen, stands=stands, masks=masks)
-    return not left(stands_for(TrueWorld(find_truth(world, shipped_worlds())), values), records)
+    return not left(stands_for(true_world(world, shipped_worlds()), values), records)
 
 
 def write_missing_report(chosen: argparse.Namespace) -> None:

@@ -20,7 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ipt_ros.client import Asker, AskTimeout, Waiter
-from ipt_ros.demo.interruption import INTERRUPTED, Interrupted, interruptible
+from ipt_ros.demo.interruption import (
+    INTERRUPTED,
+    Interrupted,
+    interruptible,
+    undisguised,
+    undisturbed,
+)
 from ipt_ros.evaluation.asking import NodeGone, Questioner
 from ipt_ros.evaluation.body import Body, PlaceError, Simulated
 from ipt_ros.evaluation.course import Course, Setting, mask_id, wait_for_node
@@ -55,7 +61,8 @@ def main() -> None:
     try:
         interruptible()
         _read_arguments()
-        code = _run()
+        with undisguised():
+            code = _run()
     except Interrupted:
         code = INTERRUPTED
     except (BagError, ContractError) as error:
@@ -127,16 +134,23 @@ def evaluate(asker: Asker, values: Values, waiter: Waiter, worlds: Path) -> int:
 def _in_a_world(
     asker: Asker, values: Values, waiter: Waiter, worlds: Path
 ) -> tuple[list[Stand], Make]:
-    from ipt_ros.evaluation.true_world import TrueWorld  # draws worlds: of no use to a bag
-    from ipt_training.worlds.reading import find_truth
-
-    world = TrueWorld(find_truth(values.world, worlds))
+    world = true_world(values.world, worlds)
 
     def make(_: ExitStack) -> Setting:
         body = Body(asker, waiter, values.simulator, world.name, world.robot["model"])
         return Simulated(body, world, values.target, values.start_timeout_s)
 
     return stands_for(world, values), make
+
+
+def true_world(name: str, worlds: Path) -> TrueWorld:
+    """worlds: those that come with the package."""
+    with undisturbed():
+        # loads what draws worlds, which a recording does not need
+        from ipt_ros.evaluation.true_world import TrueWorld
+        from ipt_training.worlds.reading import find_truth
+
+        return TrueWorld(find_truth(name, worlds))
 
 
 def _in_a_bag(asker: Asker, values: Values, waiter: Waiter) -> tuple[list[Stand], Make]:

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from ipt_ros.demo.interruption import INTERRUPTED, Interrupted, interruptible
+from ipt_ros.demo.interruption import INTERRUPTED, Interrupted, interruptible, undisguised
 from ipt_ros.parameters.sim_node import LOOKS
 
 
@@ -36,7 +36,8 @@ def main(argv: list[str] | None = None) -> int:
     given = arguments(argv)
     try:
         interruptible()
-        return shown(given)
+        with undisguised():
+            return shown(given)
     except (Interrupted, KeyboardInterrupt):
         print("ipt_ros.demo.fine_tuning: stopped; the same command goes on", file=sys.stderr)
         return INTERRUPTED
