@@ -79,7 +79,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def evaluated(chosen: argparse.Namespace) -> int:
     """The exit status of the first world that does not end well, else 0."""
-    from ipt_ros.demo.robot import begin
+    with undisturbed():
+        # a library that was broken off while it loaded cannot be loaded again for the report
+        import ipt_ros.demo.scenario
+        import ipt_ros.evaluation.node  # noqa: F401
+        from ipt_ros.demo.robot import begin
 
     if not begin("ipt_ros.evaluation", chosen.out):
         return 2
@@ -202,9 +206,8 @@ def parameters_of(chosen: argparse.Namespace, **changes: Any) -> Values:
 
 def is_finished(chosen: argparse.Namespace, world: str, stands: int, masks: int) -> bool:
     """Whether nothing is left there, so that no node need be started."""
-    with undisturbed():
-        from ipt_ros.evaluation.node import EPISODES, left, shipped_worlds, stands_for, true_world
-        from ipt_ros.evaluation.records import Records
+    from ipt_ros.evaluation.node import EPISODES, left, shipped_worlds, stands_for, true_world
+    from ipt_ros.evaluation.records import Records
 
     records = Records(chosen.out / EPISODES)
     if not records.finished:
