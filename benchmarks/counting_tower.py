@@ -1,10 +1,10 @@
 """Convolutions beside the patch embedding of the small tower, with and without, at equal steps:
 `python benchmarks/counting_tower.py --init CHECKPOINT`.
 
-Why ipt-tiny has them and the released tower does not: how many colours on maps of validation
-worlds are counted rightly, patch by patch, when the tower of the checkpoint goes on learning to
-count. Same seeds, pictures and steps on one thread; processor time is told beside it. Writes
-benchmarks/results/counting_tower.json.
+How many colours on maps of validation worlds are counted rightly, patch by patch, when the tower
+of the checkpoint goes on learning to count. Same seeds, pictures and steps on one thread, with the
+processor time that they took. Writes benchmarks/results/counting_tower.json; what `ipt-train-vit`
+reached in longer runs was added by hand, as `longer`, and is lost when it is written anew.
 """
 
 from __future__ import annotations

@@ -28,7 +28,6 @@ from ipt_model.network.transforms import resize
 from ipt_model.question import Mode
 from ipt_model.weights.asking_style import seen_class
 from ipt_model.weights.loading import load
-from ipt_training.commands.tiny.command import MEMORY
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
 from ipt_training.evaluation.asking import BatchAsker
@@ -45,7 +44,15 @@ from ipt_training.scenes.camera import Camera
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "other_ways.json"
 #: What the shipped model has learned to be asked.
-KNOWN = MEMORY.split(",")
+KNOWN = (
+    "pose+anchored+memory",
+    "ego+memory",
+    "map+memory",
+    "rotation+memory",
+    "corners+memory",
+    "one view+memory",
+    "two views+memory",
+)
 #: A metre is as far as so many radians, when the nearest view is looked for.
 RAD_PER_M = 0.7
 WAYS = {
