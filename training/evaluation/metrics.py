@@ -7,14 +7,18 @@ models, tasks or files.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 #: Standard normal quantile of a two-sided 95 % interval.
 Z95 = 1.959963984540054
+#: Draws of the bootstrap, and the sides of its interval.
+DRAWS, LOW, HIGH = 4000, 0.025, 0.975
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,23 @@ def wilson(k: int, n: int) -> tuple[float, float]:
     middle = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = Z95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def by_group(values: ArrayLike, groups: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Sums and sizes of the groups, in the order of their names."""
+    names, group = np.unique(np.asarray(groups), return_inverse=True)
+    sums = np.bincount(group, np.asarray(values, float), minlength=len(names))
+    return sums, np.bincount(group, minlength=len(names)).astype(float)
+
+
+def drawn_interval(
+    statistic: Callable[[np.ndarray], np.ndarray], groups: int
+) -> tuple[float, float]:
+    """The 95 % interval of a statistic over whole groups that are drawn again and again, always
+    alike. statistic: DRAWS x groups numbers of groups -> DRAWS values; NaN where it has none."""
+    drawn = np.random.default_rng(0).integers(groups, size=(DRAWS, groups))
+    low, high = np.nanquantile(statistic(drawn), (LOW, HIGH))
+    return float(low), float(high)
 
 
 # -- calibration

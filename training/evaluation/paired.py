@@ -12,11 +12,8 @@ from typing import Any
 import numpy as np
 
 from ipt_model.question import Mode
-from ipt_training.evaluation.metrics import share_of
+from ipt_training.evaluation.metrics import by_group, drawn_interval, share_of
 from ipt_training.evaluation.records import Record
-
-#: Draws of the bootstrap, and the sides of its interval.
-DRAWS, LOW, HIGH = 4000, 0.025, 0.975
 
 
 def compared(
@@ -43,19 +40,15 @@ def difference(
     before: Sequence[bool], after: Sequence[bool], groups: Sequence[str]
 ) -> dict[str, Any]:
     """Shares before and after, their difference and its 95 % interval by groups."""
-    names, group = np.unique(np.asarray(groups), return_inverse=True)
     gained = np.asarray(after, float) - np.asarray(before, float)
-    sums = np.bincount(group, gained, minlength=len(names))
-    sizes = np.bincount(group, minlength=len(names)).astype(float)
-    rng = np.random.default_rng(0)
-    drawn = rng.integers(len(names), size=(DRAWS, len(names)))
-    low, high = np.quantile(sums[drawn].sum(1) / sizes[drawn].sum(1), (LOW, HIGH))
+    sums, sizes = by_group(gained, groups)
+    low, high = drawn_interval(lambda d: sums[d].sum(1) / sizes[d].sum(1), len(sums))
     return {
         "before": share_of(before).to_dict(),
         "after": share_of(after).to_dict(),
         "difference": round(float(gained.mean()), 4),
-        "low": round(float(low), 4),
-        "high": round(float(high), 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
         "n": len(gained),
-        "groups": len(names),
+        "groups": len(sums),
     }

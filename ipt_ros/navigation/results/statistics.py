@@ -14,10 +14,8 @@ import numpy as np
 
 from ipt_ros.navigation.driving import MOST_STEPS, STEP_S
 from ipt_ros.navigation.planning.arms import ARMS, BASELINE, ORACLE
-from ipt_training.evaluation.metrics import share_of
+from ipt_training.evaluation.metrics import by_group, drawn_interval, share_of
 
-#: Draws of the bootstrap, and the sides of its interval.
-DRAWS, LOW, HIGH = 4000, 0.025, 0.975
 #: Ways that differ by less than this share are equally long.
 TIE = 0.02
 #: A drive that did not arrive counts as one that took all the time.
@@ -106,7 +104,7 @@ def _driven(record: Record) -> float:
 
 def mean_of(values: Sequence[float], houses: Sequence[int]) -> dict[str, float]:
     """The mean and its 95 % interval by houses."""
-    sums, sizes = _by_house(values, houses)
+    sums, sizes = by_group(values, houses)
     return _interval(float(np.mean(values)), lambda d: sums[d].sum(1) / sizes[d].sum(1), len(sums))
 
 
@@ -114,8 +112,8 @@ def ratio_of(
     values: Sequence[float], of: Sequence[float], houses: Sequence[int]
 ) -> dict[str, float] | None:
     """Sum by sum, with its 95 % interval by houses; None where nothing is to be gained."""
-    sums, _ = _by_house(values, houses)
-    whole_, _ = _by_house(of, houses)
+    sums, _ = by_group(values, houses)
+    whole_, _ = by_group(of, houses)
     if whole_.sum() <= 0:
         return None
 
@@ -126,17 +124,10 @@ def ratio_of(
     return _interval(float(sums.sum() / whole_.sum()), ratio, len(sums))
 
 
-def _by_house(values: Sequence[float], houses: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    names, group = np.unique(np.asarray(houses), return_inverse=True)
-    sums = np.bincount(group, np.asarray(values, float), minlength=len(names))
-    return sums, np.bincount(group, minlength=len(names)).astype(float)
-
-
 def _interval(
     value: float, statistic: Callable[[np.ndarray], np.ndarray], houses: int
 ) -> dict[str, float]:
-    drawn = np.random.default_rng(0).integers(houses, size=(DRAWS, houses))
-    low, high = np.nanquantile(statistic(drawn), (LOW, HIGH))
+    low, high = drawn_interval(statistic, houses)
     return {"value": _rounded(value), "low": _rounded(low), "high": _rounded(high)}
 
 
