@@ -47,20 +47,19 @@ def _mean(given: argparse.Namespace) -> int:
     if abs(total - 1) > 1e-6:
         raise ValueError(f"expected shares that add up to 1, got {total:g}")
     check_folder(given.out)
-    folders = [find_folder(name) for name, _ in shares]
-    weights = mean([(f, share) for f, (_, share) in zip(folders, shares, strict=True)])
-    first = load_model(folders[0], dtype=torch.float32)
-    style = AskingStyle.load(folders[0])
-    parts = [
-        {"share": share, **told(folder)}
-        for folder, (_, share) in zip(folders, shares, strict=True)
-    ]
+    parts = [(find_folder(name), share) for name, share in shares]
+    styles = [AskingStyle.load(folder) for folder, _ in parts]
+    first, weights = mean(parts)
+    facts = [{"share": share, **told(s)} for s, (_, share) in zip(styles, parts, strict=True)]
+    style = styles[0]
     if given.rests_on_view is not None:
         style = AskingStyle.from_dict({**style.to_dict(), "rests_on_view": given.rests_on_view})
     style = replace(style, training={}, temperature={}, temperature_by_seen={}, recall_above={})
-    codec = load_codec(folders[0], first.config, "cpu", torch.float32)
-    start = Start(first, codec, Tokenizer.load(folders[0]), style)
-    export(given.out, start, weights, {"mean_of": parts}, stored_type(folders[0]))
+    folder = parts[0][0]
+    codec = load_codec(folder, first.config, "cpu", torch.float32)
+    start = Start(first, codec, Tokenizer.load(folder), style)
+    stored = first.decoder.embed_tokens.weight.dtype
+    export(given.out, start, weights, {"mean_of": facts}, stored)
     print(f"{given.out}: the mean of {len(shares)} checkpoints")
     return 0
 
@@ -77,32 +76,26 @@ def shared(text: str) -> tuple[str, float]:
     return name, share
 
 
-def mean(parts: Sequence[tuple[Path, float]]) -> dict[str, Tensor]:
-    """Weights in float32. ValueError where two have not the same names and shapes."""
-    total: dict[str, Tensor] = {}
-    for folder, share in parts:
-        model: BagelModel = load_model(folder, dtype=torch.float32)
-        tensors = {name: value.detach() for name, value in model.state_dict().items()}
-        shapes = {name: tuple(value.shape) for name, value in tensors.items()}
-        if not total:
-            total = {name: share * value for name, value in tensors.items()}
-            continue
-        if shapes != {name: tuple(value.shape) for name, value in total.items()}:
-            raise ValueError(f"{folder}: another architecture than {parts[0][0]}")
+def mean(parts: Sequence[tuple[Path, float]]) -> tuple[BagelModel, dict[str, Tensor]]:
+    """The first model as it is stored, and the mean weights in float32. ValueError where two have
+    not the same names and shapes."""
+    (folder, share), *others = parts
+    first = load_model(folder)
+    total = {name: share * value.float() for name, value in first.state_dict().items()}
+    shapes = {name: value.shape for name, value in total.items()}
+    for other, part in others:
+        tensors = load_model(other, dtype=torch.float32).state_dict()
+        if shapes != {name: value.shape for name, value in tensors.items()}:
+            raise ValueError(f"{other}: another architecture than {folder}")
         for name, value in tensors.items():
-            total[name] += share * value
-    return total
+            total[name] += part * value
+    return first, total
 
 
-def told(folder: Path) -> dict[str, object]:
+def told(style: AskingStyle) -> dict[str, object]:
     """By what its training is found again."""
-    style = AskingStyle.load(folder)
     kept = {name: style.training[name] for name in ("settings", "step") if name in style.training}
     return {"model_id": style.model_id, **kept}
-
-
-def stored_type(folder: Path) -> torch.dtype:
-    return load_model(folder).decoder.embed_tokens.weight.dtype
 
 
 if __name__ == "__main__":
