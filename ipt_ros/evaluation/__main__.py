@@ -125,20 +125,7 @@ def in_world(chosen: argparse.Namespace, world: str, stands: int, masks: int) ->
             {"level": level, "seed": int(seed), "publish_clock": bool(clock)},
             chosen.out / "sim_node.log",
         )
-        ipt = start_node(
-            nodes,
-            "ipt_node",
-            {
-                "model": chosen.model,
-                "device": chosen.device,
-                "pose_source": "odometry",
-                "mounts": list(Scenario.MOUNT),
-                # its own map begins anew with every stand, as its memory does
-                "map_source": "memory",
-                **clock,
-            },
-            chosen.out / "ipt_node.log",
-        )
+        ipt = start_asked(nodes, chosen, {"mounts": list(Scenario.MOUNT), **clock})
         code = evaluator(wanted, (sim, ipt))
     if code == 1:
         print(f"what the other nodes said: {sim.log}, {ipt.log}", file=sys.stderr)
@@ -147,7 +134,6 @@ def in_world(chosen: argparse.Namespace, world: str, stands: int, masks: int) ->
 
 def in_bag(chosen: argparse.Namespace) -> int:
     """Its evaluator's exit status."""
-    from ipt_ros.demo.robot import start_node
     from ipt_training.bags.contract import ContractError
     from ipt_training.bags.reading import BagError
 
@@ -166,23 +152,31 @@ def in_bag(chosen: argparse.Namespace) -> int:
         print(f"ipt_ros.evaluation: {error}", file=sys.stderr)
         return 2
     with ExitStack() as nodes:
-        ipt = start_node(
-            nodes,
-            "ipt_node",
-            {
-                "model": chosen.model,
-                "device": chosen.device,
-                # the player tells it where the camera was, whatever the mount
-                "pose_source": "odometry",
-                "map_source": "memory",
-                "use_sim_time": True,
-            },
-            chosen.out / "ipt_node.log",
-        )
+        # the player tells it where the camera was, whatever the mount
+        ipt = start_asked(nodes, chosen, {"use_sim_time": True})
         code = evaluator(wanted, (ipt,))
     if code == 1:
         print(f"what the other node said: {ipt.log}", file=sys.stderr)
     return code
+
+
+def start_asked(nodes: ExitStack, chosen: argparse.Namespace, more: dict[str, Any]) -> NodeProcess:
+    """The ipt_node that is asked. more: parameters of this setting."""
+    from ipt_ros.demo.robot import start_node
+
+    return start_node(
+        nodes,
+        "ipt_node",
+        {
+            "model": chosen.model,
+            "device": chosen.device,
+            "pose_source": "odometry",
+            # its own map begins anew with every stand, as its memory does
+            "map_source": "memory",
+            **more,
+        },
+        chosen.out / "ipt_node.log",
+    )
 
 
 def check_bag(chosen: argparse.Namespace) -> None:
