@@ -19,6 +19,7 @@ import numpy as np
 
 from ipt_model.spatial.maps import OccupancyGrid
 from ipt_model.spatial.picture_geometry import PictureGeometry
+from ipt_model.wording.rows import write_file
 from ipt_ros.navigation.driving import (
     ROBOT_HEIGHT_M,
     ROBOT_RADIUS_M,
@@ -190,9 +191,7 @@ def recorded_drives(
 def save_bank(path: Path, drives: Sequence[Sequence[Recorded | None]]) -> None:
     """All at once: a file that is there is whole."""
     plain = [[None if m is None else _plain(m) for m in masks] for masks in drives]
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(plain), encoding="utf-8")
-    part.rename(path)
+    write_file(path, json.dumps(plain).encode())
 
 
 def load_bank(path: Path) -> list[list[Recorded | None]]:

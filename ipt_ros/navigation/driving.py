@@ -137,8 +137,9 @@ class Driver:
             if self._border is not None and math.dist(look.robot[:2], self._border) <= ARRIVED_M:
                 self._looked.append(self._border)
                 look = self._look_around(look)
-            self._look_ahead(look)
-            way = self._plan(look)
+            seen = self.seen()
+            self._look_ahead(look, seen)
+            way = self._plan(look, seen.cells)
             if way is None:
                 drive.outcome = "no way"
                 break
@@ -166,11 +167,10 @@ class Driver:
         cells[self._felt] = OCCUPIED
         return OccupancyGrid(cells, CELL_M, self._truth.origin_xy)
 
-    def _look_ahead(self, look: Look) -> None:
+    def _look_ahead(self, look: Look, seen: OccupancyGrid) -> None:
         """A new mask when one is due; what was seen since is released from the old one."""
         if self._mask_of is None:
             return
-        seen = self.seen()
         if self.drive.steps - self._masked_at >= MASK_STEPS:
             self._masked_at = self.drive.steps
             self._mask = self._mask_of(seen, look)
@@ -185,9 +185,8 @@ class Driver:
         height, width = self._truth.cells.shape
         return min(max(int(row), 0), height - 1), min(max(int(column), 0), width - 1)
 
-    def _plan(self, look: Look) -> np.ndarray | None:
+    def _plan(self, look: Look, seen: np.ndarray) -> np.ndarray | None:
         """N x 2 points from where the robot is, m."""
-        seen = self.seen().cells
         counts = counts_for(self._arm, seen, self._truth.cells, self._mask, CELL_M)
         at, goal = self._cell(*look.robot[:2]), self._cell(*self._errand.goal)
         self._let_out(counts, seen, at)

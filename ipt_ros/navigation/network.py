@@ -26,8 +26,8 @@ from ipt_training.scenes.camera import Camera, camera_pose
 from ipt_training.scenes.grids import clearance_m, occupancy
 from ipt_training.scenes.scene import Scene
 
-#: Training houses, places in each, and what is shown of them in all.
-HOUSES, PLACES, SHOWN = 250, 8, 16_000
+#: Places in each training house.
+PLACES = 8
 #: Far from the seeds that others learn from first.
 FIRST_SEED = 300_000
 CAMERA_M, PITCH_RAD, HEIGHT_M = 1.2, 0.25, 1.3
@@ -35,9 +35,9 @@ LENS = Camera.from_fov(128, 96, 1.57)
 
 
 def network_at(
-    path: Path, tell: Callable[[str], object], houses: int = HOUSES, shown: int = SHOWN
+    path: Path, tell: Callable[[str], object], houses: int, shown: int
 ) -> FillingNetwork:
-    """Read it, or train it and keep it."""
+    """Read it, or train it and keep it. houses: to train in; shown: pictures of them in all."""
     network = FillingNetwork()
     if not path.exists():
         tell(f"training the small network on the maps of {houses} training houses")

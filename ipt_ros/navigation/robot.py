@@ -37,6 +37,7 @@ from ipt_ros.conversions import (
     pose_to_matrix,
     stamp_to_ns,
 )
+from ipt_ros.demo.scenario import Scenario
 from ipt_ros.navigation.driving import Look
 from ipt_ros.navigation.masks import Pose
 from ipt_ros.senses.images import depth_to_metres
@@ -50,8 +51,6 @@ AGAIN_S = 0.5
 MOST_TRIES = 3
 #: A reply that does not come for so long is lost, s. A mask on a busy machine takes many.
 REPLY_S, MASK_REPLY_S = 10.0, 120.0
-#: x, y, z, pitch of the camera on the robot: sim_node's defaults.
-MOUNT = (0.1, 0.0, 1.2, 0.0, 0.25, 0.0)
 FRAME = "odom"
 #: Waits until something is true, some seconds at most: the true value, or None.
 Wait = Callable[[Callable[[], Any], float], Any]
@@ -69,7 +68,7 @@ class Robot:
         self._lens: Pinhole | None = None
         self._mask: Any = None
         self._stamp_ns = 0
-        self._base_from_optical = from_xyz_rpy(*MOUNT) @ BODY_FROM_OPTICAL
+        self._base_from_optical = from_xyz_rpy(*Scenario.MOUNT) @ BODY_FROM_OPTICAL
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._drive = node.create_publisher(Twist, "cmd_vel", 10)
         self._map = node.create_publisher(OccupancyGridMessage, "map", latched)

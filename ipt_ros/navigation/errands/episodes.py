@@ -99,7 +99,7 @@ def errands_of(house: House, number: int) -> list[Errand]:
         if all(len(found) >= half for found in kinds.values()):
             break
         start, goal = (tuple(int(v) for v in p) for p in places[rng.choice(len(places), 2)])
-        errand = _errand(house, truth, (costs, plain_costs), start, goal, kinds)  # type: ignore[arg-type]
+        errand = _errand(house, truth, (costs, plain_costs), start, goal)  # type: ignore[arg-type]
         if errand is not None and len(kinds[errand.relevant]) < half:
             kinds[errand.relevant].append(errand)
     if any(len(found) < half for found in kinds.values()):
@@ -118,7 +118,6 @@ def _errand(
     counts: tuple[np.ndarray, np.ndarray],
     start: Cell,
     goal: Cell,
-    kinds: dict[bool, list[Errand]],
 ) -> Errand | None:
     ways = ways_to(goal, counts[0])
     oracle = _length(ways, start)
@@ -147,6 +146,7 @@ def _errand(
 def optimist_m(truth: OccupancyGrid, start: Cell, goal: Cell, most_m: float) -> float:
     """How far the ideal driver drives that takes what it has not seen for free."""
     seen = np.full(truth.cells.shape, UNKNOWN, np.int8)
+    true_counts = _counts(truth.cells)
     at, driven = start, 0.0
     while at != goal and driven < most_m:
         see_from(seen, truth, at)
@@ -157,7 +157,7 @@ def optimist_m(truth: OccupancyGrid, start: Cell, goal: Cell, most_m: float) -> 
         # no farther than the next look, and never into what it knows nothing of by a look
         until = int(np.searchsorted(np.cumsum(steps), LOOK_M)) + 1
         until = min(until, len(way) - 1)
-        blocked = np.flatnonzero(~np.isfinite(_counts(truth.cells)[tuple(way[: until + 1].T)]))
+        blocked = np.flatnonzero(~np.isfinite(true_counts[tuple(way[: until + 1].T)]))
         if len(blocked) and blocked[0] > 0:
             until = max(1, int(blocked[0]) - 1)
             see_from(seen, truth, (int(way[until][0]), int(way[until][1])))
