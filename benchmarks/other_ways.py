@@ -4,8 +4,8 @@
 
 Every question of the test rows with a memory is put to the shipped model with the asked view
 completed in each of the ways, shown as if it were the true one. The small network is trained on
-the rows that the model's last step was trained on, for --examples showings. Writes
-benchmarks/results/other_ways.json and prints the table.
+the rows that the model's last step was trained on, for --examples showings; --network keeps it
+in a file. Writes benchmarks/results/other_ways.json and prints the table.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,16 +43,6 @@ from ipt_training.scenes.camera import Camera
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "other_ways.json"
-#: What the shipped model has learned to be asked.
-KNOWN = (
-    "pose+anchored+memory",
-    "ego+memory",
-    "map+memory",
-    "rotation+memory",
-    "corners+memory",
-    "one view+memory",
-    "two views+memory",
-)
 #: A metre is as far as so many radians, when the nearest view is looked for.
 RAD_PER_M = 0.7
 WAYS = {
@@ -168,6 +158,29 @@ def table(tasks: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def fitted(path: Path | None, train: Dataset, settings: Fitting) -> tuple[FillingNetwork, float]:
+    """The small network and the processor time of its training, from the file where it is."""
+    made_of = {"train": train.digest(), "settings": asdict(settings)}
+    if path is not None and path.exists():
+        kept = torch.load(path, weights_only=True)
+        if kept["made_of"] != made_of:
+            raise SystemExit(f"{path}: of other rows or settings; expected {made_of}")
+        network = FillingNetwork()
+        network.load_state_dict(kept["weights"])
+        return network.eval(), kept["processor_s"]
+    began = time.process_time()
+    with Watch("the small network", settings.examples // settings.batch) as watch:
+        network = fit(
+            (example_from_row(row) for row in train), settings, lambda k, _: watch.tell(k + 1)
+        )
+    took = time.process_time() - began
+    if path is not None:
+        torch.save(
+            {"weights": network.state_dict(), "made_of": made_of, "processor_s": took}, path
+        )
+    return network, took
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--train", type=Path, required=True)
@@ -175,23 +188,23 @@ def main() -> None:
     parser.add_argument("--model", default="ipt-tiny")
     parser.add_argument("--examples", type=int, default=Fitting().examples)
     parser.add_argument("--per-task", type=int, default=1000)
+    parser.add_argument("--network", type=Path, help="file: trained once, then taken from there")
+    parser.add_argument("--fit-only", action="store_true", help="trains the network and ends")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
+    if given.fit_only and given.network is None:
+        parser.error("--fit-only: expected --network to say where it is kept")
     torch.set_num_threads(1)
     train, settings = Dataset(given.train), Fitting(examples=given.examples)
-    began = time.process_time()
-    with Watch("the small network", settings.examples // settings.batch) as watch:
-        network = fit(
-            (example_from_row(row) for row in train), settings, lambda k, _: watch.tell(k + 1)
-        )
-    fitted_s = time.process_time() - began
+    network, fitted_s = fitted(given.network, train, settings)
+    if given.fit_only:
+        return
     asker = BatchAsker(load(given.model, "cpu"))
     test = Dataset(given.test)
     kinds = test.column("task")
-    known = [variant in KNOWN for variant in test.column("variant")]
     tasks: dict[str, Any] = {}
     for task in dict.fromkeys(kinds):
-        rows = [k for k, kind in enumerate(kinds) if kind == task and known[k]][: given.per_task]
+        rows = [k for k, kind in enumerate(kinds) if kind == task][: given.per_task]
         examples = [example_from_row(test[row]) for row in rows]
         examples = [e for e in examples if e.question.recalled is not None]
         pictures = completed(examples, asker, network)

@@ -93,8 +93,8 @@ def mean(parts: Sequence[tuple[Path, float]]) -> tuple[BagelModel, dict[str, Ten
 
 
 def told(style: AskingStyle) -> dict[str, object]:
-    """By what its training is found again."""
-    kept = {name: style.training[name] for name in ("settings", "step") if name in style.training}
+    """Its training back to the first run; what was measured of it does not hold for the mean."""
+    kept = {name: fact for name, fact in style.training.items() if name != "measured"}
     return {"model_id": style.model_id, **kept}
 
 

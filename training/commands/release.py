@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -91,11 +91,9 @@ def release(run: Path, out: Path, name: str, measured: Mapping[str, Any]) -> int
     replace(style, model_id=name, training=training).save(out)
     if (run / CALIBRATION).is_file():
         shutil.copy(run / CALIBRATION, out / CALIBRATION)
-    for number, facts in enumerate(runs(training)):
-        if trained := facts.get("recipe"):
-            text = yaml.safe_dump(dict(trained), sort_keys=False)
-            stem = f"recipe_{trained['name']}" if number else "recipe"
-            (out / f"{stem}.yaml").write_text(text, encoding="utf-8")
+    for stem, trained in recipes(training).items():
+        text = yaml.safe_dump(dict(trained), sort_keys=False)
+        (out / f"{stem}.yaml").write_text(text, encoding="utf-8")
     size = sum(path.stat().st_size for path in out.iterdir())
     if size > MOST_BYTES:
         raise ValueError(
@@ -105,11 +103,36 @@ def release(run: Path, out: Path, name: str, measured: Mapping[str, Any]) -> int
     return size
 
 
-def runs(training: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """What is told of a run, of the one it began from, and so on back to the first."""
-    while training:
-        yield training
-        training = training.get("began_from", {})
+def runs(training: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What is told of a run and of all that it comes from, each once and after everything that
+    comes from it. A mean comes from its parts."""
+    told: set[str] = set()
+    oldest_first: list[Mapping[str, Any]] = []
+
+    def tell(run: Mapping[str, Any]) -> None:
+        # a part of a mean has a share as well, so runs are known again by their settings
+        key = str(run.get("settings") or run.get("mean_of"))
+        if not run or key in told:
+            return
+        told.add(key)
+        for before in reversed([*run.get("mean_of", ()), run.get("began_from", {})]):
+            tell(before)
+        oldest_first.append(run)
+
+    tell(training)
+    return oldest_first[::-1]
+
+
+def recipes(training: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The recipe of every run by the name of its file; the last one's is `recipe`."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for run in runs(training):
+        if trained := run.get("recipe"):
+            stem = f"recipe_{trained['name']}" if found else "recipe"
+            if found.get(stem, trained) != trained:
+                stem += f"_{run['settings']}"
+            found[stem] = trained
+    return found
 
 
 def card(
@@ -225,7 +248,11 @@ def _remembering(evaluation: Mapping[str, Any]) -> list[str]:
 def _before(facts: Mapping[str, Any]) -> str:
     """Sentences on the runs that this one goes on from, the last first."""
     told = ""
-    for run in list(runs(facts))[1:]:
+    for run in runs(facts)[1:]:
+        if parts := run.get("mean_of"):
+            weighed = " and ".join(f"{p['share']:g} of `{_name(p)}`" for p in parts)
+            told += f" Before that the mean of their weights, {weighed}."
+            continue
         recipe = run.get("recipe", {})
         loss = recipe.get("loss", {})
         shown = f"{run.get('examples', 0):,} showings of {run.get('rows', 0):,} examples"
@@ -236,6 +263,10 @@ def _before(facts: Mapping[str, Any]) -> str:
             )
         told += f" Before that `{recipe.get('name')}`: {shown}."
     return told
+
+
+def _name(run: Mapping[str, Any]) -> str:
+    return str(run["recipe"]["name"] if "recipe" in run else run["model_id"])
 
 
 def _percent(share: float) -> str:

@@ -2,13 +2,14 @@
 
     ipt-study --size small --out runs/study    everything made here, minutes on two cores
     ipt-study --size one_task                  perspective alone with a smaller model, an hour
+    ipt-study --size memory                    perspective and path, with a memory and without
     ipt-study --size full                      the shipped model and all tasks: wants a GPU
 
 All runs begin from one base that knows nothing of the tasks: its tower sees, and it finds the
-named thing in a single picture. Every supervision is then trained on the same number of
-showings of the same data, its checkpoint is chosen on validation, and that one checkpoint is asked
-the test questions once, in every mode. Finished runs are kept, so the study goes on where it
-stopped. Writes `study.json` and `study.md`.
+named thing in a single picture. Every arm, a supervision or a variant of one, is then trained on
+the same number of showings of the same data, its checkpoint is chosen on validation, and that one
+checkpoint is asked the test questions once, in every mode. Finished runs are kept, so the study
+goes on where it stopped. Writes `study.json` and `study.md`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -32,9 +33,9 @@ from ipt_training.commands.train_vit import main as train_vit
 from ipt_training.datasets.generate import write_dataset
 from ipt_training.datasets.parquet import DATASET_FILE, Dataset
 from ipt_training.datasets.plan import DatasetPlan
-from ipt_training.datasets.supervision import SUPERVISIONS, Supervision
 from ipt_training.evaluation.asking import MODES, BatchAsker
 from ipt_training.evaluation.records import summary
+from ipt_training.evaluation.study_arms import ARMS
 from ipt_training.evaluation.study_table import markdown
 from ipt_training.finetune.tower import TOWER_FILE
 from ipt_training.folder_lock import check_folder
@@ -49,8 +50,9 @@ RECIPE = Path("config/training/tiny_mixed.yaml")
 @dataclass(frozen=True)
 class Size:
     """How large a study is. counts: rows of train, validation and test data, made where missing;
-    tasks: those asked, empty for all; base: showings whose pictures the base is shown; overrides:
-    entries of the recipe. vae, vit: arguments of their training."""
+    tasks: those asked, empty for all; variants: of the data, empty for the plain ones; base:
+    showings whose pictures the base is shown; overrides: entries of the recipe. vae, vit:
+    arguments of their training."""
 
     counts: dict[str, int]
     base: int
@@ -61,6 +63,7 @@ class Size:
     vae: tuple[str, ...]
     vit: tuple[str, ...]
     tasks: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
 
 
 SIZES = {
@@ -106,6 +109,26 @@ SIZES = {
         vit=("--pictures", "24000", "--steps", "2000"),
         tasks=("perspective",),
     ),
+    "memory": Size(
+        {"train": 24000, "validation": 400, "test": 2000},
+        base=48000,
+        examples=36000,
+        per_task=1000,
+        seeds=(0, 1, 2),
+        overrides=(
+            "batch.examples=48",
+            "optimiser.warmup=30",
+            "optimiser.average=0.995",
+            "data.memory=true",
+            "run.validate=150",
+            "run.validation_examples=400",
+            "run.save=150",
+        ),
+        vae=("--precision", "bfloat16"),
+        vit=("--pictures", "24000", "--steps", "2000"),
+        tasks=("perspective", "path"),
+        variants=("pose+anchored", "map", "pose+anchored+memory", "map+memory"),
+    ),
     "full": Size(
         {"train": 40000, "validation": 2000, "test": 8000},
         base=80000,
@@ -129,7 +152,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--vae", type=Path, help="folder of a trained VAE")
     parser.add_argument("--base", type=Path, help="checkpoint that all runs begin from")
     parser.add_argument("--recipe", type=Path, default=RECIPE)
-    parser.add_argument("--supervisions", default=",".join(SUPERVISIONS))
+    parser.add_argument("--supervisions", default=",".join(ARMS), help="and variants of them")
     parser.add_argument("--seeds", default="", help="default: those of the size")
     parser.add_argument("--examples", type=whole, help="showings per run")
     parser.add_argument("--override", action="append", default=[], metavar="section.name=value")
@@ -138,19 +161,19 @@ def main(arguments: list[str] | None = None) -> int:
     if given.threads:
         torch.set_num_threads(given.threads)
     size = SIZES[given.size]
-    supervisions = [cast(Supervision, name) for name in given.supervisions.split(",")]
-    if unknown := [v for v in supervisions if v not in SUPERVISIONS]:
-        parser.error(f"--supervisions: unknown {unknown}, expected some of {list(SUPERVISIONS)}")
+    arms = given.supervisions.split(",")
+    if unknown := [name for name in arms if name not in ARMS]:
+        parser.error(f"--supervisions: unknown {unknown}, expected some of {list(ARMS)}")
     if not all(s.strip().isdecimal() for s in given.seeds.split(",") if given.seeds):
         parser.error(f"--seeds: expected whole numbers with commas between, got {given.seeds!r}")
     seeds = [int(s) for s in given.seeds.split(",")] if given.seeds else list(size.seeds)
-    return in_words("ipt-study", lambda: _study(given, size, supervisions, seeds, arguments))
+    return in_words("ipt-study", lambda: _study(given, size, arms, seeds, arguments))
 
 
 def _study(
     given: argparse.Namespace,
     size: Size,
-    supervisions: Sequence[Supervision],
+    arms: Sequence[str],
     seeds: Sequence[int],
     arguments: Sequence[str] | None,
 ) -> int:
@@ -178,21 +201,21 @@ def _study(
     }
     runs = result["runs"]
     for seed in seeds:
-        for supervision in supervisions:
+        for name in arms:
             overrides = [
                 *shared,
-                f"name={supervision}_{seed}",
-                f"supervision={supervision}",
+                f"name={name}_{seed}",
+                f"supervision={ARMS[name].supervision}",
                 f"seed={seed}",
                 f"examples={examples}",
                 f"model.init={base}",
                 "loss.looks=0",
+                *ARMS[name].overrides,
                 *given.override,
             ]
             settings = TrainingRecipe.load(given.recipe, overrides)
-            runs.append(
-                one_run(settings, given.out / f"{supervision}-{seed}", data / "test", size)
-            )
+            folder = given.out / f"{name}-{seed}"
+            runs.append({"supervision": name, **one_run(settings, folder, data / "test", size)})
             (given.out / "study.json").write_text(json.dumps(result, indent=1) + "\n")
             (given.out / "study.md").write_text(markdown(runs, examples), encoding="utf-8")
     print(markdown(runs, examples))
@@ -221,6 +244,8 @@ def make_data(folder: Path, size: Size) -> None:
             plan = DatasetPlan(count, size_px=64, split=split)
             if size.tasks:
                 plan = replace(plan, tasks=tuple((task, 1.0) for task in size.tasks))
+            if size.variants:
+                plan = replace(plan, variants=size.variants)
             write_dataset(plan, folder / split, on_rows=count_rows)
 
 
@@ -266,7 +291,6 @@ def one_run(settings: TrainingRecipe, out: Path, test: Path, size: Size) -> dict
     with Watch(f"{settings.name} test", len(rows)) as watch:
         records, _ = ask_rows(asker, dataset, rows, MODES, watch)
     result = {
-        "supervision": settings.supervision,
         "seed": settings.seed,
         "settings": settings.digest(),
         "checkpoint": {

@@ -9,12 +9,13 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from scipy import stats
 
 from ipt_model.question import Mode
-from ipt_training.datasets.supervision import SUPERVISIONS, Supervision
+from ipt_training.evaluation.asking import MODES
+from ipt_training.evaluation.study_arms import ARMS
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,26 @@ class Cell:
     n: int
 
 
-def cell(runs: Sequence[Mapping[str, Any]], supervision: str, mode: str, task: str | None) -> Cell:
-    """Mean accuracy of a supervision in a mode on a task (None: over tasks) over all seeds."""
-    values, asked = [], []
-    for run in runs:
-        if run["supervision"] != supervision:
-            continue
-        values.append(_share(run, mode, task))
-        asked.append(sum(part["modes"][mode]["accuracy"]["n"] for part in _parts(run, task)))
-    mean, n = statistics.fmean(values), min(asked)
+@dataclass(frozen=True)
+class Asked:
+    """Which questions: task, None for the mean over tasks; memory: those with one, those without
+    one, None for both."""
+
+    task: str | None = None
+    memory: bool | None = None
+
+    @property
+    def words(self) -> str:
+        how = {None: "", True: ", with a memory", False: ", without a memory"}
+        return f"{self.task or 'mean over tasks'}{how[self.memory]}"
+
+
+def cell(runs: Sequence[Mapping[str, Any]], arm: str, mode: str, asked: Asked) -> Cell:
+    """Mean accuracy of an arm in a mode over all seeds."""
+    own = [run for run in runs if run["supervision"] == arm]
+    values = [_share(run, mode, asked) for run in own]
+    n = min(sum(n for _, n in _found(run, mode, asked)) for run in own)
+    mean = statistics.fmean(values)
     if len(values) > 1:
         half = _half(values)
     else:
@@ -45,10 +57,9 @@ def cell(runs: Sequence[Mapping[str, Any]], supervision: str, mode: str, task: s
 
 
 def markdown(runs: Sequence[Mapping[str, Any]], examples: int) -> str:
-    """The table: a line per supervision, a column per mode, over all tasks and for each."""
-    supervisions = list(dict.fromkeys(run["supervision"] for run in runs))
-    tasks = list(dict.fromkeys(task for run in runs for task in run["tasks"]))
-    modes = [mode.value for mode in (Mode.ANSWER, Mode.IMAGINE, Mode.GIVEN)]
+    """The table: a line per arm, a column per mode, over all tasks and for each, with a memory
+    and without one where both were asked."""
+    arms = list(dict.fromkeys(run["supervision"] for run in runs))
     seeds = len({run["seed"] for run in runs})
     lines = [
         "# Supervision and inference mode",
@@ -58,22 +69,33 @@ def markdown(runs: Sequence[Mapping[str, Any]], examples: int) -> str:
         "percent with the 95 % half-width (Student's t over seeds; over examples where there is "
         "one seed).",
     ]
-    for task in (None, *tasks) if len(tasks) > 1 else tasks:
-        parts = [run["tasks"][task] if task else None for run in runs]
-        chance = f", chance {100 * parts[0]['chance']:.0f} %" if parts[0] else ""
-        n = cell(runs, supervisions[0], modes[0], task).n
-        lines += ["", f"## {task or 'mean over tasks'} (n = {n}{chance})", ""]
+    for asked in _sections(runs):
+        modes = [mode.value for mode in MODES if all(_found(r, mode.value, asked) for r in runs)]
+        chances = {run["tasks"][asked.task]["chance"] for run in runs} if asked.task else set()
+        chance = "".join(f", chance {100 * c:.0f} %" for c in chances)
+        n = cell(runs, arms[0], modes[0], asked).n
+        lines += ["", f"## {asked.words} (n = {n}{chance})", ""]
         lines.append("| supervision | " + " | ".join(modes) + " | unparsable (answer) |")
         lines.append("|---|" + "---|" * (len(modes) + 1))
-        for supervision in supervisions:
-            row = [f"{supervision}: {SUPERVISIONS[cast(Supervision, supervision)]}"]
+        for arm in arms:
+            row = [f"{arm}: {ARMS[arm].words}"]
             for mode in modes:
-                c = cell(runs, supervision, mode, task)
+                c = cell(runs, arm, mode, asked)
                 row.append(f"{100 * c.mean:.1f} ± {100 * c.half:.1f}")
-            row.append(f"{100 * _unparsable(runs, supervision, task):.1f}")
+            row.append(f"{100 * _unparsable(runs, arm, asked.task):.1f}")
             lines.append("| " + " | ".join(row) + " |")
-        lines += ["", *_differences(runs, supervisions, task)]
+        lines += ["", *_differences(runs, arms, asked)]
     return "\n".join(lines) + "\n"
+
+
+def _sections(runs: Sequence[Mapping[str, Any]]) -> list[Asked]:
+    """The mean over tasks where there are several, then each task."""
+    tasks = list(dict.fromkeys(task for run in runs for task in run["tasks"]))
+    sections = [Asked()] if len(tasks) > 1 else []
+    for task in tasks:
+        both = all(_found(r, "answer", Asked(task, m)) for r in runs for m in (False, True))
+        sections += [Asked(task, False), Asked(task, True)] if both else [Asked(task)]
+    return sections
 
 
 #: What is compared with what, in which mode: (supervision, mode) twice.
@@ -82,22 +104,29 @@ QUESTIONS = (
     ("learned by drawing the view, or by being given it?", ("ipt", "given"), ("given", "given")),
     ("does what is drawn matter?", ("ipt", "imagine"), ("ipt_wrong", "imagine")),
     ("does drawing before the answer help?", ("mixed", "imagine"), ("mixed", "answer")),
+    ("does recalling before the answer help?", ("mixed", "recall"), ("mixed", "answer")),
+    ("does drawing the rest add to recalling?", ("mixed", "imagine"), ("mixed", "recall")),
+    ("and where the answer sees the drawing alone?", ("hidden", "imagine"), ("mixed", "imagine")),
     ("and if the drawing were true?", ("mixed", "given"), ("mixed", "answer")),
     ("pictures or words to think in?", ("mixed", "imagine"), ("text_cot", "answer")),
 )
 
 
 def _differences(
-    runs: Sequence[Mapping[str, Any]], supervisions: Sequence[str], task: str | None
+    runs: Sequence[Mapping[str, Any]], arms: Sequence[str], asked: Asked
 ) -> list[str]:
-    """Answers to `QUESTIONS` where both supervisions were trained: points, paired by seed."""
+    """Answers to `QUESTIONS` where both sides were trained and asked: points, paired by seed."""
     lines = ["| question | compared | points |", "|---|---|---|"]
     for question, *sides in QUESTIONS:
-        if not {supervision for supervision, _ in sides} <= set(supervisions):
+        if not {arm for arm, _ in sides} <= set(arms):
             continue
         a, b = (
-            {r["seed"]: _share(r, s[1], task) for r in runs if r["supervision"] == s[0]}
-            for s in sides
+            {
+                run["seed"]: _share(run, mode, asked)
+                for run in runs
+                if run["supervision"] == arm and _found(run, mode, asked)
+            }
+            for arm, mode in sides
         )
         gaps = [a[seed] - b[seed] for seed in sorted(set(a) & set(b))]
         if not gaps:
@@ -105,7 +134,7 @@ def _differences(
         said = f"{100 * statistics.fmean(gaps):+.1f}"
         if len(gaps) > 1:
             said += f" ± {100 * _half(gaps):.1f}"
-        names = " less ".join(f"{supervision}/{mode}" for supervision, mode in sides)
+        names = " less ".join(f"{arm}/{mode}" for arm, mode in sides)
         lines.append(f"| {question} | {names} | {said} |")
     return lines if len(lines) > 2 else []
 
@@ -116,21 +145,36 @@ def _half(values: Sequence[float]) -> float:
     return float(stats.t.ppf(0.975, len(values) - 1)) * error
 
 
-def _parts(run: Mapping[str, Any], task: str | None) -> list[Any]:
-    """What a run found on a task, or on each."""
-    return [run["tasks"][task]] if task else list(run["tasks"].values())
+def _found(run: Mapping[str, Any], mode: str, asked: Asked) -> list[tuple[float, int]]:
+    """Share of right answers and number of questions, of the task or of each; empty where the mode
+    was not asked."""
+    parts = [run["tasks"][asked.task]] if asked.task else list(run["tasks"].values())
+    found = []
+    for part in parts:
+        if (told := part["modes"].get(mode)) is None:
+            return []
+        if asked.memory is None:
+            found.append((told["accuracy"]["share"], told["accuracy"]["n"]))
+            continue
+        variants = [
+            rate
+            for name, rate in told.get("by_variant", {}).items()
+            if ("memory" in name.split("+")) == asked.memory
+        ]
+        if not (n := sum(rate["n"] for rate in variants)):
+            return []
+        found.append((sum(rate["share"] * rate["n"] for rate in variants) / n, n))
+    return found
 
 
-def _share(run: Mapping[str, Any], mode: str, task: str | None) -> float:
-    found = (part["modes"][mode]["accuracy"]["share"] for part in _parts(run, task))
-    return statistics.fmean(found)
+def _share(run: Mapping[str, Any], mode: str, asked: Asked) -> float:
+    return statistics.fmean(share for share, _ in _found(run, mode, asked))
 
 
-def _unparsable(runs: Sequence[Mapping[str, Any]], supervision: str, task: str | None) -> float:
-    shares = [
+def _unparsable(runs: Sequence[Mapping[str, Any]], arm: str, task: str | None) -> float:
+    return statistics.fmean(
         part["modes"][Mode.ANSWER.value]["unparsable"]["share"]
         for run in runs
-        if run["supervision"] == supervision
-        for part in _parts(run, task)
-    ]
-    return statistics.fmean(shares)
+        if run["supervision"] == arm
+        for part in ([run["tasks"][task]] if task else run["tasks"].values())
+    )

@@ -57,6 +57,10 @@ def test_what_belongs_to_one_of_them_is_not_taken_over(two, tmp_path) -> None:
         (0.5, "s1", 1),
         (0.5, "s2", 2),
     ]
+    once_more = tmp_path / "again"
+    assert main([f"{out}=0.5", f"{one}=0.5", "--out", str(once_more)]) == 0
+    parts = AskingStyle.load(once_more).training["mean_of"]
+    assert [p["settings"] for p in parts[0]["mean_of"]] == ["s1", "s2"]
 
 
 @pytest.mark.parametrize(

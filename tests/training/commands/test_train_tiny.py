@@ -47,7 +47,7 @@ def settings_of(command: Command) -> TrainingRecipe:
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_command_takes_its_arguments(scale: str, parse_only: None) -> None:
     commands = [command for stage in all_stages(scale) for command in stage.commands]
-    assert len(commands) == 35
+    assert len(commands) == 38
     for command in commands:
         with pytest.raises(Parsed):
             importlib.import_module(command.module).main(list(command.arguments))
@@ -80,7 +80,8 @@ def test_the_full_scale_changes_no_recipe() -> None:
     runs = [s.commands[0] for s in all_stages("full") if s.commands[0].module == TRAIN]
     assert [settings_of(run).name for run in runs] == [
         "base_tiny", "tiny_mixed", "ship_tiny", "own_tiny",
-        "memory_tiny", "memory_more_tiny", "counts_tiny", "settle_tiny",
+        "memory_tiny", "memory_more_tiny", "counts_tiny", "settle_tiny", "counts_mixed_tiny",
+        "finish_tiny",
     ]  # fmt: skip
     assert all(len(run.arguments) == 3 and run.processes == 2 for run in runs)
 
@@ -98,8 +99,8 @@ def write_proofs(folder: Path) -> None:
             elif first.module == TRAIN:
                 facts = {"training": {"settings": settings_of(first).digest()}}
             path.write_text(json.dumps(facts))
-        if stage.name == "settle":
-            (folder / "runs/settle/final/ema.safetensors").touch()
+        if stage.name == "finish":
+            (folder / "runs/finish/final/ema.safetensors").touch()
 
 
 def to_do(folder: Path) -> list[str]:
@@ -124,7 +125,7 @@ def test_what_was_made_from_another_request_is_not_taken_for_done(tmp_path: Path
 
 def test_a_new_model_is_calibrated_asked_and_released_again(tmp_path: Path) -> None:
     write_proofs(tmp_path)
-    (tmp_path / "runs/settle/final/ema.safetensors").touch()
+    (tmp_path / "runs/finish/final/ema.safetensors").touch()
     done = []
     while lacking := to_do(tmp_path):
         done.append(lacking[0])
@@ -151,7 +152,7 @@ def run_main(monkeypatch, tmp_path, *arguments: str) -> list[str]:
 def test_stages_can_be_named(monkeypatch, tmp_path, capsys) -> None:
     write_proofs(tmp_path)
     assert run_main(monkeypatch, tmp_path) == []
-    assert "31/31 release: done" in capsys.readouterr().out
+    assert "34/34 release: done" in capsys.readouterr().out
     assert run_main(monkeypatch, tmp_path, "--only", "vae") == ["vae"]
     last = ["calibration", "memory-calibration", "evaluation", "memory-evaluation", "release"]
     assert run_main(monkeypatch, tmp_path, "--from", "calibration") == last
@@ -164,7 +165,7 @@ def test_looking_runs_nothing(monkeypatch, tmp_path, capsys) -> None:
     assert "own-views" in capsys.readouterr().out
     assert run_main(monkeypatch, tmp_path, "--dry-run", "--from", "own-views") == []
     said = capsys.readouterr().out.splitlines()
-    assert len(said) == 25 and said[0].endswith("--out runs/own --part 0/2")
+    assert len(said) == 28 and said[0].endswith("--out runs/own --part 0/2")
     write_proofs(tmp_path)
     assert run_main(monkeypatch, tmp_path, "--dry-run") == []
     assert capsys.readouterr().out == ""

@@ -26,6 +26,8 @@ def test_all_recipes_can_be_read() -> None:
         "memory_more_tiny",
         "counts_tiny",
         "settle_tiny",
+        "counts_mixed_tiny",
+        "finish_tiny",
     }
     others |= {"robot_tiny", "robot_bagel"}
     assert others < set(recipes) and len(recipes) == 7 + len(others)

@@ -151,7 +151,7 @@ def stages(scale: Scale, recipes: Path, processes: int) -> list[Stage]:
         *_from_own_drawings(making),
         *_from_memories(making),
         *_counting(making),
-        *_judging(making, "runs/settle"),
+        *_judging(making, "runs/finish"),
     ]
 
 
@@ -162,11 +162,11 @@ def _drawing_and_answering(making: Making) -> list[Stage]:
         data("data", "data", "examples of all tasks", "dataset_out", "--size", "128"),
         data(
             "validation-data", "validation", "examples in validation houses",
-            "runs/data/validation", "--size", "64", "--split", "validation",
+            "runs/data/validation", "--size", "64", "--split", "validation", "--variants", PLAIN,
         ),
         data(
             "test-data", "test", "examples in test houses",
-            "runs/data/test", "--size", "64", "--split", "test",
+            "runs/data/test", "--size", "64", "--split", "test", "--variants", PLAIN,
         ),
         one(
             "vae", "copies pictures through few numbers", "runs/vae/vae.json",
@@ -237,7 +237,9 @@ def _from_memories(making: Making) -> list[Stage]:
 
 
 def _counting(making: Making) -> list[Stage]:
-    counts = "counts_tiny.yaml"
+    """A tower that counts, counts alone and counts among all else; from the mean of both, all
+    tasks once more."""
+    counts, settle, mixed = "counts_tiny.yaml", "runs/settle", "runs/counts_mixed"
     return [
         making.one(
             "counting-tower", "sees how many things are in a patch", "runs/counting_vit/vit.json",
@@ -247,7 +249,17 @@ def _counting(making: Making) -> list[Stage]:
             after="runs/mean/ipt.json",
         ),
         making.learn("counts", counts, "counts on maps", "runs/counts"),
-        making.learn("settle", "settle_tiny.yaml", "does the rest again as well", "runs/settle"),
+        making.learn("settle", "settle_tiny.yaml", "does the rest again as well", settle),
+        making.learn(
+            "counts-mixed", "counts_mixed_tiny.yaml", "counts while it does the rest", mixed
+        ),
+        making.one(
+            "mean-of-counting", "half of each", "runs/counting_mean/ipt.json",
+            "ipt_training.commands.mean", "--out", "runs/counting_mean", "--rests-on-view", "--",
+            f"{settle}/final=0.5", f"{mixed}/final=0.5",
+            after=f"{mixed}/final/ipt.json",
+        ),
+        making.learn("finish", "finish_tiny.yaml", "all tasks for longer", "runs/finish"),
     ]  # fmt: skip
 
 
