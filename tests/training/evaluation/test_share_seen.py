@@ -78,6 +78,21 @@ def test_a_calibrated_checkpoint_gets_what_memory_needs_and_keeps_the_rest(tmp_p
     assert after.preferred(Task.PATH, 0.4)[0] is Mode.RECALL
     with pytest.raises(ValueError, match="recalled view"):
         calibrate_memory(tmp_path, plain, MODES)
+    with pytest.raises(ValueError, match="--modes: expected answer as well"):
+        calibrate_memory(tmp_path, records, (Mode.RECALL,))
+
+
+@pytest.mark.parametrize(("won", "lost", "first"), [(9, 1, True), (6, 4, False), (1, 6, False)])
+def test_drawing_comes_first_where_it_is_better_by_more_than_luck(
+    won: int, lost: int, first: bool
+) -> None:
+    """Answering at once is right every other time: even numbers can be lost, odd ones won."""
+    records = [
+        remembered(k, None, imagine=(k % 2 == 0) != (k // 2 < (lost if k % 2 == 0 else won)))
+        for k in range(200)
+    ]
+    order = (Mode.IMAGINE, Mode.ANSWER) if first else (Mode.ANSWER, Mode.IMAGINE)
+    assert calibrate(records, MODES[:2]).auto_by_task == {Task.PATH: order}
 
 
 @pytest.mark.parametrize(("won", "lost", "level"), [(4, 1, 0.0), (4, 3, None), (0, 0, None)])
