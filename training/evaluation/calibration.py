@@ -66,7 +66,8 @@ def calibrate(records: Sequence[Record], modes: Sequence[Mode]) -> Calibration:
         by_seen[task] = {m: own for m, own in classes.items() if any(t is not None for t in own)}
         style = AskingStyle(temperature=temperatures, temperature_by_seen=by_seen)
         tables[task.value] = {m.value: _table(some, m, style) for m, some in asked.items()}
-        auto[task] = _ranked(of_task, modes)
+        # recalling has its own level, so questions that come with a view do not decide here
+        auto[task] = _ranked([r for r in of_task if r.share_seen is None] or of_task, modes)
         level = recall_level(of_task, auto[task][0]) if auto[task] else None
         if level is not None:
             recall_above[task] = level
@@ -158,7 +159,8 @@ def calibrate_memory(
 ) -> Calibration:
     """What a checkpoint that is calibrated already lacks for questions with a recalled view, from
     records of such questions: the temperatures of mode recall and by share seen, and the share
-    from which on AUTO recalls. All else is as the checkpoint has it."""
+    from which on AUTO recalls. All else is as the checkpoint has it, and so are tasks that were
+    not asked."""
     style = AskingStyle.load(folder)
     remembered = [r for r in records if r.share_seen is not None]
     if not remembered:
@@ -179,12 +181,19 @@ def calibrate_memory(
         task: recall_level([r for r in remembered if r.task is task], first)
         for task, first in firsts.items()
     }
+    asked = found.temperatures
+    others = {t: level for t, level in style.recall_above.items() if t not in asked}
+    classes = {t: own for t, own in style.temperature_by_seen.items() if t not in asked}
     return replace(
         found,
         temperatures=temperatures,
+        temperatures_by_seen={**classes, **found.temperatures_by_seen},
         auto=style.auto,
         auto_by_task=dict(style.auto_by_task),
-        recall_above={task: level for task, level in levels.items() if level is not None},
+        recall_above={
+            **others,
+            **{task: level for task, level in levels.items() if level is not None},
+        },
     )
 
 

@@ -59,8 +59,11 @@ def test_the_level_is_where_recalling_begins_to_be_right_more_often() -> None:
 def test_a_calibrated_checkpoint_gets_what_memory_needs_and_keeps_the_rest(tmp_path) -> None:
     """Recalling is compared with what AUTO does otherwise, here answering at once: right every
     other time. Recalling is right above 0.3."""
+    other = {Task.COUNTING: {Mode.ANSWER: (1.5, None, 2.5, None)}}
     before = AskingStyle(
         temperature={Task.PATH: {Mode.ANSWER: 3.0, Mode.IMAGINE: 7.0}},
+        temperature_by_seen=other,
+        recall_above={Task.COUNTING: 0.5, Task.PATH: 0.9},
         auto_by_task={Task.PATH: (Mode.ANSWER, Mode.IMAGINE)},
     )
     before.save(tmp_path)
@@ -73,7 +76,8 @@ def test_a_calibrated_checkpoint_gets_what_memory_needs_and_keeps_the_rest(tmp_p
     own = after.temperature[Task.PATH]
     assert (own[Mode.ANSWER], own[Mode.IMAGINE]) == (3.0, 7.0) and own[Mode.RECALL] != 1.0
     assert len(after.temperature_by_seen[Task.PATH][Mode.RECALL]) == 4
-    assert after.recall_above == {Task.PATH: 0.3}
+    assert after.recall_above == {Task.COUNTING: 0.5, Task.PATH: 0.3}
+    assert after.temperature_by_seen[Task.COUNTING] == other[Task.COUNTING]
     assert after.preferred(Task.PATH, 0.2) == (Mode.ANSWER, Mode.IMAGINE)
     assert after.preferred(Task.PATH, 0.4)[0] is Mode.RECALL
     with pytest.raises(ValueError, match="recalled view"):
@@ -93,6 +97,15 @@ def test_drawing_comes_first_where_it_is_better_by_more_than_luck(
     ]
     order = (Mode.IMAGINE, Mode.ANSWER) if first else (Mode.ANSWER, Mode.IMAGINE)
     assert calibrate(records, MODES[:2]).auto_by_task == {Task.PATH: order}
+
+
+def test_questions_without_a_memory_say_whether_drawing_comes_first() -> None:
+    """Drawing gains with a memory alone, where recalling does."""
+    with_memory = [remembered(k, float(share)) for k, share in enumerate(evenly(400))]
+    plain = [remembered(k, None, imagine=k % 2 == 0) for k in range(100)]
+    found = calibrate([*with_memory, *plain], MODES)
+    assert found.auto_by_task == {Task.PATH: (Mode.ANSWER, Mode.IMAGINE)}
+    assert found.recall_above == {Task.PATH: 0.0}
 
 
 @pytest.mark.parametrize(("won", "lost", "level"), [(4, 1, 0.0), (4, 3, None), (0, 0, None)])
