@@ -49,11 +49,11 @@ class IptNode(LifecycleNode):
         self._model = ModelLife(self._live, self._reports)
         self._senses: Senses | None = None
         self._mask: MaskOutput | None = None
-        self._mask_service: MaskService | None = None
         self._self_score: SelfScoreOutput | None = None
         # In every state, so that an asker hears NOT_ACTIVE instead of waiting for ever.
         desk = Desk(self._model, self._seen, self._live, self._reports, self._answered)
         self._servers = [make(self, desk) for make in ACTIONS]
+        self._mask_service = MaskService(self, lambda: self._mask, self._model.why_not_active)
         wait_in_transitions(self, self._loaded, self._reports)
         if self._live.values.autostart:
             # at once, also when simulated time has not begun
@@ -108,7 +108,6 @@ class IptNode(LifecycleNode):
                 self._destroy_inputs()
                 raise
         self._mask = MaskOutput(self, self._mask_topic, model, senses, live, reports)
-        self._mask_service = MaskService(self, self._mask)
         self._imagined = ImaginedOutput(self)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -123,9 +122,6 @@ class IptNode(LifecycleNode):
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._model.stop_loading()
         mask, self._mask = self._mask, None
-        if self._mask_service is not None:
-            self._mask_service.destroy()
-            self._mask_service = None
         if mask is not None:
             mask.destroy()
         self._imagined.destroy()
@@ -163,11 +159,13 @@ class IptNode(LifecycleNode):
         self.last_word()
         for server in self._servers:  # first: who begins from now on says so too
             server.end_all()
+        if self._mask is not None:
+            self._mask.end("the node is going")
         self._model.end()
 
     def owes(self) -> bool:
-        """Whether an asker has not heard yet how its goal ended."""
-        return any(server.owes() for server in self._servers)
+        """Whether an asker has not heard yet how its goal ended, or what became of a mask."""
+        return self._mask_service.owes() or any(server.owes() for server in self._servers)
 
     # -- told by its parts ------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ watch runs by a clock that nobody sets or stops: `/clock` may die with the camer
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from ipt_ros.answering.model_life import ActiveModel, ModelLife
 from ipt_ros.answering.questions import ask_map
 from ipt_ros.conversions import array_to_grid, stamp_to_ns
 from ipt_ros.errors import ErrorCode, GoalError
+from ipt_ros.mask.askers import Asker, NotOfThatTime, Reply
 from ipt_ros.mask.imagined_space import Drawing, Geometry, ImaginedSpace
 from ipt_ros.mask.topic import MaskTopic
 from ipt_ros.parameters.table import LiveParameters
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 MOST_TURN_RAD = 1e-3
 #: Most time between two looks whether the mask should be taken back, s.
 WATCH_S = 0.5
-#: Most time that a drawing waits for the view and the map that it was asked of, s.
-ASKED_S = 5.0
 
 
 @dataclass
@@ -55,14 +53,6 @@ class Work:
 
     def end(self, last: str, well: bool = True) -> None:
         self.last, self.well = last, well
-
-
-@dataclass(frozen=True)
-class Asker:
-    """Wants the view and map of one time drawn; `then` is told whether they were."""
-
-    stamp_ns: int
-    then: Callable[[bool], None]
 
 
 class MaskOutput:
@@ -170,10 +160,19 @@ class MaskOutput:
             self._begin()
         self._tell()
 
+    def _why_off(self) -> str:
+        """Why nothing is drawn at all, or an empty string."""
+        if self._model.active is None:
+            return self._model.why_not_active()
+        if not self._live.values.imagined_space:
+            return "imagined_space is false: nothing is drawn until it is set to true"
+        return ""
+
     def _why_not(self) -> str:
         """Why no mask may stand now, or an empty string."""
-        if self._model.active is None or not self._live.values.imagined_space:
-            return "not active, or switched off"
+        off = self._why_off()
+        if off:
+            return off
         try:
             self._senses.newest_pose()
         except GoalError as error:
@@ -182,33 +181,34 @@ class MaskOutput:
 
     def _begin(self) -> None:
         """The next drawing, once the one in hand has ended; the worker keeps one waiting."""
-        active = self._model.active
-        if active is None or not self._live.values.imagined_space:
-            for asker in list(self._askers):
-                self._answer(asker)
-            return
-        if not active.worker.submit_continuous("mask", lambda: self._imagine(active)):
+        off, active = self._why_off(), self._model.active
+        if off or active is None:
+            self._answer_all(off)
+        elif not active.worker.submit_continuous("mask", lambda: self._imagine(active)):
             self._yielded()
 
-    def draw_of(self, stamp_ns: int, then: Callable[[bool], None]) -> None:
+    def draw_of(self, stamp_ns: int, then: Callable[[Reply], None]) -> None:
         """Draw the view and the map of exactly this time. `then` is called on this thread when
-        what became of it is published: whether something was drawn.
+        what became of it is published.
         """
         self._askers.append(Asker(stamp_ns, then))
         if len(self._askers) == 1:
             self._begin()
 
-    def standing(self) -> tuple[str, int]:
-        """What became of the last drawing, and the CRC-32 of the cells published last."""
-        return self._why_not() or self._work.last, self._space.checksum
-
-    def _answer(self, asker: Asker | None, drawn: bool = False) -> None:
+    def _answer(self, asker: Asker | None, drawn: bool = False, why: str = "") -> None:
+        """why: of what was not drawn, where it is no news about the mask itself."""
         if asker is None or asker not in self._askers:
             return
         self._askers.remove(asker)
-        asker.then(drawn)
+        became = self._work.last if drawn else why or self._why_not() or self._work.last
+        asker.then(Reply(drawn, became, self._space.checksum))
         if self._askers and not self._in_hand:
             self._begin()
+
+    def _answer_all(self, why: str) -> None:
+        askers, self._askers = self._askers, []
+        for asker in askers:
+            asker.then(Reply(False, why, self._space.checksum))
 
     def _yielded(self, asker: Asker | None = None) -> None:
         self._work.yielded += 1
@@ -256,70 +256,54 @@ class MaskOutput:
     # -- on the model's thread --------------------------------------------------------------------
 
     def _imagine(self, active: ActiveModel) -> None:
-        create_task = self._node.executor.create_task
-        began = self._steady()
         self._in_hand = True
-        asker = self._askers[0] if self._askers else None
+        # in one step: the executor's thread may take askers away
+        asker = next(iter(self._askers), None)
+        ended: tuple[Any, ...]
         try:
-            if asker is not None:
-                self._wait_for(asker.stamp_ns, active)
-            message = self._senses.latest_map(anew=True)
-            frame_id = message.header.frame_id
-            view = self._senses.newest_view(frame_id)
-            located = locate_map(message, self._senses.poses, view.stamp_ns)
-            grid = located.grid
-            model = self._model
-            grounded = ask_map(located.view(view), grid, model.pictures, model.picture_px)
-            values = self._live.values
-            # drawn freely: agreement with what was seen says nothing of a drawing held to it
-            answer = active.imaginer.ask(
-                replace(grounded.question, recalled=None),
-                mode=Mode.IMAGINE,
-                k=values.imagined_space_imaginations,
-                on_progress=lambda _: active.is_free,
-                flow_steps=values.flow_steps or None,
-            )
-            assert grounded.map_view is not None
-            read = [
-                maps.read_map(picture, grounded.map_view, grid) for picture in answer.raw_views
-            ]
-            if answer.outcome is Outcome.OUT_OF_BUDGET:
-                read = []
+            drawing, took_s = self._draw(active, asker)
+            ended = self._take_in, active, drawing, took_s, asker
         except Cancelled:
-            create_task(self._yielded, asker)
-            return
+            ended = self._yielded, asker
+            if active.stopping.is_set():
+                ended = self._answer, asker, False, "the node was deactivated"
+        except NotOfThatTime as error:
+            ended = self._answer, asker, False, error.text
         except Exception as error:
             failure = self._reports.report(error, "imagined space")
-            create_task(self._failed, failure.text, asker)
-            return
+            ended = self._failed, failure.text, asker
         finally:
             self._in_hand = False
-        drawing = Drawing(Geometry.of(grid, frame_id), tuple(read))
-        create_task(self._take_in, active, drawing, self._steady() - began, asker)
+        self._node.executor.create_task(*ended)
 
-    def _wait_for(self, stamp_ns: int, active: ActiveModel) -> None:
-        """Until the newest view and map are of this time."""
-        until_s = self._steady() + ASKED_S
-        while True:
-            seen_ns, mapped_ns = 0, 0
-            with contextlib.suppress(GoalError):
-                seen_ns, _ = self._senses.newest_pose()
-                mapped_ns = stamp_to_ns(self._senses.latest_map().header.stamp)
-            if seen_ns == stamp_ns == mapped_ns:
-                return
-            if seen_ns > stamp_ns:
-                raise GoalError(
-                    ErrorCode.STALE_VIEW,
-                    f"the view of stamp {stamp_ns} ns was asked for; a newer one has come",
-                )
-            if not active.is_free:
-                raise Cancelled
-            if self._steady() >= until_s:
-                raise GoalError(
-                    ErrorCode.STALE_VIEW,
-                    f"no view and map of stamp {stamp_ns} ns within {ASKED_S:.0f} s",
-                )
-            time.sleep(0.002)
+    def _draw(self, active: ActiveModel, asker: Asker | None) -> tuple[Drawing, float]:
+        """And how long it took, s."""
+        began = self._steady()
+        if asker is not None:
+            asker.wait(self._senses, lambda: active.is_free, self._steady)
+        message = self._senses.latest_map(anew=True)
+        frame_id = message.header.frame_id
+        view = self._senses.newest_view(frame_id)
+        if asker is not None:
+            asker.check(view.stamp_ns, stamp_to_ns(message.header.stamp))
+        located = locate_map(message, self._senses.poses, view.stamp_ns)
+        grid = located.grid
+        model = self._model
+        grounded = ask_map(located.view(view), grid, model.pictures, model.picture_px)
+        values = self._live.values
+        # drawn freely: agreement with what was seen says nothing of a drawing held to it
+        answer = active.imaginer.ask(
+            replace(grounded.question, recalled=None),
+            mode=Mode.IMAGINE,
+            k=values.imagined_space_imaginations,
+            on_progress=lambda _: active.is_free,
+            flow_steps=values.flow_steps or None,
+        )
+        assert grounded.map_view is not None
+        read = [maps.read_map(picture, grounded.map_view, grid) for picture in answer.raw_views]
+        if answer.outcome is Outcome.OUT_OF_BUDGET:
+            read = []
+        return Drawing(Geometry.of(grid, frame_id), tuple(read)), self._steady() - began
 
     def _take_in(
         self, active: ActiveModel, drawing: Drawing, took_s: float, asker: Asker | None
@@ -369,10 +353,13 @@ class MaskOutput:
 
     # -- the end ----------------------------------------------------------------------------------
 
+    def end(self, why: str) -> None:
+        """Nothing is drawn any more: who asked hears it now, and not from the drawing in hand."""
+        self._answer_all(why)
+
     def destroy(self) -> None:
         self.take_back("the node is going")
-        for asker in list(self._askers):
-            self._answer(asker)
+        self._answer_all("the node was cleaned up")
         for timer in self._timers:
             self._node.destroy_timer(timer)
         if self._info is not None:

@@ -35,6 +35,26 @@ PINHOLE = Intrinsics(64, 48, 40.0, 40.0, 32.0, 24.0)
 MOUNT = (0.1, 0.0, 1.2, 0.0, 0.25, 0.0)
 
 
+def view_messages(stamp_ns: int, grey: int) -> dict[str, Any]:
+    """One view, of one grey 2 m away, from the origin."""
+    header = Header(stamp=ns_to_stamp(stamp_ns), frame_id="camera_optical_frame")
+    odometry = Odometry(header=Header(stamp=header.stamp, frame_id="odom"))
+    odometry.child_frame_id = "base_link"
+    return {
+        "odometry": odometry,
+        "info": intrinsics_to_camera_info(PINHOLE, header),
+        "depth": depth_to_image(np.full((48, 64), 2.0, np.float32), header),
+        "image": rgb_to_image(np.full((48, 64, 3), grey, np.uint8), header),
+    }
+
+
+def half_seen(columns: int = 50) -> maps.OccupancyGrid:
+    """10 x 10 m around the origin, so many columns in the west seen free, the rest unknown."""
+    cells = np.full((100, 100), maps.UNKNOWN, np.int8)
+    cells[:, :columns] = maps.FREE
+    return maps.OccupancyGrid(cells, 0.1, (-5.0, -5.0))
+
+
 class RobotInput:
     """Publishes one view after another, 20 a second, in a thread; `wrong` changes the messages of
     every view. With `tf` the odometry goes out as transforms instead.
@@ -72,16 +92,7 @@ class RobotInput:
 
     def send(self) -> None:
         stamp_ns = time.time_ns() + self.offset_ns
-        header = Header(stamp=ns_to_stamp(stamp_ns), frame_id="camera_optical_frame")
-        rgb = np.full((48, 64, 3), (stamp_ns // 50_000_000) % 200, np.uint8)
-        odometry = Odometry(header=Header(stamp=header.stamp, frame_id="odom"))
-        odometry.child_frame_id = "base_link"
-        messages = {
-            "odometry": odometry,
-            "info": intrinsics_to_camera_info(PINHOLE, header),
-            "depth": depth_to_image(np.full((48, 64), 2.0, np.float32), header),
-            "image": rgb_to_image(rgb, header),
-        }
+        messages = view_messages(stamp_ns, (stamp_ns // 50_000_000) % 200)
         messages = self.wrong(messages)
         publishers = {
             "odometry": self._odometry,
@@ -95,9 +106,7 @@ class RobotInput:
 
     def send_map(self, seen_columns: int = 50) -> None:
         """10 x 10 m around the robot, the west part seen free, the rest unknown."""
-        cells = np.full((100, 100), maps.UNKNOWN, np.int8)
-        cells[:, :seen_columns] = maps.FREE
-        self.send_grid(maps.OccupancyGrid(cells, 0.1, (-5.0, -5.0)))
+        self.send_grid(half_seen(seen_columns))
 
     def send_grid(self, grid: maps.OccupancyGrid, frame_id: str = "odom") -> None:
         self.send_map_message(array_to_grid(grid, Header(frame_id=frame_id)))

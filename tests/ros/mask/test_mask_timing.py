@@ -46,6 +46,7 @@ class Robot:
         self.wrong = ""
         self.executor = SimpleNamespace(create_task=lambda call, *given: call(*given))
         self.poses = self
+        self.map_is_old = False
         self.worker = SimpleNamespace(goals=0, submit_continuous=self._submit)
         self.active = ActiveModel(SimpleNamespace(ask=self._ask), self.worker)
         self.waits = None
@@ -98,6 +99,7 @@ class Robot:
     def newest_pose(self):
         if self.wrong:
             raise GoalError(ErrorCode.STALE_VIEW, self.wrong)
+        return 0, np.eye(4)
 
     def newest_view(self, map_frame):
         pose = from_xyz_rpy(0, 0, 1.2, 0, 0.25, 0) @ BODY_FROM_OPTICAL
@@ -215,3 +217,64 @@ def test_a_drawing_for_another_grid_is_dropped_and_told(robot):
     robot.run_until(robot.now_s + 4)
     assert not robot.claims()
     assert robot.status[2]["dropped"] == 1 and "the map changed" in robot.status[1]
+
+
+# -- whoever asks for a drawing
+
+
+def test_a_drawing_that_was_asked_for_makes_way_for_a_goal_and_its_asker_hears(robot):
+    replies = []
+    robot.durations_s = [1.0, 1.0]
+    asked = robot.active.imaginer.ask
+
+    def ask(question, **more):
+        robot.worker.goals = 1
+        return asked(question, **more)
+
+    robot.active.imaginer.ask = ask
+    robot.mask.draw_of(0, replies.append)
+    robot.run_until(robot.now_s + 3)
+    assert [(r.drawn, r.message) for r in replies] == [(False, "a goal went first")]
+    # the goal is answered, and asked again it is drawn
+    robot.active.imaginer.ask, robot.worker.goals = asked, 0
+    robot.mask.draw_of(0, replies.append)
+    robot.run_until(robot.now_s + 3)
+    assert (replies[1].drawn, replies[1].message) == (True, "drawn")
+
+
+def test_who_asks_while_goals_wait_keeps_his_place(robot):
+    replies = []
+    robot.worker.goals = 2
+    robot.durations_s = [0.5, 0.5]
+    robot.mask.draw_of(0, replies.append)
+    robot.mask.draw_of(0, replies.append)
+    robot.run_until(robot.now_s + 10)
+    assert not replies
+    robot.worker.goals = 0
+    robot.run_until(robot.now_s + 10)
+    assert [r.drawn for r in replies] == [True, True]
+
+
+def test_an_asker_that_ends_while_the_model_begins_holds_up_nobody(robot):
+    """Taken away on the executor's thread just before the model's thread looks."""
+    replies = []
+    robot.mask.draw_of(0, replies.append)
+    robot.mask.end("the node is going")
+    assert [(r.drawn, r.message) for r in replies] == [(False, "the node is going")]
+    robot.durations_s = [0.5, 0.5]
+    robot.run_until(robot.now_s + 1)
+    robot.mask.draw_of(0, replies.append)
+    robot.run_until(robot.now_s + 5)
+    assert len(replies) == 2 and replies[1].drawn
+
+
+def test_a_wish_that_cannot_be_had_leaves_what_stands(robot):
+    robot.durations_s = [0.5]
+    robot.run_until(robot.now_s + 3)
+    stands, replies = robot.published[-1], []
+    assert robot.claims()[-1] is stands
+    robot.durations_s = [0.5]
+    robot.mask.draw_of(-1, replies.append)  # the view is of 0
+    robot.run_until(robot.now_s + 3)
+    assert not replies[0].drawn and "newer one has come" in replies[0].message
+    assert robot.claims()[-1] is stands and robot.status[1] == "standing"

@@ -1,0 +1,56 @@
+"""A camera, odometry and map in time that only the test moves: nothing is published but what it
+asks for, stamped and in the order that it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness import LATCHED, RELIABLE, Peer
+from nav_msgs.msg import OccupancyGrid, Odometry
+from robot_input import MOUNT, half_seen, view_messages
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from ipt_ros.conversions import array_to_grid, ns_to_stamp
+
+S = 1_000_000_000
+#: Of an ipt_node in this time. Between two steps nothing grows old; messages come in any order.
+STEPPED = {
+    "model": "ipt-tiny-untrained",
+    "use_sim_time": True,
+    "pose_source": "odometry",
+    "mounts": list(MOUNT),
+    "reliability": "reliable",
+    "view_max_age_s": 60.0,
+    "stamp_max_ahead_s": 60.0,
+    "flow_steps": 2,
+}
+PARTS = ("odometry", "info", "depth", "image")
+
+
+class SteppedInput:
+    def __init__(self, peer: Peer) -> None:
+        self._clock = peer.publisher(Clock, "/clock", RELIABLE)
+        self._map = peer.publisher(OccupancyGrid, "map", LATCHED)
+        self._view = {
+            "odometry": peer.publisher(Odometry, "odom", RELIABLE),
+            "info": peer.publisher(CameraInfo, "camera/camera_info", RELIABLE),
+            "depth": peer.publisher(Image, "camera/depth_image", RELIABLE),
+            "image": peer.publisher(Image, "camera/image", RELIABLE),
+        }
+
+    def tick(self, stamp_ns: int) -> None:
+        self._clock.publish(Clock(clock=ns_to_stamp(stamp_ns)))
+
+    def see(self, stamp_ns: int, parts: Sequence[str] = PARTS, grey: int = 90) -> None:
+        """The clock, and these parts of one view."""
+        self.tick(stamp_ns)
+        messages = view_messages(stamp_ns, grey)
+        for part in parts:
+            self._view[part].publish(messages[part])
+
+    def map(self, stamp_ns: int, columns: int = 50) -> None:
+        header = Header(stamp=ns_to_stamp(stamp_ns), frame_id="odom")
+        self._map.publish(array_to_grid(half_seen(columns), header))
