@@ -177,9 +177,11 @@ class IptNode(LifecycleNode):
         if self._mask is not None:
             self._mask.new_map(message)
 
-    def _forgotten(self, why: str) -> None:
+    def _forgotten(self, why: str, anew: bool) -> None:
         if self._mask is not None:
-            self._mask.take_back(why)
+            self._mask.forget(why)
+        if anew and self._self_score is not None:
+            self._self_score.begin_anew()
         self._reports.alarm("time", diagnostics.WARN, why)
 
     def _answered(

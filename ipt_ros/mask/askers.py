@@ -95,4 +95,6 @@ class Asker:
             mapped_ns = stamp_to_ns(senses.latest_map().header.stamp)
         except GoalError as error:
             return error.text
+        if senses.map_is_old:
+            return "the newest map came before time began anew"
         return "" if mapped_ns == self.stamp_ns else f"the newest map is of {mapped_ns} ns"

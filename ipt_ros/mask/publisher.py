@@ -84,6 +84,8 @@ class MaskOutput:
         #: Who asked for a drawing; the first is served next.
         self._askers: list[Asker] = []
         self._in_hand = False
+        #: How often what a drawing in hand may be of was forgotten.
+        self._forgotten = 0
         clock = Clock(clock_type=ClockType.STEADY_TIME)
         wanted = [(WATCH_S, self._watch)]
         if self._period_s:
@@ -138,6 +140,13 @@ class MaskOutput:
         self._work.end(f"cleared: {reason}", well=False)
         self._send(self._space.clear())
         self._tell()
+
+    def forget(self, reason: str) -> None:
+        """The views that masks are drawn of are forgotten: what stands goes, and what is being
+        drawn of them does not come.
+        """
+        self._forgotten += 1
+        self.take_back(reason)
 
     def _send(self, mask: maps.OccupancyGrid | None) -> None:
         if mask is not None:
@@ -257,12 +266,13 @@ class MaskOutput:
 
     def _imagine(self, active: ActiveModel) -> None:
         self._in_hand = True
+        forgotten = self._forgotten
         # in one step: the executor's thread may take askers away
         asker = next(iter(self._askers), None)
         ended: tuple[Any, ...]
         try:
             drawing, took_s = self._draw(active, asker)
-            ended = self._take_in, active, drawing, took_s, asker
+            ended = self._take_in, active, drawing, took_s, asker, forgotten
         except Cancelled:
             ended = self._yielded, asker
             if active.stopping.is_set():
@@ -306,11 +316,21 @@ class MaskOutput:
         return Drawing(Geometry.of(grid, frame_id), tuple(read)), self._steady() - began
 
     def _take_in(
-        self, active: ActiveModel, drawing: Drawing, took_s: float, asker: Asker | None
+        self,
+        active: ActiveModel,
+        drawing: Drawing,
+        took_s: float,
+        asker: Asker | None,
+        forgotten: int,
     ) -> None:
+        """forgotten: how often views were when the drawing began."""
         drawn = False
         try:
-            drawn = self._keep(active, drawing, took_s)
+            if forgotten == self._forgotten:
+                drawn = self._keep(active, drawing, took_s)
+            else:
+                self._work.dropped += 1
+                self._work.end("the views that it was drawn of were forgotten meanwhile")
         finally:
             self._answer(asker, drawn)
 

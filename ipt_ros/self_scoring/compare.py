@@ -112,6 +112,10 @@ class ImaginedViews:
             i for i in kept if stamp_ns > i.view.stamp_ns and in_reach(i, world_from_camera, reach)
         ]
 
+    def clear(self) -> None:
+        with self._lock:
+            self._waiting.clear()
+
     def drop(self, imagined: ImaginedView) -> None:
         with self._lock:
             kept = [i for i in self._waiting if i is not imagined]

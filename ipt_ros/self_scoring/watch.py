@@ -89,6 +89,11 @@ class SelfScoreOutput:
 
     # -- on the executor's thread -----------------------------------------------------------------
 
+    def begin_anew(self) -> None:
+        """Time began anew: poses of before hold no more. What was compared already stays."""
+        self._waiting.clear()
+        self._tell()
+
     def _look(self) -> None:
         active = self._model.active
         if active is None or not (len(self._waiting) or self._unlabelled):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipt_ros.conversions import stamp_to_ns
 from ipt_ros.senses.frames import CameraFrames
+from ipt_ros.senses.stamps import Restart
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -28,7 +29,7 @@ def sensor_qos(reliability: str, depth: int = 5) -> Any:
 
 
 class CameraInput:
-    """Feeds one `CameraFrames`. on_jump is told about stamps that went backwards, on_qos about
+    """Feeds one `CameraFrames`. on_restart is told about stamps that went back, on_qos about
     silent mismatches. incredible: what is wrong with a stamp, as `why_incredible` says it.
     """
 
@@ -37,7 +38,7 @@ class CameraInput:
         node: Node,
         memory: CameraFrames,
         values: Any,
-        on_jump: Callable[[], None],
+        on_restart: Callable[[Restart], None],
         on_qos: Callable[[str], None],
         incredible: Callable[[int], str],
     ) -> None:
@@ -46,7 +47,7 @@ class CameraInput:
 
         self._memory = memory
         self.camera = memory.camera
-        self._on_jump, self._incredible = on_jump, incredible
+        self._on_restart, self._incredible = on_restart, incredible
         #: What the last image callbacks took, s: proof that nothing is computed in them.
         self.callback_s: deque[float] = deque(maxlen=1000)
         qos = sensor_qos(values.reliability)
@@ -69,7 +70,7 @@ class CameraInput:
                 f"{name}/image/compressed" if compressed else f"{name}/image",
                 self._image,
             ),
-            subscribe(CameraInfo, f"{name}/camera_info", memory.put_info),
+            subscribe(CameraInfo, f"{name}/camera_info", self._info),
         ]
         if values.use_depth:
             self._subscriptions.append(subscribe(Image, f"{name}/depth_image", self._depth))
@@ -85,8 +86,13 @@ class CameraInput:
         wrong = self._incredible(stamp)
         if wrong:
             self._memory.refuse(wrong)
-        elif not self._memory.put_image(stamp, header.frame_id, message, len(message.data)):
-            self._on_jump()
+            return
+        restart = self._memory.put_image(stamp, header.frame_id, message, len(message.data))
+        if restart is not None:
+            self._on_restart(restart)
+
+    def _info(self, message: Any) -> None:
+        self._memory.put_info(stamp_to_ns(message.header.stamp), message)
 
     def _depth(self, message: Any) -> None:
         stamp = stamp_to_ns(message.header.stamp)

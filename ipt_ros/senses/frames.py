@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ipt_ros.errors import ErrorCode, GoalError
-from ipt_ros.senses.stamps import why_incredible
+from ipt_ros.senses.stamps import Restart, Run, why_incredible
 
 #: Complete views kept, and the least time between two of them but the newest: among them is one
 #: whose pose is known already when transforms come later than images.
@@ -65,45 +65,62 @@ class CameraFrames:
         self._lock = threading.Lock()
         self._steady = steady
         self._images: deque[tuple[int, str, Any, int]] = deque(maxlen=8)
-        self._depths: deque[tuple[int, Any, int]] = deque(maxlen=8)
-        self._info: Any | None = None
+        self._depths: Run[tuple[Any, int]] = Run(8)
+        self._info: tuple[int, Any] | None = None
         self._recent: list[Frame] = []  # the newest last
         self._arrived_s = -float("inf")
         self._gaps_s: deque[float] = deque(maxlen=9)
         self._incredible = ""
-        self._jump: tuple[int, int] | None = None
+        self._restart: Restart | None = None
         self.received = 0
 
-    def put_info(self, info: Any) -> None:
+    def put_info(self, stamp_ns: int, info: Any) -> None:
         with self._lock:
-            self._info = info
+            self._info = stamp_ns, info
 
     def put_depth(self, stamp_ns: int, depth: Any, n_bytes: int) -> None:
         with self._lock:
-            if self._depths and stamp_ns < self._depths[-1][0]:
-                self._depths.clear()
-            self._depths.append((stamp_ns, depth, n_bytes))
+            self._depths.put(stamp_ns, (depth, n_bytes))
             self._complete()
 
-    def put_image(self, stamp_ns: int, frame_id: str, image: Any, n_bytes: int) -> bool:
-        """False when the stamp went backwards, which forgets everything seen by this camera."""
+    def put_image(self, stamp_ns: int, frame_id: str, image: Any, n_bytes: int) -> Restart | None:
+        """How stamps went back, if they did: then what this camera saw before is forgotten."""
         with self._lock:
             self.received += 1
             self._incredible = ""
-            previous = self._images[-1][0] if self._images else None
-            jumped = previous is not None and stamp_ns < previous
-            if jumped:
-                assert previous is not None
-                self._images.clear()
-                self._depths.clear()
-                self._info = None
-                self._recent.clear()
-                self._jump = (previous, stamp_ns)
+            restart = None
+            if self._images and stamp_ns < self._images[-1][0]:
+                restart = Restart(self._images[-1][0], stamp_ns)
+                self._forget(restart)
             self._images.append((stamp_ns, frame_id, image, n_bytes))
             self._gaps_s.append(self._steady() - self._arrived_s)
             self._arrived_s = self._steady()
             self._complete()
-            return not jumped
+            return restart
+
+    def begin_anew(self, restart: Restart) -> None:
+        """Another camera's stamps went back: what came of the new time stays."""
+        with self._lock:
+            self._forget(restart)
+
+    def _forget(self, restart: Restart) -> None:
+        """Calibration and depth come before their image as often as behind it, so what of them is
+        of the new time stays. Called with the lock held.
+        """
+        if self._images and not restart.is_new(self._images[-1][0]):
+            self._images.clear()
+            self._recent.clear()
+            self._restart = restart
+        self._depths.begin_anew(restart)
+        if self._info is not None and not restart.is_new(self._info[0]):
+            self._info = None
+
+    def is_of_now(self, stamp_ns: int) -> bool:
+        """Whether a view stamped so was taken since time began anew last: none of this camera's is
+        newer than its newest image.
+        """
+        with self._lock:
+            return bool(self._images) and stamp_ns <= self._images[-1][0]
 
     def refuse(self, why: str) -> None:
         """An image came that is not stored, and why: told when there is no better one."""
@@ -120,10 +137,10 @@ class CameraFrames:
                 return
             depth, depth_bytes = None, 0
             if self._want_depth:
-                near = [d for d in self._depths if abs(d[0] - stamp_ns) <= self._slop_ns]
+                near = [d for d in self._depths.items if abs(d[0] - stamp_ns) <= self._slop_ns]
                 if not near:
                     continue
-                _, depth, depth_bytes = min(near, key=lambda d: abs(d[0] - stamp_ns))
+                _, (depth, depth_bytes) = min(near, key=lambda d: abs(d[0] - stamp_ns))
             if len(self._recent) > 1 and (
                 self._recent[-1].stamp_ns - self._recent[-2].stamp_ns < SPACING_NS
             ):
@@ -134,13 +151,13 @@ class CameraFrames:
                     stamp_ns,
                     frame_id,
                     image,
-                    self._info,
+                    self._info[1],
                     depth,
                     n_bytes + depth_bytes,
                 )
             )
             del self._recent[:-RECENT]
-            self._jump = None
+            self._restart = None
             return
 
     def peek(self) -> Frame | None:
@@ -158,7 +175,7 @@ class CameraFrames:
         with self._lock:
             # calibration may have come after the image
             self._complete()
-            frames, jump = self._recent[::-1], self._jump
+            frames, restart = self._recent[::-1], self._restart
             incredible, silent_s = self._incredible, self._steady() - self._arrived_s
             # a simulation slower than the world sends its images in its own time
             usual_s = statistics.median(self._gaps_s) if len(self._gaps_s) > 2 else 0.0
@@ -166,11 +183,11 @@ class CameraFrames:
         if not frames:
             if incredible:
                 raise self._stale(f"the image that came last {incredible}")
-            if jump is not None:
+            if restart is not None:
                 raise GoalError(
                     ErrorCode.TIME_JUMP,
-                    f"{self.camera}: stamps went back from {jump[0] / 1e9:.3f} s to "
-                    f"{jump[1] / 1e9:.3f} s; "
+                    f"{self.camera}: stamps went back from {restart.before_ns / 1e9:.3f} s to "
+                    f"{restart.since_ns / 1e9:.3f} s; "
                     "what was seen before is forgotten and no complete view has arrived since",
                 )
             if not have_image:

@@ -21,12 +21,14 @@ from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.parameters.table import LiveParameters
 from ipt_ros.reports import Reports
 from ipt_ros.senses.poses import PoseHistory
-from ipt_ros.senses.stamps import why_incredible
+from ipt_ros.senses.stamps import Restart, Run, why_incredible
 from ipt_ros.spinning import Faults, spin_once
 
 if TYPE_CHECKING:
     from rclpy.node import Node
 
+#: Transforms of each frame that are put back when time has begun anew.
+TF_KEPT = 50
 #: A transform stamped farther ahead is dropped, s. tf2 keeps ten seconds behind the newest stamp,
 #: so one from the future would keep all that follow out. AMCL post-dates by one second.
 TF_MAX_AHEAD_S = 5.0
@@ -43,7 +45,8 @@ class PoseSource(Protocol):
     def frame(self, frame_id: str, stamp_ns: int, wait: bool = True) -> np.ndarray:
         """Fixed frame from any frame that a goal or a map may name, 4 x 4. wait: as above."""
 
-    def clear(self) -> None: ...
+    def begin_anew(self, restart: Restart) -> None:
+        """Stamps went back: forget the poses of before, and keep those of the new time."""
 
     def destroy(self) -> None: ...
 
@@ -133,8 +136,8 @@ class OdometryPose:
             "pose_source tf relates others",
         )
 
-    def clear(self) -> None:
-        self._history.clear()
+    def begin_anew(self, restart: Restart) -> None:
+        self._history.begin_anew(restart)
 
     def destroy(self) -> None:
         self._node.destroy_subscription(self._subscription)
@@ -192,7 +195,12 @@ class TfPose:
             spin_once(self._executor, self._faults)
 
     def _guarded(self, buffer: Any, node: Node) -> Any:
-        """tf2's buffer, which keeps nothing from the future."""
+        """tf2's buffer, which keeps nothing from the future. tf2 itself drops what is stamped
+        farther back than it remembers: the first transforms of a time that begins anew.
+        """
+        runs: dict[str, Run[tuple[Any, str]]] = {}
+        # transforms come on a thread of their own
+        lock = threading.Lock()
 
         def refuses(transform: Any) -> bool:
             wrong = why_incredible(
@@ -209,8 +217,20 @@ class TfPose:
 
         class Guarded(buffer):  # type: ignore[misc]
             def set_transform(self, transform: Any, authority: str) -> None:
-                if not refuses(transform):
+                if refuses(transform):
+                    return
+                stamp_ns, child = stamp_to_ns(transform.header.stamp), transform.child_frame_id
+                with lock:
+                    runs.setdefault(child, Run(TF_KEPT)).put(stamp_ns, (transform, authority))
                     super().set_transform(transform, authority)
+
+            def begin_anew(self, restart: Restart) -> None:
+                with lock:
+                    self.clear()
+                    for run in runs.values():
+                        run.begin_anew(restart)
+                        for _, (transform, authority) in run.items:
+                            super().set_transform(transform, authority)
 
         return Guarded(node=node)
 
@@ -252,8 +272,8 @@ class TfPose:
         """Of the transforms that were refused; tf's own thread may add one meanwhile."""
         return "".join(list(self._refused.values()))
 
-    def clear(self) -> None:
-        self._buffer.clear()
+    def begin_anew(self, restart: Restart) -> None:
+        self._buffer.begin_anew(restart)
 
     def destroy(self) -> None:
         self._ended.set()

@@ -14,6 +14,7 @@ import numpy as np
 
 from ipt_model.messages.poses import interpolate
 from ipt_ros.errors import ErrorCode, GoalError
+from ipt_ros.senses.stamps import Restart, Run
 
 #: What lies between two poses is guessed for a body that is no faster than this, and this much
 #: more: m, m/s, rad, rad/s.
@@ -31,17 +32,22 @@ class PoseHistory:
     def __init__(self, length: int = 400, reach_s: float = 0.2, bridge_s: float = 2.0) -> None:
         self._lock = threading.Lock()  # filled by a callback, read by the model's thread
         self._samples: deque[tuple[int, np.ndarray]] = deque(maxlen=length)
+        self._run: Run[np.ndarray] = Run(length)
         self._reach_ns, self._bridge_ns = int(reach_s * 1e9), int(bridge_s * 1e9)
 
     def __len__(self) -> int:
         return len(self._samples)
 
-    def clear(self) -> None:
+    def begin_anew(self, restart: Restart) -> None:
+        """Keep what came of the new time, and nothing that it was put among."""
         with self._lock:
+            self._run.begin_anew(restart)
             self._samples.clear()
+            self._samples.extend(dict(self._run.items).items())
 
     def put(self, stamp_ns: int, pose: np.ndarray) -> None:
         with self._lock:
+            self._run.put(stamp_ns, pose)
             if self._samples and stamp_ns < self._samples[-1][0] - self._reach_ns:
                 self._samples.clear()
             later = []

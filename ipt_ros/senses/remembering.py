@@ -32,7 +32,8 @@ class Remembering:
     """told: called on the thread after a view was looked at, kept or not.
 
     refused: how many views were of no use, by reason; `why` is the newest reason. newest_ns: stamp
-    of the view that was looked at last, or was found to need no look.
+    of the view that was looked at last, or was found to need no look; 0 since all was forgotten.
+    times: how often that was.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Remembering:
         self._waiting: dict[str, tuple[Frame, np.ndarray]] = {}
         self._changed = threading.Condition()
         self._ends = False
-        self._generation = self._looked = 0
+        self.times = self._looked = 0
         self._thread = threading.Thread(target=self._run, name="remembering", daemon=True)
         self._thread.start()
 
@@ -60,8 +61,19 @@ class Remembering:
             self._waiting[frame.camera] = frame, world_from_camera
             self._changed.notify()
 
-    def add(self, view: Observation, camera: str) -> None:
-        """A view that is decoded already, now."""
+    def add(
+        self, view: Observation, camera: str, is_of_now: Callable[[], bool] = lambda: True
+    ) -> bool:
+        """A view that is decoded already, now. is_of_now: whether it was not taken in a time that
+        is forgotten; asked when nothing can be forgotten in between. False where it was.
+        """
+        with self._changed:
+            if not is_of_now():
+                return False
+            self._add(view, camera)
+        return True
+
+    def _add(self, view: Observation, camera: str) -> None:
         self._frame_ids[camera] = view.frame_id
         try:
             self.memory.add(
@@ -79,9 +91,10 @@ class Remembering:
         """Everything, what still waits too; how many views that were."""
         with self._changed:
             self._waiting.clear()
-            self._generation += 1  # and what is being decoded
+            self.times += 1  # and what is being decoded
             number = len(self.memory)
             self.memory.clear()
+            self.newest_ns = 0
         return number
 
     def observations(self) -> list[Observation]:
@@ -139,18 +152,18 @@ class Remembering:
                 if self._ends:
                     return
                 camera, (frame, pose) = self._waiting.popitem()
-                generation = self._generation
+                times = self.times
             try:
                 view = observe(frame, pose, self._rectified)
-                with self._changed:
-                    if generation == self._generation:
-                        self.add(view, camera)
+                self.add(view, camera, lambda times=times: times == self.times)
             except GoalError as error:
                 self._refuse(error.text)
             except Exception as error:  # a picture that nobody foresaw must not end remembering
                 self._refuse(f"{camera}: {type(error).__name__}: {error}")
             self._looked += 1
-            self.newest_ns = frame.stamp_ns
+            with self._changed:
+                if times == self.times:
+                    self.newest_ns = frame.stamp_ns
             self._told()
 
     def _refuse(self, why: str) -> None:

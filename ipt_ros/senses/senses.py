@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipt_model.spatial.memory import MemoryLimits, SpatialMemory
+from ipt_ros.conversions import stamp_to_ns
 from ipt_ros.diagnostics import ERROR, Rate
 from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.parameters.table import LiveParameters, Values
@@ -21,7 +23,7 @@ from ipt_ros.senses.memory_map import memory_map
 from ipt_ros.senses.observations import Observation, observe
 from ipt_ros.senses.pose_source import OdometryPose, PoseSource, TfPose
 from ipt_ros.senses.remembering import Remembering
-from ipt_ros.senses.stamps import why_incredible
+from ipt_ros.senses.stamps import Restart, why_incredible
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -33,14 +35,16 @@ MAP_S = 1.0
 
 
 class Senses:
-    """on_forgotten and on_map are told why nothing is remembered any more, and of new maps."""
+    """on_forgotten is told why nothing is remembered any more, and whether that is because time
+    began anew; on_map is told of new maps.
+    """
 
     def __init__(
         self,
         node: Node,
         live: LiveParameters,
         reports: Reports,
-        on_forgotten: Callable[[str], None],
+        on_forgotten: Callable[[str, bool], None],
         on_map: Callable[[Any], None],
     ) -> None:
         from nav_msgs.msg import OccupancyGrid
@@ -74,12 +78,17 @@ class Senses:
         }
         self._rates = {name: Rate() for name in values.cameras}
         self._cameras = [
-            CameraInput(node, memory, values, self._forget, mismatched, self._incredible)
+            CameraInput(node, memory, values, self._begin_anew, mismatched, self._incredible)
             for memory in self._memories.values()
         ]
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        #: Made on other threads where it is made of memory.
         self._map: Any | None = None
+        self._map_lock = threading.Lock()
         self._mapped_s = -math.inf
+        #: Whether the map came before time began anew. It may be all that there is: a map server
+        #: sends its map once.
+        self.map_is_old = False
         self._map_subscription = self._map_publisher = None
         if values.map_source == "memory":
             self._map_publisher = node.create_publisher(OccupancyGrid, "~/memory_map", latched)
@@ -106,22 +115,27 @@ class Senses:
     # -- callbacks --------------------------------------------------------------------------------
 
     def _store_map(self, message: Any) -> None:
-        self._map = message
+        self._map, self.map_is_old = message, False
         self._on_map(message)
 
-    def _forget(self) -> None:
-        """Stamps went backwards: a bag was restarted or the simulation reset; nothing remembered
-        holds.
+    def _begin_anew(self, restart: Restart) -> None:
+        """Stamps of one camera went back, so those of all others do: nothing remembered holds, and
+        what came of the new time stays.
         """
-        self.poses.clear()
-        self._forget_views("stamps went backwards; remembered views are forgotten")
+        for frames in self._memories.values():
+            frames.begin_anew(restart)
+        self.poses.begin_anew(restart)
+        if self._map is not None:
+            self.map_is_old = not restart.is_new(stamp_to_ns(self._map.header.stamp))
+        self._forget_views("stamps went backwards; remembered views are forgotten", anew=True)
 
-    def _forget_views(self, why: str) -> int:
-        """And what was made of them; how many they were."""
-        number = self.remembering.forget()
-        if self._map_publisher is not None:
-            self._map = None
-        self._on_forgotten(why)
+    def _forget_views(self, why: str, anew: bool = False) -> int:
+        """And what was made of them; how many they were. anew: because time began anew."""
+        with self._map_lock:
+            number = self.remembering.forget()
+            if self._map_publisher is not None:
+                self._map, self._mapped_s = None, -math.inf
+        self._on_forgotten(why, anew)
         return number
 
     def take_over(self, values: Values) -> None:
@@ -151,7 +165,7 @@ class Senses:
                 self._map_anew()
 
     def _map_anew(self) -> None:
-        values = self._live.values
+        values, times = self._live.values, self.remembering.times
         _, pose = self.newest_pose()
         message = memory_map(
             self.memory,
@@ -161,12 +175,16 @@ class Senses:
             values.memory_map_resolution_m,
             values.robot_radius_m,
         )
-        if message is not None:
+        with self._map_lock:
+            # what it was made of may be forgotten by now
+            if message is None or times != self.remembering.times:
+                return
             self._mapped_s, self._map = time.monotonic(), message
-            self._node.executor.create_task(self._take_map, message)
+        self._node.executor.create_task(self._take_map, message, times)
 
-    def _take_map(self, message: Any) -> None:
-        if self._map_publisher is not None:  # else this node was cleaned up meanwhile
+    def _take_map(self, message: Any, times: int) -> None:
+        # else this node was cleaned up meanwhile, or what the map was made of is forgotten
+        if self._map_publisher is not None and times == self.remembering.times:
             self._map_publisher.publish(message)
             self._store_map(message)
 
@@ -214,14 +232,16 @@ class Senses:
         return self.remembering.observations()
 
     def remember(self, view: Observation) -> SpatialMemory | None:
-        """The memory, with this view of the first camera in it; None where nothing may be
-        kept.
+        """The memory, with this view of the first camera in it; None where nothing may be kept, or
+        the view is of a time that is forgotten.
         """
         values = self._live.values
-        if values.remember:
-            self.remembering.add(view, values.cameras[0])
-            return self.memory
-        return None
+        if not values.remember:
+            return None
+        camera = values.cameras[0]
+        frames = self._memories[camera]
+        kept = self.remembering.add(view, camera, lambda: frames.is_of_now(view.stamp_ns))
+        return self.memory if kept else None
 
     def latest_map(self, anew: bool = False) -> Any:
         """A nav_msgs OccupancyGrid. anew: one that is made of memory is made again, of all that is

@@ -176,14 +176,10 @@ class Playback:
         self._seen()
 
     def _take(self, frame: Frame) -> None:
-        first = self._shown is None
         with self._sending:
             self._shown, self._stamp_ns = frame, frame.stamp_ns
             self._send()
         self._seen()
-        if first:
-            # a picture older than the last one had the node forget the pose that came before it
-            self.see_anew()
         if not self._known["remember"] or frame.stamp_ns < self._settled_ns + REMEMBERED_S * 1e9:
             return
         # by its clock the node looks for something to remember

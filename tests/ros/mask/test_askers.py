@@ -69,6 +69,14 @@ def test_what_did_not_come_is_named_after_five_seconds(senses, words):
     assert ASKED_S <= senses.now_s < ASKED_S + 0.01
 
 
+def test_a_map_that_came_before_time_began_anew_is_not_meant_though_it_is_stamped_so():
+    senses = Senses(seen=[(0, 3 * S)], mapped=[(0, 3 * S)])
+    senses.wait(3 * S)
+    senses.map_is_old = True
+    with pytest.raises(NotOfThatTime, match="before time began anew"):
+        senses.wait(3 * S)
+
+
 def test_what_is_gone_is_not_waited_for():
     senses = Senses(seen=[(0, 4 * S)])
     with pytest.raises(NotOfThatTime, match="a newer one has come"):

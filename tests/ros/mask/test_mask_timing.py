@@ -219,6 +219,25 @@ def test_a_drawing_for_another_grid_is_dropped_and_told(robot):
     assert robot.status[2]["dropped"] == 1 and "the map changed" in robot.status[1]
 
 
+def test_a_drawing_of_views_that_were_forgotten_meanwhile_does_not_come(robot):
+    """Time began anew, and the first view of it is well: nothing else would tell the old apart."""
+    robot.durations_s = [1.0, 1.0]
+    asked = robot.active.imaginer.ask
+
+    def ask(question, **more):
+        answer = asked(question, **more)
+        robot.mask.forget("stamps went backwards")
+        robot.active.imaginer.ask = asked
+        return answer
+
+    robot.active.imaginer.ask = ask
+    robot.run_until(robot.now_s + 3.5)
+    assert not robot.claims() and robot.status[2]["dropped"] == 1
+    assert "forgotten meanwhile" in robot.status[1]
+    robot.run_until(robot.now_s + 4)
+    assert len(robot.claims()) == 1
+
+
 # -- whoever asks for a drawing
 
 

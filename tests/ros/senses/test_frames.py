@@ -12,6 +12,7 @@ from ipt_ros.senses.frames import (
     Frame,
     newest_posed,
 )
+from ipt_ros.senses.stamps import Restart
 
 MS = 1_000_000
 S = 1000 * MS
@@ -32,7 +33,7 @@ def test_every_missing_part_has_its_own_reason():
     assert refusal(cam).code is ErrorCode.NO_IMAGE
     cam.put_image(10 * S, "optical", "image", 9)
     assert refusal(cam).code is ErrorCode.NO_CAMERA_INFO
-    cam.put_info("info")
+    cam.put_info(0, "info")
     assert "no depth image within 30 ms" in refusal(cam).text
     cam.put_depth(10 * S + 10 * MS, "depth", 4)
     frame = cam.newest(10 * S, 1.0)
@@ -41,7 +42,7 @@ def test_every_missing_part_has_its_own_reason():
 
 def test_newest_complete_view_wins_over_a_newer_incomplete_one():
     cam = memory()
-    cam.put_info("info")
+    cam.put_info(0, "info")
     cam.put_image(10 * S, "o", "first", 1)
     cam.put_depth(10 * S, "depth", 1)
     cam.put_image(10 * S + 66 * MS, "o", "second", 1)
@@ -52,7 +53,7 @@ def test_newest_complete_view_wins_over_a_newer_incomplete_one():
 
 def test_the_nearest_depth_is_taken():
     cam = memory()
-    cam.put_info("info")
+    cam.put_info(0, "info")
     cam.put_depth(10 * S - 20 * MS, "far", 1)
     cam.put_depth(10 * S + 5 * MS, "near", 1)
     cam.put_image(10 * S, "o", "image", 1)
@@ -62,7 +63,7 @@ def test_the_nearest_depth_is_taken():
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=40))
 def test_no_frame_older_than_the_newest_is_ever_used(gaps):
     cam = memory(want_depth=False)
-    cam.put_info("info")
+    cam.put_info(0, "info")
     stamp = 0
     for gap in gaps:
         stamp += gap * MS
@@ -72,7 +73,7 @@ def test_no_frame_older_than_the_newest_is_ever_used(gaps):
 
 def test_a_stale_view_is_refused_with_its_age():
     cam = memory(want_depth=False)
-    cam.put_info("info")
+    cam.put_info(0, "info")
     cam.put_image(10 * S, "o", "image", 1)
     error = refusal(cam, now=13 * S)
     assert error.code is ErrorCode.STALE_VIEW
@@ -81,13 +82,13 @@ def test_a_stale_view_is_refused_with_its_age():
 
 def test_time_going_backwards_forgets_and_says_so_until_a_view_is_complete_again():
     cam = memory(want_depth=False)
-    cam.put_info("info")
-    assert cam.put_image(100 * S, "o", "before", 1)
-    assert not cam.put_image(50 * S, "o", "after", 1)
+    cam.put_info(100 * S, "info")
+    assert cam.put_image(100 * S, "o", "before", 1) is None
+    assert cam.put_image(50 * S, "o", "after", 1) == Restart(100 * S, 50 * S)
     error = refusal(cam, now=50 * S)
     assert error.code is ErrorCode.TIME_JUMP
     assert "100.000 s to 50.000 s" in error.text
-    cam.put_info("info")
+    cam.put_info(50 * S, "info")
     assert cam.newest(50 * S, 1.0).image == "after"
 
 
@@ -104,7 +105,7 @@ class Steady:
 def fed(steady, period_s=0.1, count=10, start_ns=10 * S):
     """A camera that sent images at a rate until now; its last stamp is returned too."""
     cam = CameraFrames("camera", want_depth=False, steady=steady)
-    cam.put_info("info")
+    cam.put_info(0, "info")
     stamp_ns = start_ns
     for _ in range(count):
         steady.now_s += period_s
@@ -127,7 +128,7 @@ def test_a_camera_that_falls_silent_is_stale_though_the_clock_stands_still():
 def test_a_simulation_slower_than_the_world_is_not_taken_for_a_dead_camera():
     steady = Steady()
     cam = CameraFrames("camera", want_depth=False, steady=steady)
-    cam.put_info("info")
+    cam.put_info(0, "info")
     for number in range(6):
         steady.now_s += 2.0  # 0.1 s of the simulation
         cam.put_image(10 * S + number * 100 * MS, "o", number, 1)
@@ -149,7 +150,7 @@ def test_a_view_ahead_of_the_clock_is_refused():
 
 def test_images_refused_at_the_door_are_the_reason_only_while_nothing_better_is_there():
     cam = CameraFrames("camera", want_depth=False)
-    cam.put_info("info")
+    cam.put_info(0, "info")
     cam.refuse("is stamped nonsense")
     assert "is stamped nonsense" in refusal(cam).text
     cam.put_image(10 * S, "o", "good", 1)
