@@ -222,7 +222,3 @@ def main() -> None:
     from ipt_ros.run import run_node
 
     run_node("ipt_node", IptNode)
-
-
-if __name__ == "__main__":
-    main()

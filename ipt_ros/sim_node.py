@@ -216,7 +216,3 @@ def _transform(header: Header, child: str, transform: Transform) -> TransformSta
 
 def main() -> None:
     run_node("sim_node", SimNode, (PoseError, SceneError))
-
-
-if __name__ == "__main__":
-    main()

@@ -33,6 +33,7 @@ MAY_IMPORT = {
     },
     "ipt_ros": {
         "texts": "",
+        "starting": "",
         "errors": "texts",
         "conversions": "errors",
         "diagnostics": "texts errors",
@@ -52,12 +53,12 @@ MAY_IMPORT = {
         "ipt_node": "errors diagnostics reports run yielding_threads parameters senses "
         "answering actions mask self_scoring",
         "sim_node": "errors conversions run one_math_thread parameters senses simulator",
-        "cli": "errors conversions client parameters senses",
-        "demo": "errors conversions client parameters senses answering mask",
-        "evaluation": "texts errors conversions one_math_thread client parameters run senses "
-        "answering demo",
-        "navigation": "spinning yielding_threads one_math_thread client conversions senses mask "
-        "ipt_node sim_node demo",
+        "cli": "starting errors conversions client parameters senses",
+        "demo": "starting errors conversions client parameters senses answering mask",
+        "evaluation": "texts starting errors conversions one_math_thread client parameters run "
+        "senses answering demo",
+        "navigation": "starting spinning yielding_threads one_math_thread client conversions "
+        "senses mask ipt_node sim_node demo",
     },
     "training": {
         "progress": "",

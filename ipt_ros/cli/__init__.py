@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from ipt_ros.cli.values import number, picture_file, point, robot_name, seconds, text, whole
+from ipt_ros.starting.interruption import SIGNALS
 
 ANSWERED, ERROR, ABSTAINED = 0, 1, 2
 #: That a goal may name.
@@ -123,7 +124,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"ROS does not start: {error}")
     import rclpy
 
+    before = {one: signal.getsignal(one) for one in SIGNALS}
     try:
+        # Ctrl-C must reach us while the context still works: a goal under way is to be cancelled.
+        for one in SIGNALS:
+            signal.signal(one, _interrupt)
         code = run(options)
         sys.stdout.flush()
         return code
@@ -134,6 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ERROR
     finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
         rclpy.try_shutdown()
 
 
@@ -146,9 +153,7 @@ def _start(verb: str, ros: list[str]) -> Callable[[argparse.Namespace], int]:
         from ipt_ros.cli.doctor import run
     else:
         from ipt_ros.cli.asking import run
-    # Ctrl-C must reach us while the context still works: a goal under way is to be cancelled.
     rclpy.init(args=ros, signal_handler_options=SignalHandlerOptions.NO)
-    signal.signal(signal.SIGTERM, _interrupt)
     return run
 
 

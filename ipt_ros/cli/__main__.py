@@ -2,6 +2,6 @@
 
 import sys
 
-from ipt_ros.cli import main
+from ipt_ros.starting.executables import ipt
 
-sys.exit(main())
+sys.exit(ipt())

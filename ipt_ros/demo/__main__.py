@@ -4,6 +4,18 @@ was answered, 130 after Ctrl-C or SIGTERM, which end the nodes too.
 
 from __future__ import annotations
 
+from ipt_ros.starting.interruption import (
+    INTERRUPTED,
+    Interrupted,
+    end_at_once,
+    interruptible,
+    undisturbed,
+)
+
+if __name__ == "__main__":  # before anything that takes long is imported
+    end_at_once(INTERRUPTED)
+
+# isort: split
 import argparse
 import json
 import math
@@ -15,8 +27,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from ipt_ros.demo.interruption import INTERRUPTED, Interrupted, interruptible, undisguised
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -34,8 +44,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     chosen = arguments(argv)
     try:
-        interruptible()
-        with undisguised():
+        with interruptible():
             return shown(chosen)
     except Interrupted:
         print("ipt_ros.demo: stopped", file=sys.stderr)
@@ -44,18 +53,17 @@ def main(argv: list[str] | None = None) -> int:
 
 def shown(chosen: argparse.Namespace) -> int:
     """Everything that the demo shows; the exit status."""
-    from ipt_ros.demo.robot import begin
+    with undisturbed():
+        import rclpy
+        from rclpy.signals import SignalHandlerOptions
+
+        from ipt_ros.client import Asker
+        from ipt_ros.demo.report import write_report
+        from ipt_ros.demo.robot import Robot, begin, start_node
+        from ipt_ros.demo.scenario import Scenario
 
     if not begin("ipt_ros.demo", chosen.out):
         return 2
-    import rclpy
-    from rclpy.signals import SignalHandlerOptions
-
-    from ipt_ros.client import Asker
-    from ipt_ros.demo.report import write_report
-    from ipt_ros.demo.robot import Robot, start_node
-    from ipt_ros.demo.scenario import Scenario
-
     began = time.monotonic()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     with ExitStack() as ends:

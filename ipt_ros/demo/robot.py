@@ -34,9 +34,9 @@ from ipt_ros.conversions import (
     pose_to_matrix,
     stamp_to_ns,
 )
-from ipt_ros.demo.interruption import undisturbed
 from ipt_ros.demo.story import Pose2
 from ipt_ros.senses.images import image_to_rgb
+from ipt_ros.starting.interruption import undisturbed
 
 
 class NodeProcess:

@@ -7,6 +7,19 @@ when something is not as it must be, 2 when nothing can be done so, 130 when it 
 
 from __future__ import annotations
 
+from ipt_ros.starting.interruption import (
+    INTERRUPTED,
+    Interrupted,
+    end_at_once,
+    held_back,
+    interruptible,
+    undisturbed,
+)
+
+if __name__ == "__main__":  # before anything that takes long is imported
+    end_at_once(INTERRUPTED)
+
+# isort: split
 import argparse
 import signal
 import subprocess
@@ -16,15 +29,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from ipt_ros.demo.interruption import (
-    INTERRUPTED,
-    Interrupted,
-    held_back,
-    interruptible,
-    undisguised,
-    undisturbed,
-)
 
 if TYPE_CHECKING:
     from ipt_ros.demo.robot import NodeProcess
@@ -66,8 +70,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     chosen = arguments(argv)
     try:
-        interruptible()
-        with undisguised():
+        with interruptible():
             code = evaluated(chosen)
     except Interrupted:
         code = INTERRUPTED

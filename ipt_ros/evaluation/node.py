@@ -20,13 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ipt_ros.client import Asker, AskTimeout, Waiter
-from ipt_ros.demo.interruption import (
-    INTERRUPTED,
-    Interrupted,
-    interruptible,
-    undisguised,
-    undisturbed,
-)
 from ipt_ros.evaluation.asking import NodeGone, Questioner
 from ipt_ros.evaluation.body import Body, PlaceError, Simulated
 from ipt_ros.evaluation.course import Course, Setting, mask_id, wait_for_node
@@ -38,6 +31,7 @@ from ipt_ros.evaluation.scores import summary
 from ipt_ros.parameters.evaluate_node import EVALUATE_PARAMETERS
 from ipt_ros.parameters.table import ParameterError, Values, declare
 from ipt_ros.run import leave, read_arguments
+from ipt_ros.starting.interruption import INTERRUPTED, Interrupted, interruptible, undisturbed
 from ipt_ros.texts import cut
 from ipt_training.bags.contract import Contract, ContractError
 from ipt_training.bags.reading import BagError
@@ -59,9 +53,8 @@ REFUSALS = (AskTimeout, NodeGone, PlaceError, RecordsError, SceneError, Paramete
 def main() -> None:
     code, why = 1, ""
     try:
-        interruptible()
-        _read_arguments()
-        with undisguised():
+        with interruptible():
+            _read_arguments()
             code = _run()
     except Interrupted:
         code = INTERRUPTED
@@ -229,7 +222,3 @@ def write_report(records: Records, out: Path, values: Values) -> Path:
     path = out / PAGE
     path.write_text(page(found, kept, out / PICTURES, values.shown), encoding="utf-8")
     return path
-
-
-if __name__ == "__main__":
-    main()

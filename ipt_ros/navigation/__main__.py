@@ -1,10 +1,23 @@
 """Drives the same errands with and without imagined space in the embedded simulator, in lock step,
 and writes what that was worth. `python -m ipt_ros.navigation --out navigation_out`; the same
 command goes on where it was stopped. Several processes share the houses: --part 1/2, --part 2/2.
+Exit status 130 after Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
 
+from ipt_ros.starting.interruption import (
+    INTERRUPTED,
+    Interrupted,
+    end_at_once,
+    interruptible,
+    undisturbed,
+)
+
+if __name__ == "__main__":  # before anything that takes long is imported
+    end_at_once(INTERRUPTED)
+
+# isort: split
 import argparse
 import json
 import sys
@@ -44,18 +57,26 @@ def _part(text: str) -> tuple[int, int]:
 
 def main(argv: list[str] | None = None) -> int:
     chosen = arguments(argv)
-    # before numpy and torch
-    from ipt_ros import one_math_thread, yielding_threads  # noqa: F401
-    from ipt_ros.demo.robot import begin
+    try:
+        with interruptible():
+            return driven(chosen)
+    except Interrupted:
+        print("ipt_ros.navigation: stopped; the same command goes on", file=sys.stderr)
+        return INTERRUPTED
+
+
+def driven(chosen: argparse.Namespace) -> int:
+    """All drives that are left and the report of all there are; the exit status."""
+    with undisturbed():
+        # before numpy and torch
+        from ipt_ros import one_math_thread, yielding_threads  # noqa: F401
+        from ipt_ros.demo.robot import begin
 
     if not begin("ipt_ros.navigation", chosen.out):
         return 2
     if not chosen.report:
         try:
             _run(chosen)
-        except KeyboardInterrupt:
-            print("stopped; the same command goes on", file=sys.stderr)
-            return 130
         except RuntimeError as error:
             print(f"ipt_ros.navigation: {error}", file=sys.stderr)
             return 1
@@ -66,13 +87,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> None:
-    from ipt_model.spatial.picture_geometry import PictureGeometry
-    from ipt_ros.navigation.course import IN_A_ROUND, Helpers, left, visit
-    from ipt_ros.navigation.errands.episodes import houses
-    from ipt_ros.navigation.errands.houses import test_seeds
-    from ipt_ros.navigation.network import network_at
-    from ipt_ros.navigation.records import Records
-    from ipt_ros.navigation.stage import Stage
+    with undisturbed():
+        from ipt_model.spatial.picture_geometry import PictureGeometry
+        from ipt_ros.navigation.course import IN_A_ROUND, Helpers, left, visit
+        from ipt_ros.navigation.errands.episodes import houses
+        from ipt_ros.navigation.errands.houses import test_seeds
+        from ipt_ros.navigation.network import network_at
+        from ipt_ros.navigation.records import Records
+        from ipt_ros.navigation.stage import Stage
 
     number, errands, bank, train, shown = FULL if chosen.full else SMALL
     _same_model(chosen)

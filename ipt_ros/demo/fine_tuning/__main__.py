@@ -5,13 +5,24 @@ gain: the report says; 130 after Ctrl-C or SIGTERM.
 
 from __future__ import annotations
 
+from ipt_ros.starting.interruption import (
+    INTERRUPTED,
+    Interrupted,
+    end_at_once,
+    interruptible,
+    undisturbed,
+)
+
+if __name__ == "__main__":  # before anything that takes long is imported
+    end_at_once(INTERRUPTED)
+
+# isort: split
 import argparse
 import json
 import sys
 import time
 from pathlib import Path
 
-from ipt_ros.demo.interruption import INTERRUPTED, Interrupted, interruptible, undisguised
 from ipt_ros.parameters.sim_node import LOOKS
 
 
@@ -35,27 +46,27 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     given = arguments(argv)
     try:
-        interruptible()
-        with undisguised():
+        with interruptible():
             return shown(given)
-    except (Interrupted, KeyboardInterrupt):
+    except Interrupted:
         print("ipt_ros.demo.fine_tuning: stopped; the same command goes on", file=sys.stderr)
         return INTERRUPTED
 
 
 def shown(given: argparse.Namespace) -> int:
     """The whole chain and its report; the exit status."""
-    from ipt_ros.demo.robot import begin
+    with undisturbed():
+        import rclpy
+        from rclpy.signals import SignalHandlerOptions
+
+        from ipt_ros.demo.fine_tuning.chain import Chain, Size
+        from ipt_ros.demo.fine_tuning.page import write_page
+        from ipt_ros.demo.fine_tuning.recording import RecordingError
+        from ipt_ros.demo.fine_tuning.stages import StageError
+        from ipt_ros.demo.robot import begin
 
     if not begin("ipt_ros.demo.fine_tuning", given.out):
         return 2
-    import rclpy
-
-    from ipt_ros.demo.fine_tuning.chain import Chain, Size
-    from ipt_ros.demo.fine_tuning.page import write_page
-    from ipt_ros.demo.fine_tuning.recording import RecordingError
-    from ipt_ros.demo.fine_tuning.stages import StageError
-
     began = time.monotonic()
     size = Size(
         houses=given.houses,
@@ -64,7 +75,7 @@ def shown(given: argparse.Namespace) -> int:
         examples=given.examples,
         rendered=given.rendered,
     )
-    rclpy.init()
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
         found = Chain(given.out, given.look, given.model, size).run()
     except (RecordingError, StageError) as error:

@@ -113,31 +113,3 @@ def test_a_demo_that_is_terminated_takes_its_nodes_with_it(started, tmp_path):
     process.terminate()
     code, said = ended(process, tmp_path)
     assert code == 130 and said.splitlines()[-1] == "ipt_ros.demo: stopped"
-
-
-def test_what_a_library_makes_of_a_signal_is_a_signal_again():
-    """Some that are broken off while they load say that they could not be loaded."""
-    program = """
-import os, signal
-from ipt_ros.demo.interruption import Interrupted, interruptible, undisguised, undisturbed
-
-interruptible()
-try:
-    with undisturbed():
-        os.kill(os.getpid(), signal.SIGTERM)
-        print("loaded")
-except Interrupted:
-    print("behind it")
-interruptible()
-try:
-    with undisguised():
-        try:
-            os.kill(os.getpid(), signal.SIGINT)
-        except BaseException as broken_off:
-            raise ImportError("initialization failed") from broken_off
-except Interrupted:
-    print("again")
-"""
-    run = [sys.executable, "-c", program]
-    done = subprocess.run(run, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
-    assert done.stdout.splitlines() == ["loaded", "behind it", "again"], done.stderr
