@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import signal
 import zlib
+from functools import cached_property
 
 import pytest
 from harness import LATCHED, peer, running, until
@@ -44,13 +45,17 @@ class Bench:
     def __init__(self, process, tester):
         self.process, self.tester = process, tester
         self.masks = tester.collect(OccupancyGrid, "ipt_node/imagined_space", LATCHED)
-        self.input = SteppedInput(tester)
         # a burst overruns the default depth of 10 on this side too
         self._client = tester.node.create_client(
             ImagineSpace, "ipt_node/imagine_space", qos_profile=QoSProfile(depth=200)
         )
         until(self._client.service_is_ready, "the service is there")
         self.now_ns = 10 * S
+
+    @cached_property
+    def input(self):
+        """A node that is not configured hears none."""
+        return SteppedInput(self.tester)
 
     def asked(self, stamp_ns):
         """The future of the reply."""
@@ -175,8 +180,9 @@ def test_what_is_asked_for_before_it_comes_is_drawn_when_it_comes(bench):
 
 
 def test_the_mask_is_that_of_the_timer_for_the_same_view_and_map(bench, ros_domain, tmp_path):
-    stamp_ns = bench.step(columns=40)
+    stamp_ns = bench.step(columns=60)
     reply = bench.ask(stamp_ns)
+    assert reply.success, reply.message
     asked = bench.mask_of(reply)
     assert claims(asked) and stamp_to_ns(asked.header.stamp) == stamp_ns
     timed = {"imagined_space_period_s": 0.5}
@@ -184,7 +190,7 @@ def test_the_mask_is_that_of_the_timer_for_the_same_view_and_map(bench, ros_doma
         other = Bench(process, tester)
         process.wait_for_print("ready:")
         other.input.see(stamp_ns)
-        other.input.map(stamp_ns, columns=40)
+        other.input.map(stamp_ns, columns=60)
         assert other.masks.wait_for(claims) == asked
 
 
