@@ -20,15 +20,7 @@ import numpy as np
 from ipt_model.spatial.maps import OccupancyGrid
 from ipt_model.spatial.picture_geometry import PictureGeometry
 from ipt_model.wording.rows import write_file
-from ipt_ros.navigation.driving import (
-    ROBOT_HEIGHT_M,
-    ROBOT_RADIUS_M,
-    Body,
-    Drive,
-    Driver,
-    Look,
-    MaskOf,
-)
+from ipt_ros.navigation.driving import Driver, ErrandDrive, MaskOf
 from ipt_ros.navigation.errands.episodes import Errand, true_map
 from ipt_ros.navigation.errands.houses import House
 from ipt_ros.navigation.masks import (
@@ -39,6 +31,7 @@ from ipt_ros.navigation.masks import (
     moved,
     nth,
 )
+from ipt_ros.navigation.moving import ROBOT_HEIGHT_M, ROBOT_RADIUS_M, Body, Look
 from ipt_ros.navigation.planning.arms import ARMS, Arm
 from ipt_ros.navigation.records import Records
 from ipt_training.filling.network import FillingNetwork
@@ -104,7 +97,7 @@ def drive(
     return record_of(house, errand, arm, found)
 
 
-def record_of(house: House, errand: Errand, arm: Arm, found: Drive) -> dict[str, Any]:
+def record_of(house: House, errand: Errand, arm: Arm, found: ErrandDrive) -> dict[str, Any]:
     least, near = nearness(house, found.track)
     return {
         "errand": errand.id,

@@ -38,8 +38,8 @@ from ipt_ros.conversions import (
     stamp_to_ns,
 )
 from ipt_ros.demo.scenario import Scenario
-from ipt_ros.navigation.driving import Look
 from ipt_ros.navigation.masks import Pose
+from ipt_ros.navigation.moving import Look
 from ipt_ros.senses.images import depth_to_metres
 
 #: Longest waits, s: for a step of the simulator, for a mask, for nodes that have just started. A
@@ -52,6 +52,8 @@ MOST_TRIES = 3
 #: A reply that does not come for so long is lost, s. A mask on a busy machine takes many.
 REPLY_S, MASK_REPLY_S = 10.0, 120.0
 FRAME = "odom"
+#: 4 x 4: the simulator's camera on its base.
+BASE_FROM_OPTICAL = from_xyz_rpy(*Scenario.MOUNT) @ BODY_FROM_OPTICAL
 #: Waits until something is true, some seconds at most: the true value, or None.
 Wait = Callable[[Callable[[], Any], float], Any]
 
@@ -68,7 +70,6 @@ class Robot:
         self._lens: Pinhole | None = None
         self._mask: Any = None
         self._stamp_ns = 0
-        self._base_from_optical = from_xyz_rpy(*Scenario.MOUNT) @ BODY_FROM_OPTICAL
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._drive = node.create_publisher(Twist, "cmd_vel", 10)
         self._map = node.create_publisher(OccupancyGridMessage, "map", latched)
@@ -136,7 +137,7 @@ class Robot:
         self._stamp_ns = at = self._wait(stamp, "a step of the simulator", timeout_s)
         assert self._lens is not None
         robot = self._poses[at]
-        eye = planar_matrix(*robot) @ self._base_from_optical
+        eye = planar_matrix(*robot) @ BASE_FROM_OPTICAL
         return Look(at, robot, depth_to_metres(self._depths[at]), self._lens, eye)
 
     # -- masks ------------------------------------------------------------------------------------

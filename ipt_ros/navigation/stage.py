@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,14 @@ from rclpy.signals import SignalHandlerOptions
 from ipt_ros.demo.robot import command_line
 from ipt_ros.demo.scenario import Scenario
 from ipt_ros.ipt_node import IptNode
-from ipt_ros.navigation.driving import STEP_S
 from ipt_ros.navigation.errands.episodes import true_map
 from ipt_ros.navigation.errands.houses import House
-from ipt_ros.navigation.robot import Robot
+from ipt_ros.navigation.moving import STEP_S
+from ipt_ros.navigation.robot import Robot, Wait
 from ipt_ros.sim_node import SimNode
 from ipt_ros.spinning import Faults, spin_once
 
-CAMERA = {"width": 128, "height": 96}
+CAMERA = {"width": 128, "height": 96, "horizontal_fov": 1.57}
 IPT = {
     "device": "cpu",
     "cpu_threads": 1,
@@ -58,13 +58,21 @@ SIM = {
 
 class Stage:
     """model: name, or folder with weights. scene: a file that this may write. domain_id: of ROS;
-    None for that of the environment.
+    None for that of the environment. robot: made of a node, the name of the ipt_node and how to
+    wait. ipt: parameters of the ipt_node beside those of IPT.
     """
 
-    def __init__(self, model: str, scene: Path, domain_id: int | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        scene: Path,
+        domain_id: int | None = None,
+        robot: Callable[[Node, str, Wait], Any] = Robot,
+        ipt: Mapping[str, Any] | None = None,
+    ) -> None:
         self._scene = scene
         arguments = [
-            *_of_node("ipt_node", {**IPT, "model": model}),
+            *_of_node("ipt_node", {**IPT, **(ipt or {}), "model": model}),
             *_of_node("sim_node", {**SIM, "scene": scene}),
             # the robot makes its own map
             *("--ros-args", "-r", "sim_node:map:=simulators_map"),
@@ -79,7 +87,7 @@ class Stage:
         self._faults = Faults(self._ipt.report)
         for node in (self._own, self._ipt):
             self._executor.add_node(node)
-        self.robot = Robot(self._own, "ipt_node", self.wait)
+        self.robot = robot(self._own, "ipt_node", self.wait)
 
     def wait(self, ready: Callable[[], Any], timeout_s: float) -> Any:
         """The first true value of `ready`, or None in time."""

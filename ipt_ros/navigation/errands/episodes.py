@@ -120,7 +120,7 @@ def _errand(
     goal: Cell,
 ) -> Errand | None:
     ways = ways_to(goal, counts[0])
-    oracle = _length(ways, start)
+    oracle = length_m(ways, start)
     if not SHORTEST_M <= oracle <= LONGEST_M:
         return None
     seen = np.full(truth.cells.shape, UNKNOWN, np.int8)
@@ -128,8 +128,8 @@ def _errand(
     if seen[goal] != UNKNOWN:
         return None  # nothing to decide
     optimist = optimist_m(truth, start, goal, 4.0 * oracle + 10.0)
-    x, y = _middle(truth, start)
-    goal_xy = _middle(truth, goal)
+    x, y = middle(truth, start)
+    goal_xy = middle(truth, goal)
     yaw = math.atan2(goal_xy[1] - y, goal_xy[0] - x)
     return Errand(
         id="",
@@ -138,7 +138,7 @@ def _errand(
         goal=goal_xy,
         oracle_m=round(oracle, 3),
         optimist_m=round(optimist, 3),
-        plain_m=round(_length(ways_to(goal, counts[1]), start), 3),
+        plain_m=round(length_m(ways_to(goal, counts[1]), start), 3),
         relevant=optimist > (1.0 + RELEVANT) * oracle,
     )
 
@@ -172,14 +172,14 @@ def _counts(cells: np.ndarray) -> np.ndarray:
     return navfn(costmap_of(cells, CELL_M, PLANNED_RADIUS_M))
 
 
-def _length(ways: Ways, start: Cell) -> float:
+def length_m(ways: Ways, start: Cell) -> float:
     way = ways.from_cell(start)
     if way is None:
         return math.inf
     return float(np.hypot(*np.diff(way, axis=0).T).sum() * CELL_M)
 
 
-def _middle(grid: OccupancyGrid, cell: Cell) -> tuple[float, float]:
+def middle(grid: OccupancyGrid, cell: Cell) -> tuple[float, float]:
     x0, y0 = grid.origin_xy
     return (
         round(x0 + (cell[1] + 0.5) * grid.resolution_m, 4),

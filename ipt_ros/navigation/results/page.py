@@ -60,7 +60,7 @@ same command goes on.
 def page(found: dict[str, Any]) -> str:
     parts = [HEAD, _short(found)]
     parts += [_table(found, kind, words) for kind, words in KINDS.items() if found[kind]]
-    parts += [_changes(found), _hurts(found), HOW, _made(found)]
+    parts += [_changes(found), _hurts(found), HOW, made(found)]
     return "\n".join(part for part in parts if part)
 
 
@@ -80,14 +80,14 @@ def _short(found: dict[str, Any]) -> str:
         gain = table["against"]["imagined"]
         oracle = table["against"][ORACLE]["spl"]["value"]
         lines.append(
-            f"- On {words} errands the imagined mask changes SPL by {_signed(gain['spl'])} "
-            f"against Nav2 today: {_verdict(gain['spl'])}. Knowing the map changes it by "
+            f"- On {words} errands the imagined mask changes SPL by {signed(gain['spl'])} "
+            f"against Nav2 today: {verdict(gain['spl'])}. Knowing the map changes it by "
             f"{oracle:+.3f}. The robot drives less on {gain['win']}, as far on {gain['tie']} and "
             f"farther on {gain['loss']} of {table['errands']} errands."
         )
         for other, name in (("network", "the small U-Net"), ("shuffled", "the shuffled mask")):
             its = table["against"][other]["spl"]
-            lines.append(f"  For {name} the change is {_signed(its)} ({_verdict(its)}).")
+            lines.append(f"  For {name} the change is {signed(its)} ({verdict(its)}).")
     hurts = found["hurts"]
     lines.append(
         f"- Its SPL is lower than that of Nav2 today by more than 0.02 on {hurts['worse']} "
@@ -97,13 +97,14 @@ def _short(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _verdict(interval: dict[str, float]) -> str:
+def verdict(interval: dict[str, float]) -> str:
+    """What a difference with its interval says, in words."""
     if interval["low"] > 0:
         return "a gain"
     return "a loss" if interval["high"] < 0 else "no difference that these errands could show"
 
 
-def _signed(interval: dict[str, float]) -> str:
+def signed(interval: dict[str, float]) -> str:
     return f"{interval['value']:+.3f} [{interval['low']:+.3f}, {interval['high']:+.3f}]"
 
 
@@ -141,7 +142,7 @@ def _table(found: dict[str, Any], kind: str, words: str) -> str:
         one = table["against"][name]
         time, success = one["time_s"], one["success"]
         lines.append(
-            f"| {title} | {_signed(one['spl'])} | {time['value']:+.1f} [{time['low']:+.1f}, "
+            f"| {title} | {signed(one['spl'])} | {time['value']:+.1f} [{time['low']:+.1f}, "
             f"{time['high']:+.1f}] | {100 * success['value']:+.1f} | "
             f"{one['win']} / {one['tie']} / {one['loss']} | {_share(one['of_oracle'])} |"
         )
@@ -166,7 +167,7 @@ def _changes(found: dict[str, Any]) -> str:
         "|---|--:|--:|--:|--:|",
     ]
     for change, table in found["changes"].items():
-        gains = [_signed(table["against"][a]["spl"]) for a in ("imagined", "shuffled", ORACLE)]
+        gains = [signed(table["against"][a]["spl"]) for a in ("imagined", "shuffled", ORACLE)]
         lines.append(f"| {CHANGES[change]} | {table['errands']} | {' | '.join(gains)} |")
     return "\n".join(lines) + "\n"
 
@@ -207,7 +208,8 @@ def _went(drive: dict[str, Any]) -> str:
     return way if drive["outcome"] == "arrived" else f"{way}, {drive['outcome']}"
 
 
-def _made(found: dict[str, Any]) -> str:
+def made(found: dict[str, Any]) -> str:
+    """The model, and how long everything took."""
     clock, model = found["clock"], found["model"]
     lines = [
         "## The run",

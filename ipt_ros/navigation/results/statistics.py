@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ipt_ros.navigation.driving import MOST_STEPS, STEP_S
+from ipt_ros.navigation.driving import MOST_STEPS
+from ipt_ros.navigation.moving import STEP_S
 from ipt_ros.navigation.planning.arms import ARMS, BASELINE, ORACLE
 from ipt_training.evaluation.metrics import by_group, drawn_interval, share_of
 
@@ -33,7 +34,8 @@ def whole(records: Sequence[Record], arms: Sequence[str]) -> list[dict[str, Reco
 
 
 def arrived(record: Record) -> bool:
-    return bool(record["outcome"] == "arrived")
+    """A search arrives where it finds what it was for."""
+    return record["outcome"] in ("arrived", "found")
 
 
 def spl(errand: Errand, arm: str) -> float:
@@ -58,14 +60,14 @@ def one_arm(errands: Sequence[Errand], arm: str) -> dict[str, Any]:
     over = [mine["driven_m"] / best["driven_m"] for mine, best in there]
     return {
         "success": share_of([arrived(d) for d in drives]).to_dict(),
-        "spl": _rounded(np.mean([spl(e, arm) for e in errands])),
-        "time_s": _rounded(np.mean([seconds(e, arm) for e in errands]), 2),
-        "over_oracle": _rounded(np.mean(over)) if over else None,
-        "plans": _rounded(np.mean([d["plans"] for d in drives]), 2),
-        "other_ways": _rounded(np.mean([d["other_ways"] for d in drives]), 3),
-        "near": _rounded(np.mean([d["near"] for d in drives]), 3),
-        "contacts": _rounded(np.mean([d["contacts"] for d in drives]), 3),
-        "masks": _rounded(np.mean([d["masks"] for d in drives]), 2),
+        "spl": rounded(np.mean([spl(e, arm) for e in errands])),
+        "time_s": rounded(np.mean([seconds(e, arm) for e in errands]), 2),
+        "over_oracle": rounded(np.mean(over)) if over else None,
+        "plans": rounded(np.mean([d["plans"] for d in drives]), 2),
+        "other_ways": rounded(np.mean([d["other_ways"] for d in drives]), 3),
+        "near": rounded(np.mean([d["near"] for d in drives]), 3),
+        "contacts": rounded(np.mean([d["contacts"] for d in drives]), 3),
+        "masks": rounded(np.mean([d["masks"] for d in drives]), 2),
     }
 
 
@@ -82,12 +84,13 @@ def against(errands: Sequence[Errand], arm: str, other: str = BASELINE) -> dict[
     most = [spl(e, ORACLE) - spl(e, other) for e in errands]
     return {
         **{name: mean_of(values, houses) for name, values in gains.items()},
-        **_win_tie_loss(errands, arm, other),
+        **win_tie_loss(errands, arm, other),
         "of_oracle": ratio_of(gains["spl"], most, houses),
     }
 
 
-def _win_tie_loss(errands: Sequence[Errand], arm: str, other: str) -> dict[str, int]:
+def win_tie_loss(errands: Sequence[Errand], arm: str, other: str) -> dict[str, int]:
+    """How often the arm drove less than the other one, the same, more."""
     counts = {"win": 0, "tie": 0, "loss": 0}
     for errand in errands:
         mine, its = (_driven(errand[name]) for name in (arm, other))
@@ -128,10 +131,10 @@ def _interval(
     value: float, statistic: Callable[[np.ndarray], np.ndarray], houses: int
 ) -> dict[str, float]:
     low, high = drawn_interval(statistic, houses)
-    return {"value": _rounded(value), "low": _rounded(low), "high": _rounded(high)}
+    return {"value": rounded(value), "low": rounded(low), "high": rounded(high)}
 
 
-def _rounded(value: Any, digits: int = 4) -> float:
+def rounded(value: Any, digits: int = 4) -> float:
     return round(float(value), digits)
 
 

@@ -41,7 +41,7 @@ def summary(folder: Path, model: str) -> dict[str, Any]:
         "what": "errands in held-out simulated houses, with and without imagined space",
         "model": {"name": model, "hash": model_hash(model)},
         "arms": {arm.name: arm.words for arm in ARMS},
-        "clock": _clock(folder),
+        "clock": clock_of(folder),
         "all": table(errands),
         "relevant": table(relevant),
         "ordinary": table(ordinary),
@@ -54,7 +54,7 @@ def model_hash(model: str) -> str:
     return hash_folder(find_folder(model))
 
 
-def _clock(folder: Path) -> dict[str, float]:
+def clock_of(folder: Path) -> dict[str, float]:
     """Simulated time against the machine's, of all visits."""
     simulated = took = 0.0
     for path in sorted(folder.glob("clock*.jsonl")):

@@ -2,7 +2,7 @@
 
 import json
 
-from ipt_ros.navigation.driving import STEP_S, Look
+from ipt_ros.navigation.moving import STEP_S, Look
 from ipt_ros.parameters.sim_node import SIM_PARAMETERS, check_together
 from ipt_ros.parameters.table import checked, defaults
 from ipt_ros.simulator.world import Simulation, SteppedTime

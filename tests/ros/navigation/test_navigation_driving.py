@@ -12,10 +12,11 @@ from ipt_model.spatial.maps import FREE, UNKNOWN, OccupancyGrid
 from ipt_model.spatial.picture_geometry import PictureGeometry
 from ipt_ros.navigation import course
 from ipt_ros.navigation.course import Helpers, drive, load_bank, nearness, save_bank, visit
-from ipt_ros.navigation.driving import ARRIVED_M, KNOWN_M, MASK_STEPS, Driver
+from ipt_ros.navigation.driving import MASK_STEPS, Driver
 from ipt_ros.navigation.errands.episodes import CELL_M, errands_of, true_map
 from ipt_ros.navigation.errands.houses import house_of
 from ipt_ros.navigation.masks import Recorded
+from ipt_ros.navigation.moving import ARRIVED_M, KNOWN_M
 from ipt_ros.navigation.planning.arms import ARMS
 from ipt_ros.navigation.records import Records, all_records
 
