@@ -5,7 +5,7 @@ RUN := . scripts/environment.sh &&
 # One worker a core; a file's tests stay together, for they share nodes and models. PYTEST_ARGS=-n0: without workers.
 PYTEST := OMP_NUM_THREADS=1 python -m pytest tests -n $$(nproc) --maxprocesses 8 --dist loadscope --no-loadscope-reorder
 
-.PHONY: help setup setup-test demo finetune-demo evaluate evaluate-page navigation test test-fast faults gpu-check soak lint format unused dataset train-tiny study clean
+.PHONY: help setup setup-test demo finetune-demo evaluate evaluate-page navigation exploration test test-fast faults gpu-check soak lint format unused dataset train-tiny study clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ evaluate-page: setup  ## the same small run, its numbers kept in benchmarks/resu
 
 navigation: setup  ## drives errands with and without imagined space; writes navigation_out/navigation_gain.md; FULL=1: 320 errands, hours
 	@$(RUN) python -m ipt_ros.navigation --out navigation_out $(if $(FULL),--full) $(NAVIGATION_ARGS)
+
+exploration: setup  ## looks for things by the nearest frontier and by imagined views; writes exploration_out/exploration.md; FULL=1: 72 searches
+	@$(RUN) python -m ipt_ros.navigation.exploring --out exploration_out $(if $(FULL),--full) $(EXPLORATION_ARGS)
 
 test: setup-test  ## every test, nodes as separate processes over DDS
 	@$(RUN) $(PYTEST) $(PYTEST_ARGS)
@@ -68,4 +71,4 @@ unused: setup-test  ## names that nothing but their own tests uses: places to lo
 	@$(RUN) python scripts/unused.py
 
 clean:  ## remove everything that was made here
-	rm -rf .venv build install log demo_out finetune_out evaluate_out evaluate_page_out navigation_out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build install log demo_out finetune_out evaluate_out evaluate_page_out navigation_out exploration_out .pytest_cache .mypy_cache .ruff_cache .hypothesis

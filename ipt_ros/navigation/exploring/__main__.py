@@ -1,0 +1,87 @@
+"""Searches for things in held-out houses, by the nearest frontier or by imagined views, in lock
+step, and writes what that was worth. `python -m ipt_ros.navigation.exploring --out
+exploration_out`; the same command goes on where it was stopped. Several processes share the
+houses: --part 1/2, --part 2/2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ipt_ros.navigation.running import asked, clock, run_long, same_model
+
+if TYPE_CHECKING:
+    from ipt_ros.navigation.errands.houses import House
+    from ipt_ros.navigation.exploring.searcher import Viewer
+    from ipt_ros.navigation.exploring.searches import Search
+    from ipt_ros.navigation.stage import Stage
+
+#: Houses, and searches in each.
+SMALL, FULL = (2, 2), (24, 3)
+PROGRAM = "ipt_ros.navigation.exploring"
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    words = f"{FULL[0] * FULL[1]} searches in {FULL[0]} houses"
+    return asked(PROGRAM, __doc__, "exploration_out", words, argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    return run_long(PROGRAM, arguments(argv), _run, _report)
+
+
+def _report(folder: Path, model: str) -> str:
+    from ipt_ros.navigation.exploring.report import write_report
+
+    return write_report(folder, model)
+
+
+def _run(chosen: argparse.Namespace) -> None:
+    from ipt_ros.navigation.errands.houses import test_seeds
+    from ipt_ros.navigation.exploring.course import bank_at, left, visit
+    from ipt_ros.navigation.exploring.robot import IPT, ViewingRobot
+    from ipt_ros.navigation.exploring.searches import houses
+    from ipt_ros.navigation.records import Records
+    from ipt_ros.navigation.stage import Stage
+
+    number, searches = FULL if chosen.full else SMALL
+    same_model(chosen.out, chosen.model)
+    index, of = chosen.part
+    records = Records(chosen.out / f"drives-{index + 1}-of-{of}.jsonl")
+    name = "" if of == 1 else f"-{index + 1}-of-{of}"
+    scene = chosen.out / f"scene{name}.json"
+    with Stage(chosen.model, scene, robot=ViewingRobot, ipt=IPT) as stage:
+        robot = stage.robot
+        bank = bank_at(chosen.out / "bank.json", _elsewhere(stage))
+        made: list[tuple[House, list[Search]]] = []
+        coming = houses(test_seeds(), number, searches)
+        for turn in range(searches):  # whatever is finished has all houses alike
+            for k in range(number):
+                if k == len(made):
+                    made.append(next(coming))
+                house, all_of = made[k]
+                some = all_of[turn : turn + 1]
+                if k % of != index or not left(some, records):
+                    continue
+                began, stamp = time.monotonic(), stage.enter(house)
+                visit(house, some, robot, bank, records, lambda line: print(line, flush=True))
+                clock(chosen.out, chosen.part, house.seed, began, robot.stamp_ns - stamp)
+
+
+def _elsewhere(stage: Stage) -> Iterator[tuple[House, Search, Viewer]]:
+    """Searches in houses of the validation split, one in each, entered when its turn comes."""
+    from ipt_ros.navigation.exploring.searches import houses
+    from ipt_training.scenes.splits import SPLITS
+
+    for house, (search,) in houses(SPLITS["validation"], len(SPLITS["validation"]), 1):
+        print(f"recording scores of house {house.seed}", flush=True)
+        stage.enter(house)
+        yield house, search, stage.robot
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
