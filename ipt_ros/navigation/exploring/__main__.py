@@ -1,11 +1,17 @@
 """Searches for things in held-out houses, by the nearest frontier or by imagined views, in lock
 step, and writes what that was worth. `python -m ipt_ros.navigation.exploring --out
 exploration_out`; the same command goes on where it was stopped. Several processes share the
-houses: --part 1/2, --part 2/2.
+houses: --part 1/2, --part 2/2. Exit status 130 after Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
 
+from ipt_ros.starting.interruption import INTERRUPTED, end_at_once, undisturbed
+
+if __name__ == "__main__":  # before anything that takes long is imported
+    end_at_once(INTERRUPTED)
+
+# isort: split
 import argparse
 import time
 from collections.abc import Iterator
@@ -41,12 +47,13 @@ def _report(folder: Path, model: str) -> str:
 
 
 def _run(chosen: argparse.Namespace) -> None:
-    from ipt_ros.navigation.errands.houses import test_seeds
-    from ipt_ros.navigation.exploring.course import bank_at, left, visit
-    from ipt_ros.navigation.exploring.robot import IPT, ViewingRobot
-    from ipt_ros.navigation.exploring.searches import houses
-    from ipt_ros.navigation.records import Records
-    from ipt_ros.navigation.stage import Stage
+    with undisturbed():
+        from ipt_ros.navigation.errands.houses import test_seeds
+        from ipt_ros.navigation.exploring.course import bank_at, left, visit
+        from ipt_ros.navigation.exploring.robot import IPT, ViewingRobot
+        from ipt_ros.navigation.exploring.searches import houses
+        from ipt_ros.navigation.records import Records
+        from ipt_ros.navigation.stage import Stage
 
     number, searches = FULL if chosen.full else SMALL
     same_model(chosen.out, chosen.model)
