@@ -21,7 +21,7 @@ ROWS = (
     ("the same, as a robot with depth asks it", "`imagine_view`", "perspective", "pose+anchored"),
     ("the same, without depth", "`imagine_view`", "perspective", "pose"),
     ("is this path through unseen space clear", "`trace_path`", "clearance", ""),
-    ("how many of a category stand around", "`count_objects`", "counting", ""),
+    ("how many things of a colour stand around", "`count_objects`", "counting", ""),
     ("which object is on your left along a path", "none", "path", ""),
 )
 #: Percentage points above chance that make an answer worth asking for.
