@@ -74,7 +74,7 @@ class AskingStyle:
     rests_on_view: tasks whose answer after a drawn or shown view is read from that view and the
         question's words alone. The input pictures are kept from it.
     auto: the modes that AUTO tries, best first, as validation ranked them; auto_by_task: the same
-        for tasks where that is known.
+        for tasks where that is known; auto_remembering: for their questions with a recalled view.
     recall_above: where at least this share of the asked view was seen, AUTO reads the answer from
         the recalled view before it tries those modes; by task, never for a task that is missing.
     temperature: divides the option log-probabilities before they are normalised; by task and mode,
@@ -95,6 +95,7 @@ class AskingStyle:
     rests_on_view: tuple[Task, ...] = ()
     auto: tuple[Mode, ...] = (Mode.IMAGINE, Mode.ANSWER)
     auto_by_task: Mapping[Task, tuple[Mode, ...]] = field(default_factory=dict)
+    auto_remembering: Mapping[Task, tuple[Mode, ...]] = field(default_factory=dict)
     recall_above: Mapping[Task, float] = field(default_factory=dict)
     temperature: Mapping[Task, Mapping[Mode, float]] = field(default_factory=dict)
     temperature_by_seen: Mapping[Task, Mapping[Mode, tuple[float | None, ...]]] = field(
@@ -115,7 +116,11 @@ class AskingStyle:
             raise AskingStyleError(
                 f"text_temperature: expected 0 to 2, got {self.text_temperature}"
             )
-        by_task = {f"auto_by_task.{t.value}": modes for t, modes in self.auto_by_task.items()}
+        by_task = {
+            f"{name}.{task.value}": modes
+            for name in ("auto_by_task", "auto_remembering")
+            for task, modes in getattr(self, name).items()
+        }
         for name, modes in {"auto": self.auto, **by_task}.items():
             if not modes or not set(modes) <= {Mode.IMAGINE, Mode.ANSWER}:
                 raise AskingStyleError(
@@ -144,10 +149,11 @@ class AskingStyle:
         """The modes that AUTO tries for such a question, best first. share_seen: of the asked
         view, None where nothing is recalled."""
         modes = self.auto_by_task.get(task, self.auto)
-        enough = self.recall_above.get(task)
-        if share_seen is None or enough is None or share_seen < enough:
+        if share_seen is None:
             return modes
-        return (Mode.RECALL, *modes)
+        modes = self.auto_remembering.get(task, modes)
+        enough = self.recall_above.get(task)
+        return modes if enough is None or share_seen < enough else (Mode.RECALL, *modes)
 
     def temperature_of(self, task: Task, mode: Mode, share_seen: float | None = None) -> float:
         """What divides the option scores of such a question reached in such a way."""
@@ -201,11 +207,12 @@ class AskingStyle:
             given["rests_on_view"] = tuple(Task(t) for t in given["rests_on_view"])
         if "auto" in given:
             given["auto"] = tuple(Mode(m) for m in given["auto"])
-        if "auto_by_task" in given:
-            given["auto_by_task"] = {
-                Task(task): tuple(Mode(m) for m in modes)
-                for task, modes in given["auto_by_task"].items()
-            }
+        for name in ("auto_by_task", "auto_remembering"):
+            if name in given:
+                given[name] = {
+                    Task(task): tuple(Mode(m) for m in modes)
+                    for task, modes in given[name].items()
+                }
         if "recall_above" in given:
             given["recall_above"] = {Task(t): float(v) for t, v in given["recall_above"].items()}
         if "temperature_by_seen" in given:
@@ -234,8 +241,12 @@ class AskingStyle:
             "flow": {**asdict(self.flow), "interval": list(self.flow.interval)},
             "rests_on_view": [task.value for task in self.rests_on_view],
             "auto": [m.value for m in self.auto],
-            "auto_by_task": {
-                task.value: [m.value for m in modes] for task, modes in self.auto_by_task.items()
+            **{
+                name: {
+                    task.value: [m.value for m in modes]
+                    for task, modes in getattr(self, name).items()
+                }
+                for name in ("auto_by_task", "auto_remembering")
             },
             "recall_above": {task.value: share for task, share in self.recall_above.items()},
             "temperature": {

@@ -33,14 +33,22 @@ LEAST_REMEMBERED = 100
 #: The levels that are tried.
 LEVELS = tuple(k / 20 for k in range(20))
 #: Entries of `ipt.json` that are written.
-WRITTEN = ("temperature", "temperature_by_seen", "recall_above", "auto", "auto_by_task")
+WRITTEN = (
+    "temperature",
+    "temperature_by_seen",
+    "recall_above",
+    "auto",
+    "auto_by_task",
+    "auto_remembering",
+)
 
 
 @dataclass(frozen=True)
 class Calibration:
     """temperatures by task and mode, and by share seen; tables: the same, with ECE before and
     after and the reliability curves; auto: the robot's modes by their accuracy, best first, over
-    all tasks and for each; recall_above: see `AskingStyle`."""
+    all tasks and for each, also of questions with a recalled view; recall_above: see
+    `AskingStyle`."""
 
     temperatures: dict[Task, dict[Mode, float]]
     tables: dict[str, dict[str, Any]]
@@ -48,6 +56,7 @@ class Calibration:
     auto_by_task: dict[Task, tuple[Mode, ...]]
     temperatures_by_seen: dict[Task, dict[Mode, tuple[float | None, ...]]]
     recall_above: dict[Task, float]
+    auto_remembering: dict[Task, tuple[Mode, ...]]
 
 
 def calibrate(records: Sequence[Record], modes: Sequence[Mode]) -> Calibration:
@@ -57,6 +66,7 @@ def calibrate(records: Sequence[Record], modes: Sequence[Mode]) -> Calibration:
     recall_above: dict[Task, float] = {}
     tables: dict[str, dict[str, Any]] = {}
     auto: dict[Task, tuple[Mode, ...]] = {}
+    remembering: dict[Task, tuple[Mode, ...]] = {}
     for task in dict.fromkeys(r.task for r in records):
         of_task = [r for r in records if r.task is task]
         asked = {m: [r for r in of_task if m in r.replies] for m in modes}
@@ -66,14 +76,17 @@ def calibrate(records: Sequence[Record], modes: Sequence[Mode]) -> Calibration:
         by_seen[task] = {m: own for m, own in classes.items() if any(t is not None for t in own)}
         style = AskingStyle(temperature=temperatures, temperature_by_seen=by_seen)
         tables[task.value] = {m.value: _table(some, m, style) for m, some in asked.items()}
-        # recalling has its own level, so questions that come with a view do not decide here
+        remembered = [r for r in of_task if r.share_seen is not None]
         auto[task] = _ranked([r for r in of_task if r.share_seen is None] or of_task, modes)
-        level = recall_level(of_task, auto[task][0]) if auto[task] else None
+        if len(remembered) >= LEAST_REMEMBERED and len(auto[task]) > 1:
+            remembering[task] = _ranked(remembered, modes)
+        first = remembering.get(task) or auto[task]
+        level = recall_level(of_task, first[0]) if first else None
         if level is not None:
             recall_above[task] = level
     by_seen = {task: own for task, own in by_seen.items() if own}
     best = _ranked(records, modes)
-    return Calibration(temperatures, tables, best, auto, by_seen, recall_above)
+    return Calibration(temperatures, tables, best, auto, by_seen, recall_above, remembering)
 
 
 def recall_level(records: Sequence[Record], otherwise: Mode) -> float | None:
@@ -159,8 +172,8 @@ def calibrate_memory(
 ) -> Calibration:
     """What a checkpoint that is calibrated already lacks for questions with a recalled view, from
     records of such questions: the temperatures of mode recall and by share seen, and the share
-    from which on AUTO recalls. All else is as the checkpoint has it, and so are tasks that were
-    not asked."""
+    from which on AUTO recalls, and what it tries below that. All else is as the checkpoint has it,
+    and so are tasks that were not asked."""
     style = AskingStyle.load(folder)
     remembered = [r for r in records if r.share_seen is not None]
     if not remembered:
@@ -171,7 +184,8 @@ def calibrate_memory(
         old, new = style.temperature.get(task, {}), found.temperatures.get(task, {})
         kept = {mode: t for mode, t in old.items() if mode is not Mode.RECALL or mode not in new}
         temperatures[task] = {**new, **kept}
-    firsts = {task: style.preferred(task)[0] for task in found.temperatures}
+    own = {**style.auto_remembering, **found.auto_remembering}
+    firsts = {t: (own.get(t) or style.preferred(t))[0] for t in found.temperatures}
     if lacking := {mode.value for mode in firsts.values() if mode not in modes}:
         raise ValueError(
             f"--modes: expected {', '.join(sorted(lacking))} as well, which `auto` takes first "
@@ -183,13 +197,14 @@ def calibrate_memory(
     }
     asked = found.temperatures
     others = {t: level for t, level in style.recall_above.items() if t not in asked}
-    classes = {t: own for t, own in style.temperature_by_seen.items() if t not in asked}
+    classes = {t: dict(m) for t, m in style.temperature_by_seen.items() if t not in asked}
     return replace(
         found,
         temperatures=temperatures,
         temperatures_by_seen={**classes, **found.temperatures_by_seen},
         auto=style.auto,
         auto_by_task=dict(style.auto_by_task),
+        auto_remembering=own,
         recall_above={
             **others,
             **{task: level for task, level in levels.items() if level is not None},
@@ -206,6 +221,7 @@ def write_calibration(folder: Path, found: Calibration, facts: Mapping[str, Any]
         recall_above=found.recall_above,
         auto=found.auto,
         auto_by_task=found.auto_by_task,
+        auto_remembering=found.auto_remembering,
     )
     style.save(folder)
     told = style.to_dict()

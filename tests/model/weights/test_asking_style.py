@@ -24,6 +24,7 @@ SMALL = AskingStyle(
     flow=FlowSettings(points=11, interval=(0.4, 1.0), renorm="global", min_steps=2),
     auto=(Mode.ANSWER,),
     auto_by_task={Task.CLEARANCE: (Mode.IMAGINE, Mode.ANSWER)},
+    auto_remembering={Task.COUNTING: (Mode.ANSWER, Mode.IMAGINE)},
     recall_above={Task.PATH: 0.4},
     temperature={Task.PATH: {Mode.ANSWER: 1.5}},
     temperature_by_seen={Task.PATH: {Mode.IMAGINE: (None, 2.0, 1.5, None)}},
@@ -42,7 +43,7 @@ def test_layout_that_is_not_told_is_that_of_our_data(tmp_path: Path) -> None:
     (tmp_path / "ipt.json").write_text("{}")
     assert AskingStyle.load(tmp_path).pictures == PictureGeometry()
     shipped = AskingStyle.load(find_folder("ipt-tiny"))
-    assert shipped.pictures == PictureGeometry()
+    assert shipped.pictures == replace(PictureGeometry(), told_radius_m=(0.1, 0.35))
 
 
 def test_a_plain_bagel_folder_needs_no_file(tmp_path: Path) -> None:
@@ -75,6 +76,7 @@ def test_a_plain_bagel_folder_needs_no_file(tmp_path: Path) -> None:
         ({"auto": ["given"]}, "given"),
         ({"auto": ["best"]}, "best"),
         ({"auto_by_task": {"path": []}}, "auto_by_task.path"),
+        ({"auto_remembering": {"path": ["recall"]}}, "auto_remembering.path"),
         ({"temperature": {"path": {"answer": 0}}}, "temperature.path.answer"),
         ({"recall_above": {"path": 1.5}}, "recall_above.path: expected 0 to 1"),
         ({"temperature_by_seen": {"path": {"recall": [1, 1]}}}, "path.recall: expected 4 numbers"),

@@ -57,8 +57,8 @@ def test_the_level_is_where_recalling_begins_to_be_right_more_often() -> None:
 
 
 def test_a_calibrated_checkpoint_gets_what_memory_needs_and_keeps_the_rest(tmp_path) -> None:
-    """Recalling is compared with what AUTO does otherwise, here answering at once: right every
-    other time. Recalling is right above 0.3."""
+    """Recalling is compared with what AUTO does otherwise with a memory: drawing, for answering at
+    once is right every other time. Recalling is right above 0.3."""
     other = {Task.COUNTING: {Mode.ANSWER: (1.5, None, 2.5, None)}}
     before = AskingStyle(
         temperature={Task.PATH: {Mode.ANSWER: 3.0, Mode.IMAGINE: 7.0}},
@@ -78,7 +78,8 @@ def test_a_calibrated_checkpoint_gets_what_memory_needs_and_keeps_the_rest(tmp_p
     assert len(after.temperature_by_seen[Task.PATH][Mode.RECALL]) == 4
     assert after.recall_above == {Task.COUNTING: 0.5, Task.PATH: 0.3}
     assert after.temperature_by_seen[Task.COUNTING] == other[Task.COUNTING]
-    assert after.preferred(Task.PATH, 0.2) == (Mode.ANSWER, Mode.IMAGINE)
+    assert after.preferred(Task.PATH, 0.2) == (Mode.IMAGINE, Mode.ANSWER)
+    assert after.preferred(Task.PATH) == (Mode.ANSWER, Mode.IMAGINE), "not asked without a memory"
     assert after.preferred(Task.PATH, 0.4)[0] is Mode.RECALL
     with pytest.raises(ValueError, match="recalled view"):
         calibrate_memory(tmp_path, plain, MODES)
@@ -105,7 +106,21 @@ def test_questions_without_a_memory_say_whether_drawing_comes_first() -> None:
     plain = [remembered(k, None, imagine=k % 2 == 0) for k in range(100)]
     found = calibrate([*with_memory, *plain], MODES)
     assert found.auto_by_task == {Task.PATH: (Mode.ANSWER, Mode.IMAGINE)}
+    assert found.auto_remembering == {Task.PATH: (Mode.IMAGINE, Mode.ANSWER)}
     assert found.recall_above == {Task.PATH: 0.0}
+
+
+def test_where_drawing_helps_a_memory_and_recalling_does_not_auto_draws(tmp_path) -> None:
+    """As in questions on maps: what is filled from its edges is no clearer than before."""
+    AskingStyle(auto_by_task={Task.PATH: (Mode.ANSWER, Mode.IMAGINE)}).save(tmp_path)
+    records = [
+        remembered(k, float(share), recall=k % 2 == 0) for k, share in enumerate(evenly(400))
+    ]
+    after = write_calibration(tmp_path, calibrate_memory(tmp_path, records, MODES), {})
+    assert AskingStyle.load(tmp_path).preferred(Task.PATH, 0.9) == (Mode.IMAGINE, Mode.ANSWER)
+    assert after.preferred(Task.PATH) == (Mode.ANSWER, Mode.IMAGINE)
+    without = calibrate_memory(tmp_path, records, (Mode.IMAGINE, Mode.RECALL))
+    assert without.auto_remembering == after.auto_remembering, "only both modes can be ranked"
 
 
 @pytest.mark.parametrize(("won", "lost", "level"), [(4, 1, 0.0), (4, 3, None), (0, 0, None)])
