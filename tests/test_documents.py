@@ -332,11 +332,14 @@ def test_what_the_evaluation_found_is_what_its_json_says(
 def test_what_is_said_of_auto_is_what_the_shipped_model_does() -> None:
     style = json.loads((ROOT / "ipt_model/weights/ipt_tiny/ipt.json").read_text())
     assert {modes[0] for modes in style["auto_by_task"].values()} == {"answer"}
-    assert set(style["recall_above"]) == {"perspective", "path"}
-    assert max(style["recall_above"].values()) <= 0.05
+    level = style["recall_above"]
+    drawn = {task for task, modes in style["auto_remembering"].items() if modes[0] == "imagine"}
+    assert {task for task in drawn if level.get(task, 1.0) > 0} == {"clearance"}
     page = " ".join((ROOT / "README.md").read_text().split())
-    assert "`auto` draws nothing. It reads the answer from the recalled view" in page
-    assert "in perspective and path questions that come with one, and answers at once" in page
+    assert level.pop("path") == 0 and "(path any, " in page
+    for task, share in level.items():
+        assert f"{task} {100 * share:.0f} %" in page
+    assert "It draws in clearance questions of which less was seen, and answers at once" in page
 
 
 def test_the_page_of_messages_is_that_of_the_files(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,7 +83,7 @@ def test_a_calibrated_checkpoint_gets_what_memory_needs_and_keeps_the_rest(tmp_p
     assert after.preferred(Task.PATH, 0.4)[0] is Mode.RECALL
     with pytest.raises(ValueError, match="recalled view"):
         calibrate_memory(tmp_path, plain, MODES)
-    with pytest.raises(ValueError, match="--modes: expected answer as well"):
+    with pytest.raises(ValueError, match="--modes: expected imagine as well"):
         calibrate_memory(tmp_path, records, (Mode.RECALL,))
 
 
