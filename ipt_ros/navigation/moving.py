@@ -28,6 +28,8 @@ STEP_S, STEP_M = 0.5, 0.5
 FIRST_LOOKS = 4
 #: It turns on the spot where it looks farther away from its way than this, else it drives a curve.
 TURN_RAD, MOST_TURN_RAD = 0.45, 0.5 * math.pi
+#: So near to right behind, rad, one side is as good as the other.
+BEHIND_RAD = 1e-3
 #: Arrived within this, m.
 ARRIVED_M = 0.3
 ROBOT_RADIUS_M, ROBOT_HEIGHT_M = 0.2, 1.3
@@ -150,10 +152,9 @@ class Mover:
 
     def _follow(self, look: Look, way: np.ndarray) -> Look:
         """One step along it: turn towards it, or drive the arc to a point of it."""
-        x, y, yaw = look.robot
         aim = _along(way, STEP_M)
-        ahead = math.dist((x, y), aim)
-        off = math.remainder(math.atan2(aim[1] - y, aim[0] - x) - yaw, 2 * math.pi)
+        ahead = math.dist(look.robot[:2], aim)
+        off = off_course(look.robot, aim)
         if ahead < 1e-6:
             return self._go(look, 0.0, 0.0)
         if abs(off) > TURN_RAD:
@@ -183,6 +184,15 @@ class Mover:
                 y + ahead * math.sin(yaw) + side * math.cos(yaw),
             )
             self._felt[cell] = True
+
+
+def off_course(robot: Pose, target: tuple[float, float]) -> float:
+    """How far the robot is turned from looking at a place, rad. What lies right behind it is on
+    its left, so that the last digit of a pose does not decide which way it turns.
+    """
+    ahead = math.atan2(target[1] - robot[1], target[0] - robot[0])
+    off = math.remainder(ahead - robot[2], 2 * math.pi)
+    return off + 2 * math.pi if off < -math.pi + BEHIND_RAD else off
 
 
 def _along(way: np.ndarray, reach_m: float) -> tuple[float, float]:

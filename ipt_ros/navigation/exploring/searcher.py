@@ -26,6 +26,7 @@ from ipt_ros.navigation.moving import (
     Drive,
     Look,
     Mover,
+    off_course,
 )
 from ipt_ros.navigation.planning.costs import costmap_of, navfn
 from ipt_ros.navigation.planning.frontiers import (
@@ -229,11 +230,5 @@ class Searcher(Mover):
                 if cells is None:
                     break
                 look = self._follow_cells(look, cells)
-            while not self._ends() and abs(off := _off(look.robot, target)) > 0.05:
+            while not self._ends() and abs(off := off_course(look.robot, target)) > 0.05:
                 look = self._go(look, 0.0, max(-MOST_TURN_RAD, min(MOST_TURN_RAD, off)))
-
-
-def _off(robot: Pose, target: tuple[float, float]) -> float:
-    """How far the robot is turned from looking at a place, rad."""
-    ahead = math.atan2(target[1] - robot[1], target[0] - robot[0])
-    return math.remainder(ahead - robot[2], 2 * math.pi)

@@ -3,6 +3,7 @@ and the same errand is driven the same way.
 """
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from ipt_ros.navigation.driving import MASK_STEPS, Driver
 from ipt_ros.navigation.errands.episodes import CELL_M, errands_of, true_map
 from ipt_ros.navigation.errands.houses import house_of
 from ipt_ros.navigation.masks import Recorded
-from ipt_ros.navigation.moving import ARRIVED_M, KNOWN_M
+from ipt_ros.navigation.moving import ARRIVED_M, KNOWN_M, off_course
 from ipt_ros.navigation.planning.arms import ARMS
 from ipt_ros.navigation.records import Records, all_records
 
@@ -138,3 +139,9 @@ def test_the_bank_of_masks_is_read_as_it_was_written(tmp_path):
     assert nothing is None and none == []
     grid = OccupancyGrid(np.full((5, 5), UNKNOWN, np.int8), CELL_M, (0.0, 0.0))
     assert grid.cells.shape == (5, 5)
+
+
+@pytest.mark.parametrize("yaw", [math.pi, -math.pi, math.pi - 1e-9, -math.pi + 1e-9])
+def test_right_behind_is_on_the_left_whatever_the_last_digit_says(yaw):
+    assert off_course((0.0, 0.0, yaw), (1.0, 0.0)) == pytest.approx(math.pi)
+    assert off_course((0.0, 0.0, 0.0), (0.0, -1.0)) == pytest.approx(-0.5 * math.pi)
