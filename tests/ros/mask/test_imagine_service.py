@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 import zlib
 from functools import cached_property
 
@@ -67,6 +68,18 @@ class Bench:
 
     def ask(self, stamp_ns):
         return self.reply(self.asked(stamp_ns))
+
+    def meet(self):
+        """Until a reply arrives: a service that has just met its client may reply to nobody."""
+
+        def heard():
+            asked = self.asked(self.now_ns)
+            until_s = time.monotonic() + 2.0
+            while not asked.done() and time.monotonic() < until_s:
+                time.sleep(0.02)
+            return asked.done()
+
+        until(heard, "a first reply comes")
 
     def step(self, columns=50):
         """A view and a map of a new time, which is returned."""
@@ -152,6 +165,7 @@ def test_in_every_state_that_draws_nothing_it_says_which(ros_domain, tmp_path):
         peer(ros_domain + 2) as tester,
     ):
         bench = Bench(process, tester)
+        bench.meet()
         for number in (
             Transition.TRANSITION_CONFIGURE,
             Transition.TRANSITION_CLEANUP,

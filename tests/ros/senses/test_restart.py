@@ -5,6 +5,7 @@ parts came, and nothing of the old time does. By a clock that only the test move
 from __future__ import annotations
 
 import itertools
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -147,6 +148,8 @@ def transforms(ros, monkeypatch):
     yield source, clock
     source.destroy()
     node.destroy_node()
+    if "fake_tf2" in str(getattr(sys.modules["tf2_ros"], "__file__", "")):
+        del sys.modules["tf2_ros"]  # whoever looks for tf2 later must not find this
 
 
 class Now:
