@@ -43,7 +43,7 @@ def test_a_border_is_free_and_beside_the_unknown(grid):
 def test_frontiers_are_the_doorways_the_nearest_first_and_look_out(grid):
     east, north = found(grid)
     assert east.place == (9, 19) and north.place in ((19, 9), (19, 10))
-    assert east.counts < north.counts
+    assert east.counts <= north.counts
     assert east.pose[:2] == pytest.approx((1.95, 0.95))
     assert abs(east.pose[2]) < 0.3 and abs(north.pose[2] - 0.5 * math.pi) < 0.3
     assert len(east.cells) == 7 and len(north.cells) == 14

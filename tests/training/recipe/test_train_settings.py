@@ -47,7 +47,13 @@ def test_the_tiny_recipes_differ_in_supervision_alone() -> None:
 @pytest.mark.parametrize(
     ("recipe", "shipped", "elsewhere"),
     [
-        ("own_tiny", "recipe", ()),
+        ("finish_tiny", "recipe", ()),
+        ("settle_tiny", "recipe_settle_tiny", ()),
+        ("counts_tiny", "recipe_counts_tiny", ()),
+        ("counts_mixed_tiny", "recipe_counts_mixed_tiny", ()),
+        ("memory_more_tiny", "recipe_memory_more_tiny", ()),
+        ("memory_tiny", "recipe_memory_tiny", ()),
+        ("own_tiny", "recipe_own_tiny", ()),
         ("ship_tiny", "recipe_ship_tiny", ()),
         ("tiny_mixed", "recipe_tiny_mixed", ("model.vae=ipt_model/weights/ipt_tiny",)),
         ("base_tiny", "recipe_base_tiny", ("model.vae=ipt_model/weights/ipt_tiny",)),
