@@ -66,6 +66,10 @@ class InputEncodings:
                 )
 
 
+#: Entries that rank modes by task.
+_ORDERS = ("auto_by_task", "auto_remembering")
+
+
 @dataclass(frozen=True)
 class AskingStyle:
     """Everything but the weights. The defaults suit BAGEL-7B-MoT as released.
@@ -118,7 +122,7 @@ class AskingStyle:
             )
         by_task = {
             f"{name}.{task.value}": modes
-            for name in ("auto_by_task", "auto_remembering")
+            for name in _ORDERS
             for task, modes in getattr(self, name).items()
         }
         for name, modes in {"auto": self.auto, **by_task}.items():
@@ -207,7 +211,7 @@ class AskingStyle:
             given["rests_on_view"] = tuple(Task(t) for t in given["rests_on_view"])
         if "auto" in given:
             given["auto"] = tuple(Mode(m) for m in given["auto"])
-        for name in ("auto_by_task", "auto_remembering"):
+        for name in _ORDERS:
             if name in given:
                 given[name] = {
                     Task(task): tuple(Mode(m) for m in modes)
@@ -246,7 +250,7 @@ class AskingStyle:
                     task.value: [m.value for m in modes]
                     for task, modes in getattr(self, name).items()
                 }
-                for name in ("auto_by_task", "auto_remembering")
+                for name in _ORDERS
             },
             "recall_above": {task.value: share for task, share in self.recall_above.items()},
             "temperature": {

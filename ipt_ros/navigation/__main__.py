@@ -13,12 +13,12 @@ if __name__ == "__main__":  # before anything that takes long is imported
 
 # isort: split
 import argparse
-import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipt_ros.navigation.running import asked, clock, run_long, same_model
+from ipt_ros.navigation.running import asked, in_rounds, run_long, same_model
 
 if TYPE_CHECKING:
     from ipt_ros.navigation.errands.episodes import Errand
@@ -64,22 +64,16 @@ def _run(chosen: argparse.Namespace) -> None:
     network = network_at(chosen.out / "network.pt", print, train, shown)
     name = "" if of == 1 else f"-{index + 1}-of-{of}"
     with Stage(chosen.model, chosen.out / f"scene{name}.json") as stage:
-        robot = stage.robot
         drives = _bank(chosen.out / "bank.json", bank, stage)
         helpers = Helpers(network, drives, PictureGeometry())
-        made: list[tuple[House, list[Errand]]] = []
         coming = houses(test_seeds(), number, errands)
-        for begin in range(0, errands, IN_A_ROUND):
-            for k in range(number):
-                if k == len(made):
-                    made.append(next(coming))
-                house, all_of = made[k]
-                turn = all_of[begin : begin + IN_A_ROUND]
-                if k % of != index or not left(turn, records):
-                    continue
-                began, stamp = time.monotonic(), stage.enter(house)
-                visit(house, turn, robot, helpers, records, lambda line: print(line, flush=True))
-                clock(chosen.out, chosen.part, house.seed, began, robot.stamp_ns - stamp)
+
+        def drive(house: House, turn: list[Errand]) -> None:
+            visit(house, turn, stage.robot, helpers, records, partial(print, flush=True))
+
+        in_rounds(
+            chosen, coming, number, errands, IN_A_ROUND, stage, lambda t: left(t, records), drive
+        )
 
 
 def _bank(path: Path, number: int, stage: Stage) -> Sequence[Sequence[Any]]:

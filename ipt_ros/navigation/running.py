@@ -8,8 +8,9 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from ipt_ros.starting.interruption import (
     INTERRUPTED,
@@ -17,6 +18,13 @@ from ipt_ros.starting.interruption import (
     interruptible,
     undisturbed,
 )
+
+if TYPE_CHECKING:
+    from ipt_ros.navigation.errands.houses import House
+    from ipt_ros.navigation.stage import Stage
+
+#: What is done in a house: an errand, or a search.
+Task = TypeVar("Task")
 
 
 def asked(
@@ -93,6 +101,35 @@ def same_model(folder: Path, model: str) -> None:
             f"{folder} has drives with other weights than those of {model} now; take another "
             "folder with --out"
         )
+
+
+def in_rounds(
+    chosen: argparse.Namespace,
+    coming: Iterator[tuple[House, list[Task]]],
+    number: int,
+    each: int,
+    in_a_round: int,
+    stage: Stage,
+    left: Callable[[list[Task]], bool],
+    visit: Callable[[House, list[Task]], None],
+) -> None:
+    """Visits so many houses again and again, for a part of their `each` tasks at a time, so that
+    whatever is finished has all houses alike. coming: the houses, made when their turn comes.
+    left: whether any of these is to be done.
+    """
+    index, of = chosen.part
+    made: list[tuple[House, list[Task]]] = []
+    for begin in range(0, each, in_a_round):
+        for k in range(number):
+            if k == len(made):
+                made.append(next(coming))
+            house, all_of = made[k]
+            turn = all_of[begin : begin + in_a_round]
+            if k % of != index or not left(turn):
+                continue
+            began, stamp = time.monotonic(), stage.enter(house)
+            visit(house, turn)
+            clock(chosen.out, chosen.part, house.seed, began, stage.robot.stamp_ns - stamp)
 
 
 def clock(

@@ -13,12 +13,12 @@ if __name__ == "__main__":  # before anything that takes long is imported
 
 # isort: split
 import argparse
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ipt_ros.navigation.running import asked, clock, run_long, same_model
+from ipt_ros.navigation.running import asked, in_rounds, run_long, same_model
 
 if TYPE_CHECKING:
     from ipt_ros.navigation.errands.houses import House
@@ -62,21 +62,13 @@ def _run(chosen: argparse.Namespace) -> None:
     name = "" if of == 1 else f"-{index + 1}-of-{of}"
     scene = chosen.out / f"scene{name}.json"
     with Stage(chosen.model, scene, robot=ViewingRobot, ipt=IPT) as stage:
-        robot = stage.robot
         bank = bank_at(chosen.out / "bank.json", _elsewhere(stage))
-        made: list[tuple[House, list[Search]]] = []
         coming = houses(test_seeds(), number, searches)
-        for turn in range(searches):  # whatever is finished has all houses alike
-            for k in range(number):
-                if k == len(made):
-                    made.append(next(coming))
-                house, all_of = made[k]
-                some = all_of[turn : turn + 1]
-                if k % of != index or not left(some, records):
-                    continue
-                began, stamp = time.monotonic(), stage.enter(house)
-                visit(house, some, robot, bank, records, lambda line: print(line, flush=True))
-                clock(chosen.out, chosen.part, house.seed, began, robot.stamp_ns - stamp)
+
+        def look_for(house: House, turn: list[Search]) -> None:
+            visit(house, turn, stage.robot, bank, records, partial(print, flush=True))
+
+        in_rounds(chosen, coming, number, searches, 1, stage, lambda t: left(t, records), look_for)
 
 
 def _elsewhere(stage: Stage) -> Iterator[tuple[House, Search, Viewer]]:

@@ -8,7 +8,7 @@ from ipt_ros.navigation.exploring.arms import BASELINE, ORACLE
 from ipt_ros.navigation.exploring.searcher import MOST_STEPS, NEAREST
 from ipt_ros.navigation.exploring.sight import FOUND_SHARE
 from ipt_ros.navigation.moving import STEP_S
-from ipt_ros.navigation.results.page import made, signed, verdict
+from ipt_ros.navigation.results.page import made, part_of_run, signed, verdict
 
 HEAD = """# What imagined views are worth to a robot that looks for a thing
 
@@ -44,18 +44,13 @@ def page(found: dict[str, Any]) -> str:
 def _short(found: dict[str, Any]) -> str:
     """The answer in a few sentences; which ones, the numbers decide."""
     table = found["all"]
-    lines = ["## In short", ""]
-    if (wanted := found.get("wanted", 0)) > table["errands"]:
-        lines += [
-            f"**This is part of a run**: {table['errands']} of {wanted} searches, in "
-            f"{table['houses']} houses. The intervals are as wide as that makes them.",
-            "",
-        ]
+    lines = ["## In short", "", *part_of_run(found, "searches")]
     mine = table["against"]["imagined"]
     lines.append(
         f"- Choosing by recalled and imagined views changes SPL by {signed(mine['spl'])} against "
-        f"the nearest frontier: {_verdict(mine['spl'])}. The robot drives less on {mine['win']}, "
-        f"as far on {mine['tie']} and farther on {mine['loss']} of {table['errands']} searches."
+        f"the nearest frontier: {verdict(mine['spl'], 'searches')}. The robot drives less on "
+        f"{mine['win']}, as far on {mine['tie']} and farther on {mine['loss']} of "
+        f"{table['errands']} searches."
     )
     for name, words in (
         ("recalled", "recalled views alone"),
@@ -64,7 +59,7 @@ def _short(found: dict[str, Any]) -> str:
         (ORACLE, "knowing where it is"),
     ):
         its = table["against"][name]["spl"]
-        lines.append(f"  With {words} the change is {signed(its)} ({_verdict(its)}).")
+        lines.append(f"  With {words} the change is {signed(its)} ({verdict(its, 'searches')}).")
     views = found["views"]["imagined"]
     if views["auc"] is not None:
         there, elsewhere = views["shown_there"], views["shown_elsewhere"]
@@ -77,10 +72,6 @@ def _short(found: dict[str, Any]) -> str:
             f"[{100 * views['auc']['low']:.0f}, {100 * views['auc']['high']:.0f}]; 50 % is chance."
         )
     return "\n".join(lines) + "\n"
-
-
-def _verdict(interval: dict[str, float]) -> str:
-    return verdict(interval).replace("errands", "searches")
 
 
 def _percent(share: dict[str, Any]) -> str:

@@ -66,13 +66,7 @@ def page(found: dict[str, Any]) -> str:
 
 def _short(found: dict[str, Any]) -> str:
     """The answer in a few sentences; which ones, the numbers decide."""
-    lines = ["## In short", ""]
-    if (wanted := found.get("wanted", 0)) > found["all"]["errands"]:
-        lines += [
-            f"**This is part of a run**: {found['all']['errands']} of {wanted} errands, in "
-            f"{found['all']['houses']} houses. The intervals are as wide as that makes them.",
-            "",
-        ]
+    lines = ["## In short", "", *part_of_run(found, "errands")]
     for kind, words in list(KINDS.items())[:2]:
         table = found[kind]
         if not table:
@@ -97,11 +91,23 @@ def _short(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def verdict(interval: dict[str, float]) -> str:
+def part_of_run(found: dict[str, Any], things: str) -> list[str]:
+    """That a run is not finished, where it is not. things: what was to be done, in words."""
+    table = found["all"]
+    if (wanted := found.get("wanted", 0)) <= table["errands"]:
+        return []
+    return [
+        f"**This is part of a run**: {table['errands']} of {wanted} {things}, in "
+        f"{table['houses']} houses. The intervals are as wide as that makes them.",
+        "",
+    ]
+
+
+def verdict(interval: dict[str, float], things: str = "errands") -> str:
     """What a difference with its interval says, in words."""
     if interval["low"] > 0:
         return "a gain"
-    return "a loss" if interval["high"] < 0 else "no difference that these errands could show"
+    return "a loss" if interval["high"] < 0 else f"no difference that these {things} could show"
 
 
 def signed(interval: dict[str, float]) -> str:

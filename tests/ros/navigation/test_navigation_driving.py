@@ -4,6 +4,7 @@ and the same errand is driven the same way.
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from ipt_ros.navigation.masks import Recorded
 from ipt_ros.navigation.moving import ARRIVED_M, KNOWN_M, off_course
 from ipt_ros.navigation.planning.arms import ARMS
 from ipt_ros.navigation.records import Records, all_records
+from ipt_ros.navigation.running import in_rounds
 
 ARM = {arm.name: arm for arm in ARMS}
 HELPERS = Helpers(None, [], PictureGeometry())
@@ -145,3 +147,27 @@ def test_the_bank_of_masks_is_read_as_it_was_written(tmp_path):
 def test_right_behind_is_on_the_left_whatever_the_last_digit_says(yaw):
     assert off_course((0.0, 0.0, yaw), (1.0, 0.0)) == pytest.approx(math.pi)
     assert off_course((0.0, 0.0, 0.0), (0.0, -1.0)) == pytest.approx(-0.5 * math.pi)
+
+
+def test_houses_are_visited_in_rounds_each_by_its_own_part(tmp_path):
+    """Three houses of four tasks, two in a round; the second of two parts has the middle house."""
+    done, made = [], []
+
+    def coming():
+        for seed in (7, 8, 9):
+            made.append(seed)
+            yield SimpleNamespace(seed=seed), [f"{seed}/{k}" for k in range(4)]
+
+    stage = SimpleNamespace(enter=lambda house: 0, robot=SimpleNamespace(stamp_ns=10**9))
+
+    def go(part, left=lambda turn: True):
+        chosen = SimpleNamespace(part=part, out=tmp_path)
+        in_rounds(chosen, coming(), 3, 4, 2, stage, left, lambda house, turn: done.extend(turn))
+
+    go((0, 2))
+    assert done == ["7/0", "7/1", "9/0", "9/1", "7/2", "7/3", "9/2", "9/3"] and made == [7, 8, 9]
+    done.clear()
+    go((1, 2), left=lambda turn: turn[0] != "8/0")
+    assert done == ["8/2", "8/3"]
+    (line,) = (tmp_path / "clock-2-of-2.jsonl").read_text().splitlines()
+    assert json.loads(line)["house"] == 8 and json.loads(line)["simulated_s"] == 1.0
