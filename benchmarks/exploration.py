@@ -9,11 +9,9 @@ the JSON that is there.
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
 
-from machine import commit, processor_name
+from pages import put_run
 
 from ipt_ros.navigation.exploring.__main__ import FULL
 from ipt_ros.navigation.exploring.report import write
@@ -25,21 +23,8 @@ PAGE = ROOT / "docs" / "exploration.md"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, nargs="?", help="what make exploration FULL=1 wrote")
-    parser.add_argument("--model", default="ipt-tiny", help="that was searched with")
-    given = parser.parse_args()
-    if given.folder is None:
-        found = json.loads(RESULTS.read_text(encoding="utf-8"))
-    else:
-        found = {
-            "command": "make exploration FULL=1",
-            "commit": commit(),
-            "processor": processor_name(),
-            "wanted": FULL[0] * FULL[1],
-            **summary(given.folder, given.model),
-        }
-    write(found, RESULTS, PAGE)
+    about, wanted = __doc__.splitlines()[0], FULL[0] * FULL[1]
+    put_run(about, RESULTS, PAGE, "make exploration FULL=1", wanted, summary, write)
 
 
 if __name__ == "__main__":
