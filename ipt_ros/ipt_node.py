@@ -167,6 +167,13 @@ class IptNode(LifecycleNode):
         """Whether an asker has not heard yet how its goal ended, or what became of a mask."""
         return self._mask_service.owes() or any(server.owes() for server in self._servers)
 
+    def destroy_node(self) -> None:
+        """What rclpy does not take down itself holds on to the node, and its name to the graph."""
+        for server in self._servers:
+            server.destroy()
+        self._destroy_inputs()
+        super().destroy_node()
+
     # -- told by its parts ------------------------------------------------------------------------
 
     def report(self, error: BaseException, during: str) -> GoalError:

@@ -120,6 +120,9 @@ class Stage:
         self._leave()
         self._ipt.close()
         self._executor.shutdown(timeout_sec=0.2)
+        # a node that is only let go of stays in the graph, and so does its last map
+        for node in (self._ipt, self._own):
+            node.destroy_node()
         rclpy.try_shutdown()
 
 
