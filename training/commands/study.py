@@ -2,11 +2,12 @@
 
     ipt-study --size small --out runs/study    everything made here, minutes on two cores
     ipt-study --size one_task                  perspective alone with a smaller model, an hour
-    ipt-study --size memory                    perspective and path, with a memory and without
+    ipt-study --size memory --base FOLDER      perspective and path, with a memory and without,
+                                               from a checkpoint that answers them without one
     ipt-study --size full                      the shipped model and all tasks: wants a GPU
 
-All runs begin from one base that knows nothing of the tasks: its tower sees, and it finds the
-named thing in a single picture. Every arm, a supervision or a variant of one, is then trained on
+All runs begin from one base. Unless it is given it knows nothing of the tasks: its tower sees, and
+it finds the named thing in a single picture. Every arm, a supervision or a variant of one, is then trained on
 the same number of showings of the same data, its checkpoint is chosen on validation, and that one
 checkpoint is asked the test questions once, in every mode. Finished runs are kept, so the study
 goes on where it stopped. Writes `study.json` and `study.md`.
@@ -51,8 +52,8 @@ RECIPE = Path("config/training/tiny_mixed.yaml")
 class Size:
     """How large a study is. counts: rows of train, validation and test data, made where missing;
     tasks: those asked, empty for all; variants: of the data, empty for the plain ones; base:
-    showings whose pictures the base is shown; overrides: entries of the recipe. vae, vit:
-    arguments of their training."""
+    showings whose pictures the base is shown, 0 where it must be given, with its VAE; overrides:
+    entries of the recipe. vae, vit: arguments of their training."""
 
     counts: dict[str, int]
     base: int
@@ -111,21 +112,21 @@ SIZES = {
     ),
     "memory": Size(
         {"train": 24000, "validation": 400, "test": 2000},
-        base=48000,
-        examples=36000,
-        per_task=1000,
+        base=0,
+        examples=4800,
+        per_task=600,
         seeds=(0, 1, 2),
         overrides=(
             "batch.examples=48",
-            "optimiser.warmup=30",
-            "optimiser.average=0.995",
+            "optimiser.rate=1.0e-3",
+            "optimiser.warmup=10",
+            "optimiser.average=0.98",
             "data.memory=true",
-            "run.validate=150",
-            "run.validation_examples=400",
-            "run.save=150",
+            "run.validate=0",
+            "run.save=25",
         ),
-        vae=("--precision", "bfloat16"),
-        vit=("--pictures", "24000", "--steps", "2000"),
+        vae=(),
+        vit=(),
         tasks=("perspective", "path"),
         variants=("pose+anchored", "map", "pose+anchored+memory", "map+memory"),
     ),
@@ -161,6 +162,8 @@ def main(arguments: list[str] | None = None) -> int:
     if given.threads:
         torch.set_num_threads(given.threads)
     size = SIZES[given.size]
+    if given.base is None and not size.base:
+        parser.error(f"--base: --size {given.size} begins from a checkpoint that knows the tasks")
     arms = given.supervisions.split(",")
     if unknown := [name for name in arms if name not in ARMS]:
         parser.error(f"--supervisions: unknown {unknown}, expected some of {list(ARMS)}")
@@ -186,7 +189,7 @@ def _study(
         f"data.validation={data / 'validation'}",
         f"data.tasks=[{', '.join(size.tasks)}]",
     ]
-    vae = given.vae or given.out / "vae"
+    vae = given.vae or (given.out / "vae" if size.vae else given.base)
     if not (vae / "ae.safetensors").is_file():
         _done(train_vae(["--data", str(data / "train"), "--out", str(vae), *size.vae]))
     shared.append(f"model.vae={vae}")
