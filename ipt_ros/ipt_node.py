@@ -187,6 +187,9 @@ class IptNode(LifecycleNode):
     def _forgotten(self, why: str, anew: bool) -> None:
         if self._mask is not None:
             self._mask.forget(why)
+        code = ErrorCode.TIME_JUMP if anew else ErrorCode.STALE_VIEW
+        for server in self._servers:
+            server.outdate(GoalError(code, f"{why}, while the goal was under way: ask again"))
         if anew and self._self_score is not None:
             self._self_score.begin_anew()
         self._reports.alarm("time", diagnostics.WARN, why)

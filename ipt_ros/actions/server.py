@@ -120,6 +120,8 @@ class GoalServer:
         self._open: dict[bytes, tuple[Future, PoolFuture[None]]] = {}
         self._ended = -math.inf
         self._going = False
+        #: Why goals that began before this object was put here cannot be answered.
+        self._outdated: GoalError | None = None
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._server = ActionServer(
             node,
@@ -144,6 +146,12 @@ class GoalServer:
         for done, _ in list(self._open.values()):
             if not done.done():
                 done.set_result(None)
+
+    def outdate(self, error: GoalError) -> None:
+        """What goals under way were asked of is forgotten: they end with this error, whatever
+        would have come of them.
+        """
+        self._outdated = error
 
     def owes(self) -> bool:
         """Whether an asker may not have heard yet how its goal ended."""
@@ -251,8 +259,11 @@ class GoalServer:
         """On the model's thread: look, ask, and fill in the result."""
         started = time.monotonic()
         values = self._desk.live.values
+        before = self._outdated
 
         def on_progress(progress: Progress) -> bool:
+            if self._outdated is not before:
+                raise self._outdated
             feedback.tell(progress)
             return not (goal.is_cancel_requested or active.stopping.is_set())
 
@@ -272,7 +283,7 @@ class GoalServer:
             )
         except QuestionError as error:
             raise GoalError(ErrorCode.BAD_GOAL, str(error)) from error
-        except (Cancelled, MemoryError):
+        except (Cancelled, MemoryError, GoalError):
             raise
         except Exception as error:
             if is_out_of_memory(error):
@@ -292,6 +303,8 @@ class GoalServer:
         result.answer = answer_message(grounded, answer, withheld, values.answer_valid_s)
         if finish is not None:
             finish(result, answer)
+        if self._outdated is not before:
+            raise self._outdated
         # last, so that it covers everything but the way back
         result.answer.times.total_s = time.monotonic() - wish.accepted
         self._desk.answered(goal.request, grounded, answer, result)
