@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ipt_model.spatial.maps import UNKNOWN, OccupancyGrid
+from ipt_ros.answering.guard import map_consistency
 
 #: 100 is lethal to Nav2; an imagined wall may cost, and must never forbid.
 HIGHEST = 90
@@ -37,6 +38,22 @@ def mask_cells(observed: np.ndarray, imagined: Sequence[np.ndarray]) -> np.ndarr
     percent = np.clip(np.rint(100.0 * mean), 0, HIGHEST)
     mask[speaks] = percent[speaks].astype(np.int8)
     return mask
+
+
+def held_to(
+    observed: np.ndarray, imagined: Sequence[np.ndarray], least: float
+) -> tuple[tuple[np.ndarray, ...], str]:
+    """Those drawings that agree with the seen cells at least so well, and why nothing is to be
+    published of them: half or more contradict what was seen, or none can be held to anything.
+    """
+    agreements = [map_consistency(observed, one) for one in imagined]
+    if np.isnan(agreements).all():
+        return (), "the drawn map covers too few seen cells to be held to them"
+    believed = tuple(d for d, a in zip(imagined, agreements, strict=True) if a >= least)
+    if len(believed) * 2 > len(agreements):
+        return believed, ""
+    agreement = float(np.nanmean(agreements))
+    return (), f"the drawn map contradicts the seen one (agreement {agreement:.2f})"
 
 
 @dataclass(frozen=True)

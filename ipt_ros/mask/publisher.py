@@ -12,18 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ipt_model.question import Cancelled, Mode, Outcome
 from ipt_model.spatial import maps
 from ipt_ros import diagnostics
-from ipt_ros.answering.guard import map_consistency
 from ipt_ros.answering.model_life import ActiveModel, ModelLife
 from ipt_ros.answering.questions import ask_map
 from ipt_ros.conversions import array_to_grid, stamp_to_ns
 from ipt_ros.errors import ErrorCode, GoalError
 from ipt_ros.mask.askers import Asker, NotOfThatTime, Reply
-from ipt_ros.mask.imagined_space import Drawing, Geometry, ImaginedSpace
+from ipt_ros.mask.imagined_space import Drawing, Geometry, ImaginedSpace, held_to
 from ipt_ros.mask.topic import MaskTopic
 from ipt_ros.parameters.table import LiveParameters
 from ipt_ros.reports import Reports
@@ -359,11 +356,9 @@ class MaskOutput:
             self._work.end("the map changed its frame, resolution or grid while it was drawn")
             return False
         least = self._live.values.min_map_agreement
-        agreements = [map_consistency(grid.cells, d) for d in here.imagined]
-        believed = tuple(d for d, a in zip(here.imagined, agreements, strict=True) if a >= least)
-        if len(believed) * 2 <= len(agreements):
-            agreement = float(np.mean(agreements or [0.0]))
-            self.take_back(f"the drawn map contradicts the seen one (agreement {agreement:.2f})")
+        believed, wrong = held_to(grid.cells, here.imagined, least)
+        if wrong:
+            self.take_back(wrong)
             return True
         self._work.imaginations = len(believed)
         self._work.end("drawn")

@@ -7,10 +7,10 @@
     ipt-study --size full                      the shipped model and all tasks: wants a GPU
 
 All runs begin from one base. Unless it is given it knows nothing of the tasks: its tower sees, and
-it finds the named thing in a single picture. Every arm, a supervision or a variant of one, is then trained on
-the same number of showings of the same data, its checkpoint is chosen on validation, and that one
-checkpoint is asked the test questions once, in every mode. Finished runs are kept, so the study
-goes on where it stopped. Writes `study.json` and `study.md`.
+it finds the named thing in a single picture. Every arm, a supervision or a variant of one, is then
+trained on the same number of showings of the same data. Its checkpoint, chosen on validation where
+the size validates, is asked the test questions once, in every mode. Finished runs are kept, so the
+study goes on where it stopped. Writes `study.json` and `study.md`.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from ipt_ros.mask.imagined_space import (
     Drawing,
     Geometry,
     ImaginedSpace,
+    held_to,
     mask_cells,
 )
 
@@ -235,6 +236,21 @@ def test_a_drawing_stays_where_it_was_imagined_when_the_map_rolls_or_grows(
             if 0 <= old[0] < SHAPE[0] and 0 <= old[1] < SHAPE[1]:
                 expected[row, column] = np.rint(100 * imagined[old])
     assert np.array_equal(cells, expected)
+
+
+def test_why_a_drawing_is_not_believed_is_told_apart():
+    """What cannot be held to anything contradicts nothing, and is not published either."""
+    seen = np.full(SHAPE, UNKNOWN, np.int8)
+    seen[:, :4] = FREE
+    like, unlike = np.full(SHAPE, 0.1), np.full(SHAPE, 0.9)
+    elsewhere = np.where(seen == UNKNOWN, 0.5, np.nan)
+    assert held_to(seen, [like, unlike, like], 0.35) == ((like, like), "")
+    for drawings in ([unlike], [like, unlike], [unlike, elsewhere]):
+        believed, why = held_to(seen, drawings, 0.35)
+        assert believed == () and "contradicts" in why and "nan" not in why
+    for least in (0.0, 0.35):
+        believed, why = held_to(seen, [elsewhere], least)
+        assert believed == () and "too few seen cells" in why
 
 
 def test_the_page_names_one_test_for_every_clause():
