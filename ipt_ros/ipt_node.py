@@ -50,6 +50,9 @@ class IptNode(LifecycleNode):
         self._senses: Senses | None = None
         self._mask: MaskOutput | None = None
         self._self_score: SelfScoreOutput | None = None
+        #: Whether /diagnostics has told that stamps went back; None where they did not, or where
+        #: it has told since that views arrive again.
+        self._jump_told: bool | None = None
         # In every state, so that an asker hears NOT_ACTIVE instead of waiting for ever.
         desk = Desk(self._model, self._seen, self._live, self._reports, self._answered)
         self._servers = [make(self, desk) for make in ACTIONS]
@@ -190,8 +193,12 @@ class IptNode(LifecycleNode):
         code = ErrorCode.TIME_JUMP if anew else ErrorCode.STALE_VIEW
         for server in self._servers:
             server.outdate(GoalError(code, f"{why}, while the goal was under way: ask again"))
-        if anew and self._self_score is not None:
+        if not anew:
+            self._reports.say(why)
+            return
+        if self._self_score is not None:
             self._self_score.begin_anew()
+        self._jump_told = False
         self._reports.alarm("time", diagnostics.WARN, why)
 
     def _answered(
@@ -223,9 +230,16 @@ class IptNode(LifecycleNode):
             )
         level, message, figures = senses.remembering.health()
         self._reports.tell("memory", level, message, **figures)
+        all_see = True
         for camera, (wrong, figures) in senses.health().items():
             level = diagnostics.ERROR if wrong else diagnostics.OK
             self._reports.tell(camera, level, wrong or "views arrive", **figures)
+            all_see = all_see and not wrong
+        if self._jump_told is False:
+            self._jump_told = True  # by the message that comes now
+        elif self._jump_told and all_see:
+            self._reports.tell("time", diagnostics.OK, "goes on; it jumped back once")
+            self._jump_told = None
 
 
 def main() -> None:

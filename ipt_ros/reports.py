@@ -50,6 +50,10 @@ class Reports:
         if self._diagnostics is not None:
             self._diagnostics.status(name, level, message, **values)
 
+    def say(self, text: str) -> None:
+        """What was asked for and is done."""
+        self._log.info(text)
+
     def alarm(self, name: str, level: bytes, text: str) -> None:
         """Something that people must hear of at once: WARN or ERROR."""
         # rclpy wants a line of its own for each severity

@@ -8,7 +8,9 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 from action_msgs.msg import GoalStatus
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from harness import peer, running, until
+from rcl_interfaces.srv import GetParameters
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 from stepped_input import STEPPED, S, SteppedInput
@@ -70,3 +72,22 @@ def test_a_goal_that_is_drawing_is_not_answered_of_what_was_before(bench, happen
     # and the next is answered of what there is now
     newest = 5 * S if happens is jump_back else 100 * S
     until(lambda: stamps() == [newest], "it goes on")
+
+
+def test_a_jump_is_a_warning_until_views_arrive_again_and_forgetting_is_none(bench):
+    tester, world, _ = bench
+    told = tester.collect(DiagnosticArray, "/diagnostics")
+
+    def level(message):
+        levels = [one.level for one in message.status if one.name.endswith(" time")]
+        return levels[0] if levels else None
+
+    world.see(200 * S)
+    tester.call(GetParameters, "ipt_node/get_parameters", GetParameters.Request())
+    jump_back(tester, world)
+    told.wait_for(lambda one: level(one) == DiagnosticStatus.WARN)
+    told.wait_for(lambda one: level(one) == DiagnosticStatus.OK)
+    since = len(told)
+    forget(tester, world)
+    told.wait_more(2)
+    assert {level(one) for one in told.messages[since:]} == {DiagnosticStatus.OK}
