@@ -1,4 +1,7 @@
-"""The tables of docs/study.md from a finished study: `python benchmarks/study_page.py runs/study`.
+"""The tables of docs/study.md from finished studies: `python benchmarks/study_page.py runs/study`.
+
+    python benchmarks/study_page.py runs/study             of one task, from nothing
+    python benchmarks/study_page.py runs/memory --memory   with a memory and without
 
 Copies `study.json` to benchmarks/results and writes its tables between the page's markers.
 """
@@ -16,17 +19,19 @@ from ipt_training.evaluation.study_table import markdown
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "study.md"
-RESULTS = ROOT / "benchmarks" / "results" / "study.json"
+RESULTS = ROOT / "benchmarks" / "results"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("study", type=Path, help="folder that ipt-study wrote")
+    parser.add_argument("--memory", action="store_true", help="it is one of --size memory")
     given = parser.parse_args()
-    shutil.copyfile(given.study / "study.json", RESULTS)
-    found = json.loads(RESULTS.read_text(encoding="utf-8"))
+    results = RESULTS / ("study_memory.json" if given.memory else "study.json")
+    shutil.copyfile(given.study / "study.json", results)
+    found = json.loads(results.read_text(encoding="utf-8"))
     _, _, tables = markdown(found["runs"], found["examples_per_run"]).partition("\n\n")
-    put(PAGE, "study", tables)
+    put(PAGE, "memory study" if given.memory else "study", tables)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from ipt_ros.navigation.errands.episodes import true_map
 from ipt_ros.navigation.errands.houses import House
 from ipt_ros.navigation.moving import STEP_S
 from ipt_ros.navigation.robot import Robot, Wait
+from ipt_ros.run import GOODBYE_S
 from ipt_ros.sim_node import SimNode
 from ipt_ros.spinning import Faults, spin_once
 
@@ -81,13 +82,14 @@ class Stage:
             args=arguments, domain_id=domain_id, signal_handler_options=SignalHandlerOptions.NO
         )
         self._executor = SingleThreadedExecutor()
-        self._own = Node("navigation")
+        #: Of whoever drives.
+        self.node = Node("navigation")
         self._ipt = IptNode()
         self._sim: SimNode | None = None
         self._faults = Faults(self._ipt.report)
-        for node in (self._own, self._ipt):
+        for node in (self.node, self._ipt):
             self._executor.add_node(node)
-        self.robot = robot(self._own, "ipt_node", self.wait)
+        self.robot = robot(self.node, "ipt_node", self.wait)
 
     def wait(self, ready: Callable[[], Any], timeout_s: float) -> Any:
         """The first true value of `ready`, or None in time."""
@@ -118,10 +120,12 @@ class Stage:
 
     def __exit__(self, *_: object) -> None:
         self._leave()
-        self._ipt.close()
+        # the process goes on: whoever left in the middle of a question left the model at it
+        self._ipt.trigger_shutdown()
+        self.wait(lambda: not self._ipt.owes(), GOODBYE_S)
         self._executor.shutdown(timeout_sec=0.2)
         # a node that is only let go of stays in the graph, and so does its last map
-        for node in (self._ipt, self._own):
+        for node in (self._ipt, self.node):
             node.destroy_node()
         rclpy.try_shutdown()
 

@@ -61,13 +61,14 @@ def markdown(runs: Sequence[Mapping[str, Any]], examples: int) -> str:
     and without one where both were asked."""
     arms = list(dict.fromkeys(run["supervision"] for run in runs))
     seeds = len({run["seed"] for run in runs})
+    chosen = any(run["checkpoint"]["validation"] is not None for run in runs)
+    which = "checkpoint is chosen on validation and" if chosen else "last checkpoint is"
     lines = [
         "# Supervision and inference mode",
         "",
-        f"{examples} showings per run, {seeds} seed{'s' if seeds > 1 else ''}; the checkpoint is "
-        "chosen on validation and asked the test questions once, in every mode. Accuracy in "
-        "percent with the 95 % half-width (Student's t over seeds; over examples where there is "
-        "one seed).",
+        f"{examples} showings per run, {_seeds(seeds)}; the {which} asked the test questions "
+        "once, in every mode. Accuracy in percent with the 95 % half-width (Student's t over "
+        "seeds; over examples where there is one seed).",
     ]
     for asked in _sections(runs):
         modes = [mode.value for mode in MODES if all(_found(r, mode.value, asked) for r in runs)]
@@ -78,7 +79,9 @@ def markdown(runs: Sequence[Mapping[str, Any]], examples: int) -> str:
         lines.append("| supervision | " + " | ".join(modes) + " | unparsable (answer) |")
         lines.append("|---|" + "---|" * (len(modes) + 1))
         for arm in arms:
-            row = [f"{arm}: {ARMS[arm].words}"]
+            own = cell(runs, arm, modes[0], asked).seeds
+            few = f" ({_seeds(own)})" if own < seeds else ""
+            row = [f"{arm}: {ARMS[arm].words}{few}"]
             for mode in modes:
                 c = cell(runs, arm, mode, asked)
                 row.append(f"{100 * c.mean:.1f} ± {100 * c.half:.1f}")
@@ -86,6 +89,10 @@ def markdown(runs: Sequence[Mapping[str, Any]], examples: int) -> str:
             lines.append("| " + " | ".join(row) + " |")
         lines += ["", *_differences(runs, arms, asked)]
     return "\n".join(lines) + "\n"
+
+
+def _seeds(number: int) -> str:
+    return f"{number} seed{'s' if number > 1 else ''}"
 
 
 def _sections(runs: Sequence[Mapping[str, Any]]) -> list[Asked]:
@@ -102,6 +109,7 @@ def _sections(runs: Sequence[Mapping[str, Any]]) -> list[Asked]:
 QUESTIONS = (
     ("does drawing in training help the answer?", ("mixed", "answer"), ("label_vae", "answer")),
     ("learned by drawing the view, or by being given it?", ("ipt", "given"), ("given", "given")),
+    ("and read from what was recalled?", ("ipt", "recall"), ("given", "recall")),
     ("does what is drawn matter?", ("ipt", "imagine"), ("ipt_wrong", "imagine")),
     ("does drawing before the answer help?", ("mixed", "imagine"), ("mixed", "answer")),
     ("does recalling before the answer help?", ("mixed", "recall"), ("mixed", "answer")),
