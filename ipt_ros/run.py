@@ -26,13 +26,11 @@ from typing import Any, NoReturn
 
 from ipt_ros.parameters.help import node_help
 from ipt_ros.parameters.table import ParameterError
-from ipt_ros.spinning import Faults, spin_once
+from ipt_ros.spinning import GOODBYE_S, Faults, spin_once
 from ipt_ros.texts import MOST_INSIDE, cut
 
 #: A second signal is meant as one after this, s.
 INSISTING_S = 1.0
-#: Most time for results that somebody waits for, s.
-GOODBYE_S = 0.6
 
 
 def run_node(

@@ -20,6 +20,8 @@ REPORTED_S = 5.0
 SLOWEST_S = 0.1
 #: Different faults that are remembered.
 MOST_KINDS = 100
+#: At the end: most time for results that somebody waits for, s.
+GOODBYE_S = 0.6
 
 
 class Faults:

@@ -25,9 +25,8 @@ from ipt_ros.navigation.errands.episodes import true_map
 from ipt_ros.navigation.errands.houses import House
 from ipt_ros.navigation.moving import STEP_S
 from ipt_ros.navigation.robot import Robot, Wait
-from ipt_ros.run import GOODBYE_S
 from ipt_ros.sim_node import SimNode
-from ipt_ros.spinning import Faults, spin_once
+from ipt_ros.spinning import GOODBYE_S, Faults, spin_once
 
 CAMERA = {"width": 128, "height": 96, "horizontal_fov": 1.57}
 IPT = {

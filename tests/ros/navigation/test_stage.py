@@ -8,7 +8,6 @@ from harness import peer, until
 from rclpy.action import ActionClient
 
 from imaginative_perception.action import AskSpatial
-
 from ipt_model.question import Cancelled, Progress
 from ipt_ros.navigation.errands.houses import house_of
 from ipt_ros.navigation.stage import Stage

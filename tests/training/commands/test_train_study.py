@@ -58,6 +58,7 @@ def made_up(supervision: str, seed: int, shares: dict[str, float], n: int = 100)
     return {
         "supervision": supervision,
         "seed": seed,
+        "checkpoint": {"validation": None},
         "tasks": {
             task: {
                 "chance": 0.5,
@@ -122,3 +123,14 @@ def test_questions_with_a_memory_are_told_apart_and_recalled() -> None:
     assert "without a memory (n = 20" in plain and "25.0 ±" in plain and "recall" not in plain
     assert "95.0 ±" in memory and "| answer | imagine | recall | given |" in memory
     assert "mixed/recall less mixed/answer | +0.0" in memory
+
+
+def test_the_head_says_which_checkpoint_and_a_row_how_many_seeds_where_they_are_fewer() -> None:
+    runs = [made_up(name, 0, {"path": 0.5}) for name in ("label", "mixed")]
+    runs.append(made_up("label", 1, {"path": 0.5}))
+    table = markdown(runs, 10)
+    assert "2 seeds; the last checkpoint is asked" in table
+    (few,) = (line for line in table.splitlines() if "(1 seed)" in line)
+    assert few.startswith("| mixed")
+    runs[0]["checkpoint"]["validation"] = 0.5
+    assert "the checkpoint is chosen on validation and asked" in markdown(runs, 10)
