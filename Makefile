@@ -31,7 +31,7 @@ evaluate-page: setup  ## the same small run, its numbers kept in benchmarks/resu
 navigation: setup  ## drives errands with and without imagined space; writes navigation_out/navigation_gain.md; FULL=1: 320 errands, hours
 	@$(RUN) python -m ipt_ros.navigation --out navigation_out $(if $(FULL),--full) $(NAVIGATION_ARGS)
 
-exploration: setup  ## looks for things by the nearest frontier and by imagined views; writes exploration_out/exploration.md; FULL=1: 72 searches
+exploration: setup  ## looks for things by the nearest frontier and by imagined views; writes exploration_out/exploration.md; FULL=1: 48 searches
 	@$(RUN) python -m ipt_ros.navigation.exploring --out exploration_out $(if $(FULL),--full) $(EXPLORATION_ARGS)
 
 test: setup-test  ## every test, nodes as separate processes over DDS

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ipt_ros.navigation.stage import Stage
 
 #: Houses, and searches in each.
-SMALL, FULL = (2, 2), (24, 3)
+SMALL, FULL = (2, 2), (24, 2)
 PROGRAM = "ipt_ros.navigation.exploring"
 
 
