@@ -225,7 +225,7 @@ def test_a_view_that_is_gone_is_refused_and_what_stands_stays(bench):
 
 def test_of_many_who_ask_at_once_each_is_answered(bench):
     stamp_ns = bench.step()
-    asked = [bench.asked(stamp_ns) for _ in range(30)]
+    asked = [bench.asked(stamp_ns) for _ in range(12)]  # more than the default depth
     replies = [bench.reply(one) for one in asked]
     assert {(r.success, r.message) for r in replies} == {(True, "drawn")}
     assert len({r.checksum for r in replies}) == 1
