@@ -36,7 +36,7 @@ from ipt_training.datasets.parquet import DATASET_FILE, Dataset
 from ipt_training.datasets.plan import DatasetPlan
 from ipt_training.evaluation.asking import MODES, BatchAsker
 from ipt_training.evaluation.records import summary
-from ipt_training.evaluation.study_arms import ARMS
+from ipt_training.evaluation.study_arms import ARMS, BASE
 from ipt_training.evaluation.study_table import markdown
 from ipt_training.finetune.tower import TOWER_FILE
 from ipt_training.folder_lock import check_folder
@@ -203,6 +203,8 @@ def _study(
         "runs": [],
     }
     runs = result["runs"]
+    if given.base:
+        runs.append({"supervision": BASE, **asked_base(base, given.out, data / "test", size)})
     for seed in seeds:
         for name in arms:
             overrides = [
@@ -286,30 +288,43 @@ def one_run(settings: TrainingRecipe, out: Path, test: Path, size: Size) -> dict
             return found
     outcome = train(settings, out)
     chosen = out / "best" if (out / "best").is_dir() else out / "final"
-    began = time.perf_counter()
-    loaded = load(chosen, "auto")
-    dataset = Dataset(test)
-    rows = chosen_rows(dataset, size.per_task, settings.data.tasks)
-    asker = BatchAsker(loaded)
-    with Watch(f"{settings.name} test", len(rows)) as watch:
-        records, _ = ask_rows(asker, dataset, rows, MODES, watch)
-    result = {
-        "seed": settings.seed,
-        "settings": settings.digest(),
-        "checkpoint": {
-            "hash": loaded.model_hash,
-            "step": outcome.best.get("step", outcome.step),
-            "validation": outcome.best.get("mean"),
-        },
-        "parameters": sum(p.numel() for p in loaded.model.parameters()),
-        "seconds": {
-            "train": round(outcome.seconds, 1),
-            "test": round(time.perf_counter() - began, 1),
-        },
-        "tasks": summary(records, MODES, loaded.style),
-    }
+    answers = asked(chosen, settings.name, settings.data.tasks, test, size)
+    result = {"seed": settings.seed, "settings": settings.digest(), **answers}
+    result["checkpoint"]["step"] = outcome.best.get("step", outcome.step)
+    result["checkpoint"]["validation"] = outcome.best.get("mean")
+    result["seconds"]["train"] = round(outcome.seconds, 1)
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return result
+
+
+def asked_base(base: Path, out: Path, test: Path, size: Size) -> dict[str, Any]:
+    """The given checkpoint as it came, asked the same, unless that was done."""
+    path = out / "base.json"
+    if path.is_file():
+        found: dict[str, Any] = json.loads(path.read_text())
+        if found["checkpoint"]["hash"] == hash_folder(base):
+            return found
+    result = {"seed": 0, **asked(base, "base", size.tasks, test, size)}
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return result
+
+
+def asked(
+    checkpoint: Path, name: str, tasks: tuple[str, ...], test: Path, size: Size
+) -> dict[str, Any]:
+    """A checkpoint's answers to the test questions in every mode."""
+    began = time.perf_counter()
+    loaded = load(checkpoint, "auto")
+    dataset = Dataset(test)
+    rows = chosen_rows(dataset, size.per_task, tasks)
+    with Watch(f"{name} test", len(rows)) as watch:
+        records, _ = ask_rows(BatchAsker(loaded), dataset, rows, MODES, watch)
+    return {
+        "checkpoint": {"hash": loaded.model_hash, "step": 0, "validation": None},
+        "parameters": sum(p.numel() for p in loaded.model.parameters()),
+        "seconds": {"test": round(time.perf_counter() - began, 1)},
+        "tasks": summary(records, MODES, loaded.style),
+    }
 
 
 if __name__ == "__main__":

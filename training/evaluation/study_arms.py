@@ -23,3 +23,5 @@ ARMS = {name: Arm(name, words) for name, words in SUPERVISIONS.items()} | {
         ("dropout.inputs=1.0",),
     ),
 }
+#: Of a table's row that is no arm: the checkpoint that was given to begin from.
+BASE = "base"

@@ -15,7 +15,7 @@ from scipy import stats
 
 from ipt_model.question import Mode
 from ipt_training.evaluation.asking import MODES
-from ipt_training.evaluation.study_arms import ARMS
+from ipt_training.evaluation.study_arms import ARMS, BASE
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,7 @@ def markdown(runs: Sequence[Mapping[str, Any]], examples: int) -> str:
         lines.append("| supervision | " + " | ".join(modes) + " | unparsable (answer) |")
         lines.append("|---|" + "---|" * (len(modes) + 1))
         for arm in arms:
-            own = cell(runs, arm, modes[0], asked).seeds
-            few = f" ({_seeds(own)})" if own < seeds else ""
-            row = [f"{arm}: {ARMS[arm].words}{few}"]
+            row = [_name(arm, cell(runs, arm, modes[0], asked).seeds, seeds)]
             for mode in modes:
                 c = cell(runs, arm, mode, asked)
                 row.append(f"{100 * c.mean:.1f} ± {100 * c.half:.1f}")
@@ -91,15 +89,24 @@ def markdown(runs: Sequence[Mapping[str, Any]], examples: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _name(arm: str, own: int, seeds: int) -> str:
+    """Of a row; own: seeds that this arm has."""
+    if arm == BASE:
+        return "*where all begin*"
+    few = f" ({_seeds(own)})" if own < seeds else ""
+    return f"{arm}: {ARMS[arm].words}{few}"
+
+
 def _seeds(number: int) -> str:
     return f"{number} seed{'s' if number > 1 else ''}"
 
 
 def _sections(runs: Sequence[Mapping[str, Any]]) -> list[Asked]:
-    """The mean over tasks where there are several, then each task."""
+    """The mean over tasks where there are several, then each task; apart with a memory and without
+    one, because modes that need one are asked of the former alone."""
     tasks = list(dict.fromkeys(task for run in runs for task in run["tasks"]))
-    sections = [Asked()] if len(tasks) > 1 else []
-    for task in tasks:
+    sections: list[Asked] = []
+    for task in [None, *tasks] if len(tasks) > 1 else tasks:
         both = all(_found(r, "answer", Asked(task, m)) for r in runs for m in (False, True))
         sections += [Asked(task, False), Asked(task, True)] if both else [Asked(task)]
     return sections
