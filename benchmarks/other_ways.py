@@ -28,6 +28,7 @@ from ipt_model.network.transforms import resize
 from ipt_model.question import Mode
 from ipt_model.weights.asking_style import seen_class
 from ipt_model.weights.loading import load
+from ipt_training.commands.evaluate import chosen_rows
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
 from ipt_training.evaluation.asking import BatchAsker
@@ -187,6 +188,7 @@ def main() -> None:
     parser.add_argument("--test", type=Path, required=True)
     parser.add_argument("--model", default="ipt-tiny")
     parser.add_argument("--examples", type=int, default=Fitting().examples)
+    parser.add_argument("--variants", default="", help="comma-separated, default all")
     parser.add_argument("--per-task", type=int, default=1000)
     parser.add_argument("--network", type=Path, help="file: trained once, then taken from there")
     parser.add_argument("--fit-only", action="store_true", help="trains the network and ends")
@@ -201,10 +203,10 @@ def main() -> None:
         return
     asker = BatchAsker(load(given.model, "cpu"))
     test = Dataset(given.test)
-    kinds = test.column("task")
+    variants = tuple(filter(None, given.variants.split(",")))
     tasks: dict[str, Any] = {}
-    for task in dict.fromkeys(kinds):
-        rows = [k for k, kind in enumerate(kinds) if kind == task][: given.per_task]
+    for task in dict.fromkeys(test.column("task")):
+        rows = chosen_rows(test, given.per_task, (task,), variants)
         examples = [example_from_row(test[row]) for row in rows]
         examples = [e for e in examples if e.question.recalled is not None]
         pictures = completed(examples, asker, network)

@@ -46,6 +46,8 @@ from ipt_training.shell.command import in_words, whole
 
 #: The recipe that all runs share but for supervision and seed, relative to the repository.
 RECIPE = Path("config/training/tiny_mixed.yaml")
+#: In the folder of a run that has ended.
+RESULT_FILE = "result.json"
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--supervisions", default=",".join(ARMS), help="and variants of them")
     parser.add_argument("--seeds", default="", help="default: those of the size")
     parser.add_argument("--examples", type=whole, help="showings per run")
+    parser.add_argument(
+        "--finished", action="store_true", help="train nothing: the tables of the runs that ended"
+    )
     parser.add_argument("--override", action="append", default=[], metavar="section.name=value")
     parser.add_argument("--threads", type=whole, default=0)
     given = parser.parse_args(arguments)
@@ -220,7 +225,11 @@ def _study(
             ]
             settings = TrainingRecipe.load(given.recipe, overrides)
             folder = given.out / f"{name}-{seed}"
-            runs.append({"supervision": name, **one_run(settings, folder, data / "test", size)})
+            found = finished(settings, folder)
+            if found is None and given.finished:
+                continue
+            found = found or one_run(settings, folder, data / "test", size)
+            runs.append({"supervision": name, **found})
             (given.out / "study.json").write_text(json.dumps(result, indent=1) + "\n")
             (given.out / "study.md").write_text(markdown(runs, examples), encoding="utf-8")
     print(markdown(runs, examples))
@@ -279,13 +288,17 @@ def make_base(out: Path, recipe: Path, size: Size, overrides: Sequence[str]) -> 
     return folder
 
 
+def finished(settings: TrainingRecipe, out: Path) -> dict[str, Any] | None:
+    """What came of a run with these settings; None where none has ended here."""
+    path = out / RESULT_FILE
+    if not path.is_file():
+        return None
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found if found["settings"] == settings.digest() else None
+
+
 def one_run(settings: TrainingRecipe, out: Path, test: Path, size: Size) -> dict[str, Any]:
-    """Train one supervision with one seed, unless that was done, and ask its chosen checkpoint."""
-    path = out / "result.json"
-    if path.is_file():
-        found: dict[str, Any] = json.loads(path.read_text())
-        if found["settings"] == settings.digest():
-            return found
+    """Train one supervision with one seed, and ask its chosen checkpoint."""
     outcome = train(settings, out)
     chosen = out / "best" if (out / "best").is_dir() else out / "final"
     answers = asked(chosen, settings.name, settings.data.tasks, test, size)
@@ -293,7 +306,7 @@ def one_run(settings: TrainingRecipe, out: Path, test: Path, size: Size) -> dict
     result["checkpoint"]["step"] = outcome.best.get("step", outcome.step)
     result["checkpoint"]["validation"] = outcome.best.get("mean")
     result["seconds"]["train"] = round(outcome.seconds, 1)
-    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    (out / RESULT_FILE).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return result
 
 

@@ -50,6 +50,10 @@ def test_a_study_trains_asks_and_writes_its_table(data, tmp_path, monkeypatch) -
     hashes = {r["checkpoint"]["hash"] for r in found["runs"]}
     assert len(hashes) == 4 and found["base"] not in hashes
     before = (tmp_path / "label-0" / "result.json").stat().st_mtime_ns
+    # seeds that nobody trained are left out on demand
+    assert main([*arguments, "--seeds", "0,7", "--finished"]) == 0
+    found = json.loads((tmp_path / "study.json").read_text())
+    assert [r["seed"] for r in found["runs"]] == [0, 0]
     # nothing is done twice; a base that is given is asked as well
     assert main([*arguments, "--base", str(tmp_path / "base" / "final")]) == 0
     found = json.loads((tmp_path / "study.json").read_text())
