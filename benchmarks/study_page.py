@@ -31,7 +31,7 @@ def main() -> None:
     shutil.copyfile(given.study / "study.json", results)
     found = json.loads(results.read_text(encoding="utf-8"))
     _, _, tables = markdown(found["runs"], found["examples_per_run"]).partition("\n\n")
-    put(PAGE, "memory study" if given.memory else "study", tables)
+    put(PAGE, "memory study" if given.memory else "study", tables.replace("\n## ", "\n### "))
 
 
 if __name__ == "__main__":

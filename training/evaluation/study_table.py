@@ -114,10 +114,12 @@ def _sections(runs: Sequence[Mapping[str, Any]]) -> list[Asked]:
 
 #: What is compared with what, in which mode: (supervision, mode) twice.
 QUESTIONS = (
+    ("does training with pictures help the answer?", ("mixed", "answer"), ("label", "answer")),
     ("does drawing in training help the answer?", ("mixed", "answer"), ("label_vae", "answer")),
     ("learned by drawing the view, or by being given it?", ("ipt", "given"), ("given", "given")),
     ("and read from what was recalled?", ("ipt", "recall"), ("given", "recall")),
     ("does what is drawn matter?", ("ipt", "imagine"), ("ipt_wrong", "imagine")),
+    ("is a drawing worth more by who learned to draw?", ("ipt", "imagine"), ("given", "imagine")),
     ("does drawing before the answer help?", ("mixed", "imagine"), ("mixed", "answer")),
     ("does recalling before the answer help?", ("mixed", "recall"), ("mixed", "answer")),
     ("does drawing the rest add to recalling?", ("mixed", "imagine"), ("mixed", "recall")),
