@@ -21,8 +21,11 @@ from ipt_training.scenes.camera import Camera, camera_pose
 from ipt_training.scenes.grids import occupancy, reachable
 from ipt_training.scenes.projection import image_centres, image_shares
 from ipt_training.scenes.scene import Scene
+from ipt_training.scenes.standing import Furniture
 from ipt_training.tasks.recast import shows_its_colour
 
+#: The simulated robot as long as nobody changes its parameters: a disc of this radius, so tall, m.
+STAND_M, HEIGHT_M = 0.2, 1.3
 #: Least share of a picture that an object must fill to be asked about.
 SHARE = 0.006
 #: The largest of the counts that count_objects offers unless it is told otherwise.
@@ -93,6 +96,7 @@ class Referee:
         self.scene: Scene = dressed(make_scene(seed, level), look)
         self.mount = mount
         self._renderer = Renderer(self.scene)
+        self._furniture = Furniture(self.scene, HEIGHT_M)
         self.truth = occupancy(self.scene)
         self._rng = np.random.default_rng(seed)
         self._radius_m = radius_m
@@ -122,6 +126,10 @@ class Referee:
     def _is_free(self, pose: Pose2) -> bool:
         return bool((np.hypot(*(self._free - (pose.x, pose.y)).T) < 0.08).any())
 
+    def _can_stand(self, pose: Pose2) -> bool:
+        """By the simulator's own rule, to which a ball is as wide as its box."""
+        return self._furniture.obstacle(pose.x, pose.y, STAND_M) is None
+
     def _seen(self, pose: Pose2) -> tuple[np.ndarray, np.ndarray]:
         """Share of the picture and middle column (0..1) of every object from a robot pose."""
         small = Camera.from_fov(
@@ -142,6 +150,8 @@ class Referee:
         found: list[tuple[int, ViewpointQuestion]] = []
         for _ in range(4000):
             start = self._pose()
+            if not self._can_stand(start):
+                continue
             share, _ = self._seen(start)
             candidates = [i for i in np.flatnonzero(share > SHARE) if self.scene.is_unique(i)]
             if not candidates:
@@ -154,7 +164,7 @@ class Referee:
                 )
             )
             viewpoint = start.moved(motion)
-            if not self._is_free(viewpoint):
+            if not (self._is_free(viewpoint) and self._can_stand(viewpoint)):
                 continue
             share_then, column = self._seen(viewpoint)
             sides = [
