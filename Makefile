@@ -17,7 +17,7 @@ setup-test: setup
 	@PYTHON='$(PYTHON)' scripts/setup.sh test
 
 demo: setup  ## a simulated robot asks about space it cannot see; writes demo_out/report.html
-	@$(RUN) python -m ipt_ros.demo --out demo_out
+	@$(RUN) python -m ipt_ros.demo --out demo_out $(DEMO_ARGS)
 
 finetune-demo: setup-test  ## a robot records drives, learns from them and is asked before and after; writes finetune_out/report.html
 	@$(RUN) python -m ipt_ros.demo.fine_tuning --out finetune_out $(FINETUNE_ARGS)
