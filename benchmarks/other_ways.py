@@ -5,7 +5,7 @@
 Every question of the test rows with a memory is put to the shipped model with the asked view
 completed in each of the ways, shown as if it were the true one. The small network is trained on
 the rows that the model's last step was trained on, for --examples showings; --network keeps it
-in a file. Writes benchmarks/results/other_ways.json and prints the table.
+in a file. Writes benchmarks/results/other_ways.json and the table in docs/memory.md.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from machine import commit, processor_name
+from pages import put
 from what_works import rate
 
 from ipt_model.network.transforms import resize
@@ -44,6 +45,7 @@ from ipt_training.scenes.camera import Camera
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "other_ways.json"
+PAGE = ROOT / "docs" / "memory.md"
 #: A metre is as far as so many radians, when the nearest view is looked for.
 RAD_PER_M = 0.7
 WAYS = {
@@ -232,7 +234,7 @@ def main() -> None:
         "tasks": tasks,
     }
     given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(table(tasks))
+    put(PAGE, "other ways", table(tasks))
 
 
 if __name__ == "__main__":
