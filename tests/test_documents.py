@@ -185,7 +185,7 @@ def test_a_command_can_be_typed(
     "words",
     [
         ["make", "tests"],
-        ["make", "demo", "DEMO_ARGS=1"],
+        ["make", "demo", "DEMO_ARG=1"],
         ["ipt", "ask"],
         ["ipt", "imagine", "--turns", "30"],
         ["ipt-study", "--size", "huge"],
