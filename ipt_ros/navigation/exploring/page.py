@@ -8,7 +8,7 @@ from ipt_ros.navigation.exploring.arms import BASELINE, ORACLE
 from ipt_ros.navigation.exploring.searcher import MOST_STEPS, NEAREST
 from ipt_ros.navigation.exploring.sight import FOUND_SHARE
 from ipt_ros.navigation.moving import STEP_S
-from ipt_ros.navigation.results.page import made, part_of_run, signed, verdict
+from ipt_ros.navigation.results.page import made, of_oracle, part_of_run, signed, verdict
 
 HEAD = """# What imagined views are worth to a robot that looks for a thing
 
@@ -112,22 +112,12 @@ def _searches(found: dict[str, Any]) -> str:
             continue
         one = table["against"][name]
         way = one["driven_m"]
-        told = "" if way is None else _metres(way)
+        told = "" if way is None else signed(way, 1)
         lines.append(
             f"| {title} | {signed(one['spl'])} | {told} | {100 * one['found']['value']:+.1f} | "
-            f"{one['win']} / {one['tie']} / {one['loss']} | {_of_oracle(one['of_oracle'])} |"
+            f"{one['win']} / {one['tie']} / {one['loss']} | {of_oracle(one['of_oracle'])} |"
         )
     return "\n".join(lines) + "\n"
-
-
-def _metres(interval: dict[str, float]) -> str:
-    return f"{interval['value']:+.1f} [{interval['low']:+.1f}, {interval['high']:+.1f}]"
-
-
-def _of_oracle(ratio: dict[str, float] | None) -> str:
-    if ratio is None:
-        return ""
-    return f"{100 * ratio['value']:.0f} % [{100 * ratio['low']:.0f}, {100 * ratio['high']:.0f}]"
 
 
 def _views(found: dict[str, Any]) -> str:

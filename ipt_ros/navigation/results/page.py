@@ -110,8 +110,16 @@ def verdict(interval: dict[str, float], things: str = "errands") -> str:
     return "a loss" if interval["high"] < 0 else f"no difference that these {things} could show"
 
 
-def signed(interval: dict[str, float]) -> str:
-    return f"{interval['value']:+.3f} [{interval['low']:+.3f}, {interval['high']:+.3f}]"
+def signed(interval: dict[str, float], digits: int = 3) -> str:
+    value, low, high = (f"{interval[name]:+.{digits}f}" for name in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def of_oracle(ratio: dict[str, float] | None) -> str:
+    """A share of the oracle's gain; empty where that gain says nothing."""
+    if ratio is None:
+        return ""
+    return f"{100 * ratio['value']:.0f} % [{100 * ratio['low']:.0f}, {100 * ratio['high']:.0f}]"
 
 
 def _table(found: dict[str, Any], kind: str, words: str) -> str:
@@ -146,23 +154,16 @@ def _table(found: dict[str, Any], kind: str, words: str) -> str:
         if name == BASELINE:
             continue
         one = table["against"][name]
-        time, success = one["time_s"], one["success"]
         lines.append(
-            f"| {title} | {signed(one['spl'])} | {time['value']:+.1f} [{time['low']:+.1f}, "
-            f"{time['high']:+.1f}] | {100 * success['value']:+.1f} | "
-            f"{one['win']} / {one['tie']} / {one['loss']} | {_share(one['of_oracle'])} |"
+            f"| {title} | {signed(one['spl'])} | {signed(one['time_s'], 1)} | "
+            f"{100 * one['success']['value']:+.1f} | "
+            f"{one['win']} / {one['tie']} / {one['loss']} | {of_oracle(one['of_oracle'])} |"
         )
     return "\n".join(lines) + "\n"
 
 
 def _factor(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
-
-
-def _share(ratio: dict[str, float] | None) -> str:
-    if ratio is None:
-        return ""
-    return f"{100 * ratio['value']:.0f} % [{100 * ratio['low']:.0f}, {100 * ratio['high']:.0f}]"
 
 
 def _changes(found: dict[str, Any]) -> str:
