@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 
 from ipt_model.spatial.maps import FREE, OCCUPIED, UNKNOWN, OccupancyGrid
-from ipt_ros.navigation.errands.houses import House, house_of
+from ipt_ros.navigation.errands.houses import House, first_houses, house_of
 from ipt_ros.navigation.planning.costs import as_seen, costmap_of, navfn
 from ipt_ros.navigation.planning.search import Cell, Ways, ways_to
 from ipt_training.scenes.grids import clearance_m, occupancy
-from ipt_training.scenes.scene import SceneError
 
 CELL_M = 0.1
 #: The planner keeps this far from what it knows, m: the robot's 0.2 and half a cell.
@@ -72,18 +71,7 @@ def houses(
     seeds: Iterable[int], number: int, errands: int
 ) -> Iterator[tuple[House, list[Errand]]]:
     """The first `number` houses with so many errands, half of them decision-relevant."""
-    found = 0
-    for seed in seeds:
-        if found == number:
-            return
-        try:
-            house = house_of(seed)
-        except SceneError:
-            continue
-        made = errands_of(house, errands)
-        if made:
-            found += 1
-            yield house, made
+    return first_houses(seeds, number, house_of, lambda house: errands_of(house, errands))
 
 
 def errands_of(house: House, number: int) -> list[Errand]:

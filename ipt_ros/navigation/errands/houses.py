@@ -8,8 +8,9 @@ Metres, the world frame of the scene.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -35,6 +36,8 @@ CLEAR_M = 0.7
 #: What is put into a doorway is so deep and so high, m.
 CRATE_DEPTH_M, CRATE_HEIGHT_M = 0.5, 1.0
 CRATE_RGB = (150, 110, 70)
+#: What is done in a house: an errand, or a search.
+Task = TypeVar("Task")
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,27 @@ class House:
 def test_seeds() -> range:
     """Nothing was trained in these houses."""
     return SPLITS["test"]
+
+
+def first_houses(
+    seeds: Iterable[int],
+    number: int,
+    made_of: Callable[[int], House],
+    tasks_of: Callable[[House], list[Task]],
+) -> Iterator[tuple[House, list[Task]]]:
+    """The first `number` houses that can be built and have tasks."""
+    found = 0
+    for seed in seeds:
+        if found == number:
+            return
+        try:
+            house = made_of(seed)
+        except SceneError:
+            continue
+        tasks = tasks_of(house)
+        if tasks:
+            found += 1
+            yield house, tasks
 
 
 def house_of(seed: int) -> House:

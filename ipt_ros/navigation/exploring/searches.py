@@ -24,7 +24,7 @@ from ipt_ros.navigation.errands.episodes import (
     middle,
     true_map,
 )
-from ipt_ros.navigation.errands.houses import ROOMS, House
+from ipt_ros.navigation.errands.houses import ROOMS, House, first_houses
 from ipt_ros.navigation.exploring.colours import SEARCHED
 from ipt_ros.navigation.exploring.sight import FOUND_SHARE, Sight, facing
 from ipt_ros.navigation.masks import Pose
@@ -32,7 +32,7 @@ from ipt_ros.navigation.planning.costs import costmap_of, navfn
 from ipt_ros.navigation.planning.search import Ways, ways_to
 from ipt_training.houses.generator import make_scene
 from ipt_training.scenes.grids import clearance_m
-from ipt_training.scenes.scene import Scene, SceneError
+from ipt_training.scenes.scene import Scene
 
 #: The shortest way to where the thing is in sight, m.
 SHORTEST_M = 3.0
@@ -72,19 +72,18 @@ def houses(
     seeds: Iterable[int], number: int, searches: int
 ) -> Iterator[tuple[House, list[Search]]]:
     """The first `number` houses with so many searches."""
-    found = 0
-    for seed in seeds:
-        if found == number:
-            return
-        try:
-            scene = make_scene(seed, "house", rooms=ROOMS)
-        except SceneError:
-            continue
-        house = House(seed, scene, scene, ())
+
+    def enough(house: House) -> list[Search]:
         made = searches_of(house, searches)
-        if len(made) == searches:
-            found += 1
-            yield house, made
+        return made if len(made) == searches else []
+
+    return first_houses(seeds, number, plain_house, enough)
+
+
+def plain_house(seed: int) -> House:
+    """As it was generated."""
+    scene = make_scene(seed, "house", rooms=ROOMS)
+    return House(seed, scene, scene, ())
 
 
 def searches_of(house: House, number: int) -> list[Search]:
