@@ -29,6 +29,7 @@ from ipt_model.spatial.maps import MapView, read_map
 from ipt_model.weights.loading import load
 from ipt_model.wording.phrasing import YES_NO_OPTIONS
 from ipt_ros.answering.path_risk import sweep
+from ipt_training.commands.evaluate import chosen_rows
 from ipt_training.datasets.parquet import Dataset
 from ipt_training.datasets.schema import example_from_row
 from ipt_training.evaluation.asking import BatchAsker
@@ -123,9 +124,7 @@ def table(result: dict[str, Any]) -> str:
 
 def paths(folder: Path, most: int) -> list[Any]:
     rows = Dataset(folder)
-    kinds = rows.column("task")
-    places = [k for k, kind in enumerate(kinds) if kind == "clearance"][:most]
-    return [example_from_row(rows[place]) for place in places]
+    return [example_from_row(rows[row]) for row in chosen_rows(rows, most, ("clearance",))]
 
 
 def main() -> None:
