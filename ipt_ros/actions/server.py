@@ -313,6 +313,7 @@ class GoalServer:
 def judge(grounded: GroundedQuestion, answer: Answer, values: Any) -> tuple[GuardScores, str]:
     """How far the answer can be believed, and why it is withheld, if it is."""
     overlap = consistency = math.nan
+    of_map = grounded.check is not None and grounded.check.of_map
     if answer.raw_views and grounded.check is not None:
         # as it was drawn, and where it was free: what it was held to agrees with itself
         overlap, consistency = grounded.check(answer.raw_views[0], answer.unheld)
@@ -322,7 +323,6 @@ def judge(grounded: GroundedQuestion, answer: Answer, values: Any) -> tuple[Guar
         spread = option_spread(answer.probabilities_by_view, chosen)
     scores = GuardScores(overlap, consistency, spread)
     # a map that says nothing scores 0.5, a view that shows nothing scores 0
-    is_map = grounded.map_view is not None
-    agreement = values.min_map_agreement if is_map else values.min_consistency
+    agreement = values.min_map_agreement if of_map else values.min_consistency
     limits = Thresholds(values.min_confidence, agreement, values.max_spread)
     return scores, why_withheld(answer, scores, limits)

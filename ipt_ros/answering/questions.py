@@ -32,7 +32,22 @@ from ipt_ros.senses.observations import Observation
 CEILING_CUT_M = 2.2
 #: Overlap and consistency with what was seen: of a picture as it was drawn, and H x W bool, which
 #: of its pixels the drawing was free in; None where it was in all.
-Check = Callable[[np.ndarray, np.ndarray | None], tuple[float, float]]
+Measure = Callable[[np.ndarray, np.ndarray | None], tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Check:
+    """How an imagined picture is held against what was seen.
+
+    of_map: its consistency is that of walls and floor (`map_consistency`), which has a limit of
+        its own; a coloured picture from above is a view like any other.
+    """
+
+    measure: Measure
+    of_map: bool = False
+
+    def __call__(self, picture: np.ndarray, free: np.ndarray | None) -> tuple[float, float]:
+        return self.measure(picture, free)
 
 
 @dataclass(frozen=True)
@@ -166,7 +181,7 @@ def view_check(recalled: RecalledView | None) -> Check | None:
     if recalled is None:
         return None
 
-    def check(picture: np.ndarray, free: np.ndarray | None) -> tuple[float, float]:
+    def measure(picture: np.ndarray, free: np.ndarray | None) -> tuple[float, float]:
         seen = recalled.seen
         if free is not None:
             size = seen.shape[1], seen.shape[0]
@@ -175,7 +190,7 @@ def view_check(recalled: RecalledView | None) -> Check | None:
         _, consistency = view_consistency(picture, replace(recalled, seen=seen))
         return recalled.share_seen, consistency
 
-    return check
+    return Check(measure)
 
 
 def scaled(camera: Intrinsics, width: int, height: int) -> Intrinsics:
@@ -240,7 +255,7 @@ def ask_path(
         recalled=maps.recalled_map(picture, grid, map_view, (view.stamp_ns,)),
     )
 
-    def check(drawn: np.ndarray, free: np.ndarray | None) -> tuple[float, float]:
+    def measure(drawn: np.ndarray, free: np.ndarray | None) -> tuple[float, float]:
         values = maps.read_map(drawn, map_view, grid)
         inside = ~np.isnan(values)
         seen = float((grid.cells[inside] != maps.UNKNOWN).mean()) if inside.any() else 0.0
@@ -248,6 +263,7 @@ def ask_path(
             values[~maps.under(free, map_view, grid)] = np.nan
         return seen, map_consistency(grid.cells, values)
 
+    check = Check(measure, of_map=True)
     return GroundedQuestion(question, (view,), map_view=map_view, check=check)
 
 

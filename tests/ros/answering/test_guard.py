@@ -233,26 +233,78 @@ def test_spread_between_imaginations():
 
 
 @pytest.mark.parametrize(
-    ("map_view", "agreement", "believed"),
+    ("of_map", "agreement", "believed"),
     [
-        (None, 0.5, True),
-        (None, 0.3, False),
-        (maps.MapView.around(0, 0, 8, 64), 0.65, True),
+        (False, 0.5, True),
+        (False, 0.3, False),
+        (True, 0.65, True),
         # far above what a view needs, and still close to a map that says nothing
-        (maps.MapView.around(0, 0, 8, 64), 0.55, False),
+        (True, 0.55, False),
     ],
 )
-def test_views_and_maps_have_limits_of_their_own(map_view, agreement, believed):
+def test_views_and_maps_have_limits_of_their_own(of_map, agreement, believed):
     pytest.importorskip("rclpy", reason="rclpy is not installed")
+    from ipt_ros.answering.questions import Check
+
+    scores, withheld = judged(Check(lambda *_: (0.9, agreement), of_map), SMALL)
+    assert scores.consistency == agreement
+    assert (withheld == "") == believed
+
+
+def test_a_count_seen_from_above_is_held_to_the_limit_of_views():
+    """Its picture is coloured and its consistency that of views, though it shows a square of the
+    floor as a map does."""
+    pytest.importorskip("rclpy", reason="rclpy is not installed")
+    grounded = a_count()
+    recalled = grounded.question.recalled
+    assert grounded.map_view is not None and recalled is not None
+    plain = np.median(recalled.rgb[recalled.seen], axis=0)
+    believed = {}
+    for share in np.linspace(0.0, 1.0, 41):
+        faded = share * recalled.filled + (1.0 - share) * plain
+        scores, withheld = judged(grounded.check, faded.astype(np.uint8))
+        believed[scores.consistency] = withheld
+    between = {c for c in believed if 0.35 <= c < 0.6}
+    assert between and min(believed) < 0.35
+    assert all((reason == "") == (c >= 0.35) for c, reason in believed.items())
+    assert "below 0.35" in believed[min(believed)]
+
+
+def a_count():
+    """Asked in a rendered room after one turn on the spot."""
+    pytest.importorskip("open3d", reason="open3d is not installed")
+    from ipt_model.spatial.memory import SpatialMemory
+    from ipt_model.spatial.picture_geometry import PictureGeometry
+    from ipt_ros.answering.questions import ask_count
+    from ipt_ros.conversions import Intrinsics
+    from ipt_ros.senses.observations import Observation
+    from ipt_training.houses.generator import make_scene
+    from ipt_training.rendering.embree import Renderer
+    from ipt_training.scenes.camera import Camera, camera_pose
+
+    renderer = Renderer(make_scene(850_100, "room"))
+    lens = Camera.from_fov(96, 72, 1.57)
+    pinhole = Intrinsics(96, 72, lens.fx, lens.fy, lens.cx, lens.cy)
+    views, memory = [], SpatialMemory()
+    for k in range(4):
+        pose = camera_pose(0.0, 0.0, 0.5 * np.pi * k, 1.2, 0.25)
+        (seen,) = renderer.render_many([pose], lens)
+        views.append(Observation(k + 1, "optical", seen.rgb, seen.depth_m, pinhole, pose))
+        memory.add(seen.rgb, seen.depth_m, pinhole, pose, k + 1, "camera")
+    return ask_count(views, "red object", PictureGeometry(), picture_px=64, memory=memory)
+
+
+SMALL = np.zeros((8, 8, 3), np.uint8)
+
+
+def judged(check, picture):
+    """What the node makes of an answer that was read from this drawing, by its own defaults."""
     from ipt_ros.actions.server import judge
     from ipt_ros.parameters.ipt_node import IPT_PARAMETERS
     from ipt_ros.parameters.table import defaults
 
-    grounded = SimpleNamespace(map_view=map_view, check=lambda *_: (0.9, agreement))
-    drawn = replace(answer(0.9, 0.1), raw_views=(np.zeros((8, 8, 3), np.uint8),))
-    scores, withheld = judge(grounded, drawn, defaults(IPT_PARAMETERS))
-    assert scores.consistency == agreement
-    assert (withheld == "") == believed
+    drawn = replace(answer(0.9, 0.1), raw_views=(picture,))
+    return judge(SimpleNamespace(check=check), drawn, defaults(IPT_PARAMETERS))
 
 
 def test_the_defaults_of_guard_and_node_are_the_same():
