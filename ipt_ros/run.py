@@ -51,9 +51,15 @@ def run_node(
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # of rcl, about arguments that it cannot read
         leave(2, f"{name}: {_first_line(error)}")
+    expected: tuple[type[Exception], ...] = (
+        *refusals,
+        ParameterError,
+        NameValidationException,
+        ParameterException,
+    )
     try:
         node = make_node()
-    except (*refusals, ParameterError, NameValidationException, ParameterException) as error:
+    except expected as error:
         rclpy.try_shutdown()
         leave(1, f"{name}: {_first_line(error)}")
     executor = SingleThreadedExecutor()

@@ -78,6 +78,13 @@ def spin_once(executor: Any, faults: Faults, timeout_s: float | None = None) -> 
         faults.none()
 
 
+def hand_over(node: Any, task: Callable[..., Any], *arguments: Any) -> None:
+    """The executor's thread runs the task soon. None does once the node has left its executor."""
+    executor = node.executor
+    if executor is not None:
+        executor.create_task(task, *arguments)
+
+
 def bridged(work: PoolFuture[Any], executor: Any) -> Any:
     """A future of rclpy's to await; the executor's own thread completes it once `work` is done, so
     that it wakes up for it.

@@ -47,7 +47,7 @@ MAY_IMPORT = {
         "senses": "errors conversions diagnostics reports spinning parameters",
         "answering": "texts errors conversions reports spinning parameters senses",
         "actions": "texts errors conversions reports spinning parameters senses answering",
-        "mask": "errors conversions diagnostics reports parameters senses answering",
+        "mask": "errors conversions diagnostics reports spinning parameters senses answering",
         "self_scoring": "errors conversions diagnostics reports parameters senses answering",
         "simulator": "errors conversions parameters senses",
         "ipt_node": "errors diagnostics reports run yielding_threads parameters senses "

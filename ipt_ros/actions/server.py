@@ -33,7 +33,7 @@ from ipt_ros.answering.model_life import ActiveModel
 from ipt_ros.answering.questions import GroundedQuestion
 from ipt_ros.errors import ErrorCode, GoalError, is_out_of_memory
 from ipt_ros.senses.images import rgb_to_image
-from ipt_ros.spinning import bridged
+from ipt_ros.spinning import bridged, hand_over
 from ipt_ros.texts import MOST_INSIDE, cut
 
 if TYPE_CHECKING:
@@ -153,13 +153,19 @@ class GoalServer:
         """
         self._outdated = error
 
+    def _still_of(self, before: GoalError | None) -> None:
+        """Raises what ended the time that a goal began in, if that is over."""
+        now = self._outdated
+        if now is not None and now is not before:
+            raise now
+
     def owes(self) -> bool:
         """Whether an asker may not have heard yet how its goal ended."""
         return bool(self._open) or time.monotonic() - self._ended < FETCHED_S
 
     def _cancel(self, goal: Any) -> CancelResponse:
         # once rclpy has noted it; work that has begun asks for itself whether it is cancelled
-        self._node.executor.create_task(self._drop, goal)
+        hand_over(self._node, self._drop, goal)
         return CancelResponse.ACCEPT
 
     def _drop(self, goal: Any) -> None:
@@ -262,8 +268,7 @@ class GoalServer:
         before = self._outdated
 
         def on_progress(progress: Progress) -> bool:
-            if self._outdated is not before:
-                raise self._outdated
+            self._still_of(before)
             feedback.tell(progress)
             return not (goal.is_cancel_requested or active.stopping.is_set())
 
@@ -303,8 +308,7 @@ class GoalServer:
         result.answer = answer_message(grounded, answer, withheld, values.answer_valid_s)
         if finish is not None:
             finish(result, answer)
-        if self._outdated is not before:
-            raise self._outdated
+        self._still_of(before)
         # last, so that it covers everything but the way back
         result.answer.times.total_s = time.monotonic() - wish.accepted
         self._desk.answered(goal.request, grounded, answer, result)

@@ -83,7 +83,7 @@ def view_consistency(imagined: np.ndarray, recalled: RecalledView) -> tuple[floa
     seen = target[sure]
     contrast = float(np.abs(seen - np.median(seen, axis=0)).mean())
     exposed = drawn * _gain(drawn[sure], seen, _gain_allowed(contrast))
-    moved = cv2.copyMakeBorder(exposed, *[_SHIFT_PX] * 4, cv2.BORDER_REPLICATE)
+    moved = np.pad(exposed, ((_SHIFT_PX, _SHIFT_PX), (_SHIFT_PX, _SHIFT_PX), (0, 0)), mode="edge")
     steps = range(2 * _SHIFT_PX + 1)
     errors = [
         _error(moved[dy : dy + height, dx : dx + width][sure], seen)

@@ -4,6 +4,7 @@ used, never `now`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,8 @@ def header_of(grounded: GroundedQuestion, frame_id: str) -> Any:
 
 def _stamps_ns(grounded: GroundedQuestion, mode: Mode) -> list[int]:
     """Of every view used, those that were only remembered too; oldest first."""
-    recalled, remembered = grounded.question.recalled, ()
+    recalled = grounded.question.recalled
+    remembered: Sequence[int] = ()
     if recalled is not None:
         looked_at = any(picture is recalled.rgb for picture in grounded.question.images)
         if looked_at or mode in (Mode.IMAGINE, Mode.RECALL):

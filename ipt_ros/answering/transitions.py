@@ -41,4 +41,5 @@ def wait_in_transitions(
             reports.warn(f"transition {cut(wanted, 80)!r} refused: {error}")
             return ChangeState.Response(success=False)
 
-    service.callback = change_state
+    # rclpy awaits it where it is a coroutine
+    service.callback = change_state  # type: ignore[assignment]

@@ -31,11 +31,11 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
+    common = _Parser(add_help=False)
     add = common.add_argument
     add("--node", type=robot_name, default="ipt_node", help="the node that is asked")
     add("--json", action="store_true", help="print JSON, for programs")
-    asking = argparse.ArgumentParser(add_help=False, parents=[common])
+    asking = _Parser(add_help=False, parents=[common])
     add = asking.add_argument
     add("--mode", choices=MODES, default="", help="default: the node's")
     add("--budget", type=seconds, default=0.0, metavar="S", help="seconds until the answer")

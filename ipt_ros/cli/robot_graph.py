@@ -237,7 +237,7 @@ def _listen(heard: Mapping[str, Heard], statuses: Statuses, listen_s: float) -> 
     over."""
     end = time.monotonic() + listen_s
     never = threading.Event()
-    sources = (*heard.values(), statuses)
+    sources: tuple[Heard | Statuses, ...] = (*heard.values(), statuses)
     while time.monotonic() < end and not all(source.enough for source in sources):
         never.wait(0.05)
     for one in heard.values():

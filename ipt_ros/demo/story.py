@@ -153,7 +153,9 @@ class Referee:
             if not self._can_stand(start):
                 continue
             share, _ = self._seen(start)
-            candidates = [i for i in np.flatnonzero(share > SHARE) if self.scene.is_unique(i)]
+            candidates = [
+                int(i) for i in np.flatnonzero(share > SHARE) if self.scene.is_unique(int(i))
+            ]
             if not candidates:
                 continue
             motion = phrasing.round_motion(

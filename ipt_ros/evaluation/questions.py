@@ -89,8 +89,8 @@ def _stand(world: TrueWorld, index: int, seed: int, turn: bool, radius_m: float)
             break
     if pose_of_best is None:
         return None
-    pose = tuple(round(v, 4) for v in pose_of_best)
-    return Stand(name, (pose[0], pose[1], pose[2]), turn, False, best)
+    x, y, yaw = (round(v, 4) for v in pose_of_best)
+    return Stand(name, (x, y, yaw), turn, False, best)
 
 
 class _Asker:
@@ -138,8 +138,12 @@ class _Asker:
             at = np.array([base[:2] for _, base in there])
             free = is_free(world.scene, world.table, at, CLEAR_M)
             there = [one for one, ok in zip(there, free, strict=True) if ok]
-            shares, columns = world.in_view([base for _, base in there]) if there else ([], [])
-            self._motions = [(*t, s, c) for t, s, c in zip(there, shares, columns, strict=True)]
+            self._motions = []
+            if there:
+                shares, columns = world.in_view([base for _, base in there])
+                self._motions = [
+                    (*t, s, c) for t, s, c in zip(there, shares, columns, strict=True)
+                ]
         return self._motions
 
     def after(self, motion: Motion) -> Pose:

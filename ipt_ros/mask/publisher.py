@@ -26,6 +26,7 @@ from ipt_ros.parameters.table import LiveParameters
 from ipt_ros.reports import Reports
 from ipt_ros.senses.map_frame import locate_map
 from ipt_ros.senses.senses import Senses
+from ipt_ros.spinning import hand_over
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -281,7 +282,7 @@ class MaskOutput:
             ended = self._failed, failure.text, asker
         finally:
             self._in_hand = False
-        self._node.executor.create_task(*ended)
+        hand_over(self._node, *ended)
 
     def _draw(self, active: ActiveModel, asker: Asker | None) -> tuple[Drawing, float]:
         """And how long it took, s."""

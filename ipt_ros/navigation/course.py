@@ -170,10 +170,10 @@ def recorded_drives(
             grid: OccupancyGrid, look: Look, masks: list[Recorded | None] = masks
         ) -> np.ndarray | None:
             cells = body.imagined(grid, look)
-            said = cells is not None
-            masks.append(
-                Recorded(cells, grid.resolution_m, grid.origin_xy, look.robot) if said else None
-            )
+            if cells is None:
+                masks.append(None)
+            else:
+                masks.append(Recorded(cells, grid.resolution_m, grid.origin_xy, look.robot))
             return cells
 
         Driver(body, truth, house.changed.bounds, errand, imagined, keep).run()

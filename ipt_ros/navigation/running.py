@@ -110,12 +110,12 @@ def in_rounds(
     each: int,
     in_a_round: int,
     stage: Stage,
-    left: Callable[[list[Task]], bool],
+    left: Callable[[list[Task]], int],
     visit: Callable[[House, list[Task]], None],
 ) -> None:
     """Visits so many houses again and again, for a part of their `each` tasks at a time, so that
     whatever is finished has all houses alike. coming: the houses, made when their turn comes.
-    left: whether any of these is to be done.
+    left: how many drives of these are to be done.
     """
     index, of = chosen.part
     made: list[tuple[House, list[Task]]] = []

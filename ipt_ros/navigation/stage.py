@@ -28,7 +28,8 @@ from ipt_ros.navigation.robot import Robot, Wait
 from ipt_ros.sim_node import SimNode
 from ipt_ros.spinning import GOODBYE_S, Faults, spin_once
 
-CAMERA = {"width": 128, "height": 96, "horizontal_fov": 1.57}
+#: Of the robot's camera, pixels and rad.
+WIDTH, HEIGHT, FOV_RAD = 128, 96, 1.57
 IPT = {
     "device": "cpu",
     "cpu_threads": 1,
@@ -52,7 +53,9 @@ SIM = {
     "reliability": "reliable",
     "max_turn": 4.0,
     "map_rate": 0.1,
-    **CAMERA,
+    "width": WIDTH,
+    "height": HEIGHT,
+    "horizontal_fov": FOV_RAD,
 }
 
 

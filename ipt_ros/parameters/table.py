@@ -52,7 +52,7 @@ class Parameter:
         self.check(self.default)
 
     @property
-    def kind(self) -> type:
+    def kind(self) -> type[Any]:
         """Type of the value, or of each value of a tuple."""
         return type(self.default[0]) if isinstance(self.default, tuple) else type(self.default)
 
@@ -78,7 +78,7 @@ class Parameter:
         several = isinstance(self.default, tuple)
         if several != (not isinstance(value, str) and isinstance(value, Iterable)):
             raise self._refusal(value)
-        items = tuple(value) if several else (value,)
+        items: tuple[Any, ...] = tuple(value) if several else (value,)
         if not items:
             raise self._refusal(value)
         for item in items:

@@ -53,13 +53,13 @@ class CameraInput:
         qos = sensor_qos(values.reliability)
 
         def subscribe(kind: Any, topic: str, callback: Any) -> Any:
-            mismatch = SubscriptionEventCallbacks(
-                incompatible_qos=lambda event: on_qos(
+            def differs(event: Any) -> None:
+                on_qos(
                     f"{topic}: a publisher offers another QoS (policy {event.last_policy_kind}); "
-                    "nothing of it "
-                    "arrives. Set the parameter reliability to best_effort"
+                    "nothing of it arrives. Set the parameter reliability to best_effort"
                 )
-            )
+
+            mismatch = SubscriptionEventCallbacks(incompatible_qos=differs)
             return node.create_subscription(kind, topic, callback, qos, event_callbacks=mismatch)
 
         name = memory.camera

@@ -74,7 +74,7 @@ def _image(pixels: np.ndarray, header: Any, encoding: str, pixel_bytes: int) -> 
     height, width = pixels.shape[:2]
     # array("B") is taken as it is; bytes would be checked one by one, 20 ms at 640 x 480.
     data = array("B")
-    data.frombytes(memoryview(np.ascontiguousarray(pixels)).cast("B") if pixels.size else b"")
+    data.frombytes(np.ascontiguousarray(pixels).data.cast("B") if pixels.size else b"")
     return Image(
         header=header,
         height=height,

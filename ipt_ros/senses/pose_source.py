@@ -215,7 +215,7 @@ class TfPose:
                 self._refused.pop(child, None)
             return bool(wrong)
 
-        class Guarded(buffer):  # type: ignore[misc]
+        class Guarded(buffer):
             def set_transform(self, transform: Any, authority: str) -> None:
                 if refuses(transform):
                     return

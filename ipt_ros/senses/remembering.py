@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -155,7 +156,7 @@ class Remembering:
                 times = self.times
             try:
                 view = observe(frame, pose, self._rectified)
-                self.add(view, camera, lambda times=times: times == self.times)
+                self.add(view, camera, partial(self._is_of, times))
             except GoalError as error:
                 self._refuse(error.text)
             except Exception as error:  # a picture that nobody foresaw must not end remembering
@@ -165,6 +166,9 @@ class Remembering:
                 if times == self.times:
                     self.newest_ns = frame.stamp_ns
             self._told()
+
+    def _is_of(self, times: int) -> bool:
+        return times == self.times
 
     def _refuse(self, why: str) -> None:
         self.why = why

@@ -24,6 +24,7 @@ from ipt_ros.senses.observations import Observation, observe
 from ipt_ros.senses.pose_source import OdometryPose, PoseSource, TfPose
 from ipt_ros.senses.remembering import Remembering
 from ipt_ros.senses.stamps import Restart, why_incredible
+from ipt_ros.spinning import hand_over
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -180,7 +181,7 @@ class Senses:
             if message is None or times != self.remembering.times:
                 return
             self._mapped_s, self._map = time.monotonic(), message
-        self._node.executor.create_task(self._take_map, message, times)
+        hand_over(self._node, self._take_map, message, times)
 
     def _take_map(self, message: Any, times: int) -> None:
         # else this node was cleaned up meanwhile, or what the map was made of is forgotten

@@ -91,7 +91,8 @@ def undisturbed() -> Iterator[None]:
     library is loaded, which broken off would fail in a way of its own.
     """
     global _heard
-    _heard = heard = []
+    heard: list[int] = []
+    _heard = heard
     try:
         yield
     finally:

@@ -78,7 +78,7 @@ class Chain:
             for seed in islice(houses(split), count)
         ]
         learned, held = plans[: size.houses], plans[size.houses :]
-        everything = {
+        everything: dict[str, Any] = {
             "look": self.look,
             "weights": self.weights,
             "size": asdict(size),

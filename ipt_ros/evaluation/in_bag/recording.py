@@ -127,9 +127,9 @@ class Recording:
         return Stand(name, place.robot, False, mask, tuple(episodes), place.stamp_ns)
 
     def true_view(self, episode_id: str) -> np.ndarray:
-        return cv2.cvtColor(
-            cv2.imdecode(self.truths.views[episode_id], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB
-        )
+        picture = cv2.imdecode(self.truths.views[episode_id], cv2.IMREAD_COLOR)
+        assert picture is not None  # encoded here
+        return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
 def _perspective(name: str, kind: str, place: AskedPlace, example: Example) -> Episode:

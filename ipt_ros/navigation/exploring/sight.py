@@ -16,7 +16,7 @@ from ipt_model.spatial.lens import Pinhole
 from ipt_ros.conversions import planar_matrix
 from ipt_ros.navigation.masks import PICTURE_PX, Pose
 from ipt_ros.navigation.robot import BASE_FROM_OPTICAL
-from ipt_ros.navigation.stage import CAMERA
+from ipt_ros.navigation.stage import FOV_RAD, HEIGHT, WIDTH
 from ipt_training.rendering.embree import Renderer
 from ipt_training.scenes.camera import Camera
 from ipt_training.scenes.projection import image_shares
@@ -25,10 +25,8 @@ from ipt_training.scenes.scene import Scene
 #: A thing is found when it fills so much of the picture: a chair, from about 5 m.
 FOUND_SHARE = 0.005
 #: The robot's camera, and the same with as many pixels as the shipped model draws.
-EYE = Camera.from_fov(CAMERA["width"], CAMERA["height"], CAMERA["horizontal_fov"])
-DRAWN = Camera.from_fov(
-    PICTURE_PX, round(PICTURE_PX * EYE.height / EYE.width), CAMERA["horizontal_fov"]
-)
+EYE = Camera.from_fov(WIDTH, HEIGHT, FOV_RAD)
+DRAWN = Camera.from_fov(PICTURE_PX, round(PICTURE_PX * HEIGHT / WIDTH), FOV_RAD)
 
 
 def eye_at(robot: Pose) -> np.ndarray:
