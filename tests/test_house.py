@@ -58,7 +58,7 @@ MAY_IMPORT = {
         "evaluation": "texts starting errors conversions one_math_thread client parameters run "
         "senses answering demo",
         "navigation": "starting spinning yielding_threads one_math_thread client conversions "
-        "senses mask ipt_node sim_node demo",
+        "parameters senses mask ipt_node sim_node demo",
     },
     "training": {
         "progress": "",

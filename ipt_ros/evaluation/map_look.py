@@ -1,5 +1,6 @@
 """Looks at `~/imagined_space` from one stand: switches it on, waits for claims, scores them
-against the true map, switches it off.
+against the true map, switches it off. Walls are scored as they were drawn, not as wide as planners
+are told.
 
 The mask never speaks of a cell that was seen, so its claims are all of unseen ones.
 """
@@ -13,7 +14,7 @@ from nav_msgs.msg import OccupancyGrid
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from ipt_model.spatial import maps
-from ipt_ros.client import Asker, AskTimeout, Waiter, write_parameter
+from ipt_ros.client import Asker, AskTimeout, Waiter, read_parameters, write_parameter
 from ipt_ros.conversions import grid_to_array
 from ipt_ros.demo.space import draw_claims
 from ipt_ros.evaluation.records import MaskScore
@@ -22,6 +23,7 @@ from ipt_ros.evaluation.scores import mask_score
 #: Width of the pictures of the page, pixels, and the side of the world that they show, m.
 PICTURE_PX, SIDE_M = 224, 8.0
 GONE_S = 10.0
+WIDENING = "imagined_space_widening_m"
 
 
 class MapLook:
@@ -42,6 +44,8 @@ class MapLook:
         """
         # nothing of the stand before
         self._waiter.until(lambda: self._claims() is None, "an empty mask", GONE_S)
+        wide_m = read_parameters(self._asker, [WIDENING])[WIDENING]
+        write_parameter(self._asker, WIDENING, 0.0)
         write_parameter(self._asker, "imagined_space", True)
         try:
             mask = self._waiter.until(self._claims, "imagined space", self._timeout_s)
@@ -49,6 +53,7 @@ class MapLook:
             mask = None
         finally:
             write_parameter(self._asker, "imagined_space", False)
+            write_parameter(self._asker, WIDENING, wide_m)
         if mask is None:
             return None, {}
         claimed = mask.cells >= 0

@@ -1,8 +1,9 @@
 """The mask of imagined occupancy, and the contract that lets a planner trust it. ROS-free.
 
 The contract: observed cells are always -1. Imagined ones are 0 to 90, never lethal. What stands is
-released as soon as a cell is seen, and all of it on request, on a changed map and after a timeout.
-Every method returns the mask to publish now, or None when the one that stands is still right.
+released as soon as a cell is seen, with what it made of the cells around it, and all of it on
+request, on a changed map and after a timeout. Every method returns the mask to publish now, or
+None when the one that stands is still right.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from ipt_model.spatial.maps import UNKNOWN, OccupancyGrid
@@ -38,6 +40,24 @@ def mask_cells(observed: np.ndarray, imagined: Sequence[np.ndarray]) -> np.ndarr
     percent = np.clip(np.rint(100.0 * mean), 0, HIGHEST)
     mask[speaks] = percent[speaks].astype(np.int8)
     return mask
+
+
+def widened(mask: np.ndarray, reach: float) -> np.ndarray:
+    """The mask with every claim as high as the highest no more than `reach` cells away: what
+    inflation makes of the walls of a costmap, whose filters come after it. Cells that say nothing
+    take no part.
+    """
+    claims = np.argwhere(mask != UNTOUCHED)
+    if reach < 1 or not len(claims):
+        return mask
+    (top, left), (bottom, right) = claims.min(0), claims.max(0) + 1
+    part = mask[top:bottom, left:right]
+    around = np.arange(-int(reach), int(reach) + 1)
+    disc = np.hypot(around[:, None], around) <= reach
+    highest = cv2.dilate(np.where(part < 0, 0, part).astype(np.uint8), disc.astype(np.uint8))
+    result = mask.copy()
+    result[top:bottom, left:right] = np.where(part == UNTOUCHED, UNTOUCHED, highest)
+    return result
 
 
 def held_to(
@@ -130,11 +150,15 @@ def _shifted(cells: np.ndarray, by: tuple[int, int], shape: tuple[int, int]) -> 
 class ImaginedSpace:
     """What stands in the world as our mask. Times are seconds on one monotonic clock."""
 
-    def __init__(self, timeout_s: float, min_period_s: float) -> None:
+    def __init__(self, timeout_s: float, min_period_s: float, widening_m: float = 0.0) -> None:
+        """widening_m: how far an imagined wall costs around itself."""
         self._timeout_s = timeout_s
         self._min_period_s = min_period_s
+        self._widening_m = widening_m
         self._map: OccupancyGrid | None = None
         self._geometry: Geometry | None = None
+        #: What was drawn and not seen since, and what is published of it.
+        self._claims: np.ndarray | None = None
         self._standing: OccupancyGrid | None = None
         self._held: Drawing | None = None
         self._imagined_at = -np.inf
@@ -143,7 +167,7 @@ class ImaginedSpace:
     @property
     def stands(self) -> bool:
         """Whether any cell of the published mask claims something."""
-        return self._standing is not None and bool((self._standing.cells != UNTOUCHED).any())
+        return self._claims is not None and bool((self._claims != UNTOUCHED).any())
 
     @property
     def checksum(self) -> int:
@@ -158,13 +182,13 @@ class ImaginedSpace:
         """
         geometry, before = Geometry.of(grid, frame_id), self._geometry
         self._map, self._geometry = grid, geometry
-        if self._standing is None or geometry != before:
+        if self._claims is None or geometry != before:
             # whatever stood was for other cells; planners must not read it in the new frame
-            return self._publish(np.full(geometry.shape, UNTOUCHED))
-        released = (grid.cells != UNKNOWN) & (self._standing.cells != UNTOUCHED)
+            return self._publish(np.full(geometry.shape, UNTOUCHED, np.int8))
+        released = (grid.cells != UNKNOWN) & (self._claims != UNTOUCHED)
         if not released.any():
             return None
-        return self._publish(np.where(released, UNTOUCHED, self._standing.cells))
+        return self._publish(np.where(released, UNTOUCHED, self._claims).astype(np.int8))
 
     def imagine(self, drawing: Drawing, now_s: float) -> OccupancyGrid | None:
         """Fresh drawings. What was drawn for a map that has moved since is moved; what fits
@@ -185,10 +209,10 @@ class ImaginedSpace:
         return None if self._geometry is None else drawing.on(self._geometry)
 
     def _show(self, drawing: Drawing, now_s: float) -> OccupancyGrid | None:
-        assert self._map is not None and self._standing is not None
+        assert self._map is not None and self._claims is not None
         self._held = None
-        cells = mask_cells(self._map.cells, drawing.imagined)
-        if np.array_equal(cells, self._standing.cells):
+        claims = mask_cells(self._map.cells, drawing.imagined)
+        if np.array_equal(claims, self._claims):
             return None
         # A costmap logs and re-reads every mask: not faster than the stated rate. What is seen or
         # of another geometry does not wait: see `observe`.
@@ -196,7 +220,7 @@ class ImaginedSpace:
             self._held = drawing
             return None
         self._published_at = now_s
-        return self._publish(cells)
+        return self._publish(claims)
 
     def expire(self, now_s: float) -> OccupancyGrid | None:
         """Called at a rate: clears what was imagined too long ago."""
@@ -209,13 +233,21 @@ class ImaginedSpace:
         self._held = None
         if not self.stands:
             return None
-        assert self._standing is not None
-        return self._publish(np.full(self._standing.cells.shape, UNTOUCHED))
+        assert self._claims is not None
+        return self._publish(np.full_like(self._claims, UNTOUCHED))
 
-    def _publish(self, cells: np.ndarray) -> OccupancyGrid:
+    def widen(self, by_m: float) -> OccupancyGrid | None:
+        """From now on imagined walls cost so far around themselves, m; those that stand too."""
+        if by_m == self._widening_m:
+            return None
+        self._widening_m = by_m
+        return None if self._claims is None else self._publish(self._claims)
+
+    def _publish(self, claims: np.ndarray) -> OccupancyGrid:
         assert self._geometry is not None
+        self._claims = claims
         self._standing = OccupancyGrid(
-            cells.astype(np.int8),
+            widened(claims, self._widening_m / self._geometry.resolution_m),
             self._geometry.resolution_m,
             self._geometry.origin_xy,
             self._geometry.turn_rad,

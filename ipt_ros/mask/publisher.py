@@ -73,7 +73,9 @@ class MaskOutput:
         self._steady = steady
         values = live.values
         self._period_s = values.imagined_space_period_s
-        self._space = ImaginedSpace(values.imagined_space_timeout_s, self._period_s)
+        self._space = ImaginedSpace(
+            values.imagined_space_timeout_s, self._period_s, values.imagined_space_widening_m
+        )
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._info = self._publish_info(latched)
         #: Of the last good map: what a mask is stated in.
@@ -157,6 +159,7 @@ class MaskOutput:
         if expired is not None:
             self._send(expired)
             self._work.end("cleared: nothing was imagined in time" + self._slow(), well=False)
+        self._send(self._space.widen(self._live.values.imagined_space_widening_m))
         wrong = self._why_not()
         if not wrong:
             self._send(self._space.due(now_s))

@@ -28,6 +28,7 @@ from ipt_ros.navigation.masks import (
     Recorded,
     by_inpainting,
     by_network,
+    by_truth,
     moved,
     nth,
 )
@@ -57,12 +58,16 @@ class Helpers:
     pictures: PictureGeometry
 
 
-def mask_of(arm: Arm, errand: Errand, body: Sensing, helpers: Helpers) -> MaskOf | None:
+def mask_of(
+    arm: Arm, errand: Errand, truth: OccupancyGrid, body: Sensing, helpers: Helpers
+) -> MaskOf | None:
     """Who tells this arm what unknown cells may hold."""
     if arm.mask == "imagined":
         return body.imagined
     if arm.mask == "inpainted":
         return lambda grid, look: by_inpainting(grid, look.robot, helpers.pictures)
+    if arm.mask == "true":
+        return lambda grid, look: by_truth(grid, look.robot, helpers.pictures, truth)
     if arm.mask == "network":
         network = helpers.network
         assert network is not None
@@ -91,7 +96,7 @@ def drive(
     house: House, truth: OccupancyGrid, errand: Errand, arm: Arm, body: Sensing, helpers: Helpers
 ) -> dict[str, Any]:
     """One line of the records."""
-    asks = mask_of(arm, errand, body, helpers)
+    asks = mask_of(arm, errand, truth, body, helpers)
     driver = Driver(body, truth, house.changed.bounds, errand, arm, asks)
     found = driver.run()
     return record_of(house, errand, arm, found)

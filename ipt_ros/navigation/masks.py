@@ -1,5 +1,5 @@
-"""Other ways to a mask than the model's: filled from the nearest walls, by a small network, or
-made for another place. All speak of the same square as the model and go the same way to the
+"""Other ways to a mask than the model's: filled from the nearest walls, by a small network, made
+for another place, or true. All speak of the same square as the model and go the same way to the
 planner.
 
 In: the map that was seen and where the robot stands. Out: cells as `~/imagined_space` has them:
@@ -14,13 +14,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ipt_model.spatial.maps import UNKNOWN, MapView, OccupancyGrid, draw_map, read_map
+from ipt_model.spatial.maps import OCCUPIED, UNKNOWN, MapView, OccupancyGrid, draw_map, read_map
 from ipt_model.spatial.picture_geometry import PictureGeometry
-from ipt_ros.mask.imagined_space import UNTOUCHED, mask_cells
+from ipt_ros.mask.imagined_space import UNTOUCHED, mask_cells, widened
+from ipt_ros.parameters.ipt_node import IPT_PARAMETERS
+from ipt_ros.parameters.table import defaults
 from ipt_training.evaluation.map_completion import inpainted
 from ipt_training.filling.network import FillingNetwork, Holed
 
 Pose = tuple[float, float, float]
+#: How far a wall that is told of costs around itself, m: the node's default.
+WIDENING_M = defaults(IPT_PARAMETERS).imagined_space_widening_m
 #: Side of the pictures that the small network fills, pixels: that of the shipped model.
 PICTURE_PX = 64
 
@@ -42,15 +46,39 @@ def by_network(
     picture, view = picture_of(grid, robot, pictures)
     seen = grid.values(view.pixel_centres()) != UNKNOWN
     (filled,) = network.fill([Holed(picture, seen, "map")])
-    return mask_cells(grid.cells, [read_map(filled, view, grid)])
+    return _told(grid, read_map(filled, view, grid))
 
 
 def by_inpainting(grid: OccupancyGrid, robot: Pose, pictures: PictureGeometry) -> np.ndarray:
-    view = MapView.ahead(robot, PICTURE_PX, pictures)
-    probability = inpainted(grid)
-    at = view.to_pixel(grid.centres())
+    return _told(grid, _ahead(grid, robot, pictures, inpainted(grid)))
+
+
+def by_truth(
+    grid: OccupancyGrid,
+    robot: Pose,
+    pictures: PictureGeometry,
+    truth: OccupancyGrid,
+    widening_m: float = WIDENING_M,
+) -> np.ndarray:
+    """What an imagination that is never wrong would say. truth: of the same cells."""
+    said = _ahead(grid, robot, pictures, (truth.cells == OCCUPIED).astype(float))
+    return _told(grid, said, widening_m)
+
+
+def _ahead(
+    grid: OccupancyGrid, robot: Pose, pictures: PictureGeometry, probability: np.ndarray
+) -> np.ndarray:
+    """Of the square that the model's picture shows; NaN elsewhere."""
+    at = MapView.ahead(robot, PICTURE_PX, pictures).to_pixel(grid.centres())
     inside = ((at >= 0) & (at < PICTURE_PX)).all(-1)
-    return mask_cells(grid.cells, [np.where(inside, probability, np.nan)])
+    return np.where(inside, probability, np.nan)
+
+
+def _told(
+    grid: OccupancyGrid, probability: np.ndarray, widening_m: float = WIDENING_M
+) -> np.ndarray:
+    """As the node tells planners by default. probability: NaN where nothing is said."""
+    return widened(mask_cells(grid.cells, [probability]), widening_m / grid.resolution_m)
 
 
 @dataclass(frozen=True)

@@ -307,6 +307,14 @@ IPT_PARAMETERS = (
         maximum=16,
     ),
     Parameter(
+        "imagined_space_widening_m",
+        0.55,
+        "How far an imagined wall costs around itself, m: costmap filters come after the "
+        "inflation layer, so a mask brings its own (docs/nav2.md). 0: as it was drawn.",
+        minimum=0.0,
+        maximum=2.0,
+    ),
+    Parameter(
         "min_map_agreement",
         0.6,
         "A drawn map that agrees with the seen one by less than this is not believed: it never "

@@ -14,7 +14,7 @@ import numpy as np
 from ipt_ros.navigation.errands.episodes import PLANNED_RADIUS_M
 from ipt_ros.navigation.planning.costs import as_seen, costmap_of, filtered, navfn
 
-Mask = Literal["", "inpainted", "network", "imagined", "shuffled"]
+Mask = Literal["", "inpainted", "network", "imagined", "shuffled", "true"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ ARMS = (
     Arm("network", "filled by a small U-Net", mask="network"),
     Arm("imagined", "imagined mask", mask="imagined"),
     Arm("shuffled", "imagined mask of another errand", mask="shuffled"),
+    Arm("truth", "a mask that is true", mask="true"),
     Arm("oracle", "the true map", unknown="known"),
 )
 BASELINE, ORACLE = "flat", "oracle"

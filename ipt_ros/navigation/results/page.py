@@ -12,6 +12,12 @@ CHANGES = {
     "shortcut": "there is a shorter way than in the plain house",
     "none": "the changes lie elsewhere",
 }
+#: Other arms of which the short answer tells.
+OTHERS = {
+    "network": "the small U-Net",
+    "shuffled": "the shuffled mask",
+    "truth": "a mask that is true",
+}
 PICTURE = "images/navigation_hurts.svg"
 
 HEAD = """# What imagined space is worth to a planner
@@ -36,13 +42,18 @@ HOW = """## How it is measured
   The robot looks around once at the start, sees 5 m far, and knows 1 m around its start. Where no
   way leads to the goal it drives to the border of the known near the goal, and looks around.
 - **Masks** are drawn every 2 s of simulated time, the node's default, and speak of the 6.4 m
-  square ahead. What is seen is released at once. Every arm with a mask goes this way.
+  square ahead. What is seen is released at once, and what a wall there cost around itself with the
+  next mask. Every arm with a mask goes this way.
 - **Decision-relevant** errands: an ideal driver that takes the unknown for free drives over 10 %
   farther than one who knows the map. Half of the errands are such.
 - **SPL** is success times the shortest way that any arm drove, over the way driven. A way is
   *another one* when it leaves the last by more than 1 m. Below 5 cm to spare is a near-collision.
 - **Intervals** are 95 %: Wilson for success; for differences a bootstrap that draws whole houses.
   A drive is given up after 120 s of simulated time, and counts as one of 120 s.
+- **Walls of masks are wide**: every mask speaks as the node does by default, with imagined walls
+  that cost within 0.55 m ([what other widths do](nav2.md#how-wide-an-imagined-wall-is)).
+- **A mask that is true** says in the same way what is there in the square ahead: the most that
+  imagination could bring by this road.
 - **Another errand's mask**: those of a drive in another house, turned and moved to where the robot
   stands. They are as plausible, and wrong.
 - **The small U-Net** has half a million weights, trained for minutes on maps of training houses.
@@ -79,7 +90,7 @@ def _short(found: dict[str, Any]) -> str:
             f"{oracle:+.3f}. The robot drives less on {gain['win']}, as far on {gain['tie']} and "
             f"farther on {gain['loss']} of {table['errands']} errands."
         )
-        for other, name in (("network", "the small U-Net"), ("shuffled", "the shuffled mask")):
+        for other, name in OTHERS.items():
             its = table["against"][other]["spl"]
             lines.append(f"  For {name} the change is {signed(its)} ({verdict(its)}).")
     hurts = found["hurts"]

@@ -22,6 +22,7 @@ from ipt_ros.mask.imagined_space import (
     ImaginedSpace,
     held_to,
     mask_cells,
+    widened,
 )
 
 PAGE = Path(__file__).parents[3] / "docs" / "nav2.md"
@@ -65,6 +66,36 @@ def test_claims_nothing_that_was_not_imagined(observed, imagined):
 def test_the_mean_over_imaginations_in_percent():
     mask = mask_cells(unknown().cells, [wall(0.2), wall(0.4), wall(np.nan)])
     assert (mask == 30).all()
+
+
+@given(observed_maps, imaginations, st.floats(0, 4))
+def test_an_imagined_wall_costs_around_itself(observed, imagined, reach):
+    mask = mask_cells(observed, imagined)
+    told = widened(mask, reach)
+    assert ((told == UNTOUCHED) == (mask == UNTOUCHED)).all() and told.max() <= HIGHEST
+    for (row, column), value in np.ndenumerate(told):
+        if value != UNTOUCHED:
+            rows, columns = np.ogrid[: SHAPE[0], : SHAPE[1]]
+            near = np.hypot(rows - row, columns - column) <= reach
+            assert value == mask[near].max()
+
+
+def test_a_wall_that_turns_out_not_to_be_there_costs_nothing_around_it():
+    space = ImaginedSpace(5.0, 0.0, widening_m=0.1)
+    space.observe(unknown(), "map")
+    line = np.zeros(SHAPE)
+    line[:, 3] = 0.8
+    told = space.imagine(Drawing(Geometry.of(unknown(), "map"), (line,)), 0.0)
+    assert (told.cells == np.array([0, 80, 80, 80, 80, 80, 0])).all()
+    seen = np.full(SHAPE, UNKNOWN)
+    seen[:, 3] = FREE
+    told = space.observe(grid(seen), "map")
+    assert (told.cells == np.array([0, 0, 0, UNTOUCHED, 0, 0, 0])).all()
+    assert space.widen(0.1) is None
+    space = ImaginedSpace(5.0, 0.0)
+    space.observe(unknown(), "map")
+    space.imagine(Drawing(Geometry.of(unknown(), "map"), (line,)), 0.0)
+    assert (space.widen(0.05).cells == np.array([0, 0, 80, 80, 80, 0, 0])).all()
 
 
 def space_with(observed, timeout_s=5.0, min_period_s=0.5):

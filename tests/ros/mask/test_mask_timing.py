@@ -28,6 +28,7 @@ VALUES = SimpleNamespace(
     imagined_space=True,
     imagined_space_period_s=PERIOD_S,
     imagined_space_timeout_s=6.0,
+    imagined_space_widening_m=0.0,
     imagined_space_imaginations=1,
     flow_steps=2,
     min_map_agreement=0.0,

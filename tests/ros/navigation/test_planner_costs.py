@@ -94,4 +94,4 @@ def test_arms_differ_in_unknown_cells_alone():
     assert (found["free"][far][clear] == NEUTRAL).all()
     assert np.isinf(found["forbidden"][far]).all()
     assert (found["imagined"][far][clear] == 101).all()
-    assert len({arm.name for arm in ARMS}) == len(ARMS) == 8
+    assert len({arm.name for arm in ARMS}) == len(ARMS) == 9

@@ -264,7 +264,7 @@ def test_several_imaginations_and_their_spread(ipt):
     assert not ipt.view().answer.abstained
 
 
-@changes("imagined_space", "imagined_space_imaginations")
+@changes("imagined_space", "imagined_space_imaginations", "imagined_space_widening_m")
 def test_the_mask(ipt):
     def standing(number):
         def told(message):
@@ -284,6 +284,9 @@ def test_the_mask(ipt):
     ipt.statuses.wait_for(standing(2), since=since)
     masks = ipt.tester.collect(OccupancyGrid, "ipt_node/imagined_space", LATCHED)
     until(lambda: len(masks) and max(masks.newest.data) >= 0, "a mask stands")
+    # as wide as all that is imagined, every claim is as high as the highest
+    ipt.put(imagined_space_widening_m=2.0)
+    until(lambda: len(set(masks.newest.data) - {-1}) == 1, "a mask that is wholly widened")
     ipt.put(imagined_space=False)
     until(lambda: max(masks.newest.data) == -1, "the mask is taken back")
 
