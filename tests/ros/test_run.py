@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 from ipt_ros.run import INSISTING_S, Stop
-from ipt_ros.spinning import REPORTED_S, Faults
+from ipt_ros.spinning import REPORTED_S, Faults, hand_over
 from ipt_ros.texts import MOST, cut
 
 
@@ -101,6 +102,14 @@ def test_a_fault_among_good_callbacks_hardly_slows_anything(clock):
         faults.happened(fault())
         faults.none()
     assert sum(clock.pauses) < 1.0
+
+
+def test_what_is_handed_to_a_node_that_has_left_its_executor_is_dropped():
+    node = SimpleNamespace(executor=Executor())
+    hand_over(node, clock)
+    assert node.executor.tasks == [clock]
+    node.executor = None
+    hand_over(node, clock)
 
 
 def test_a_report_that_fails_is_given_up(clock, capsys):
