@@ -23,7 +23,7 @@ from std_msgs.msg import Header
 from imaginative_perception.action import AskSpatial, ImagineView, TracePath
 from imaginative_perception.msg import PathVerdict
 from ipt_model.spatial import maps
-from ipt_ros.conversions import array_to_grid, stamp_to_ns
+from ipt_ros.conversions import array_to_grid, grid_to_array, stamp_to_ns
 from ipt_ros.errors import ErrorCode
 from ipt_ros.parameters.ipt_node import IPT_PARAMETERS
 from ipt_ros.parameters.sim_node import SIM_PARAMETERS
@@ -264,6 +264,20 @@ def test_several_imaginations_and_their_spread(ipt):
     assert not ipt.view().answer.abstained
 
 
+def peaks(mask):
+    """Cells that claim more than all eight beside them."""
+    cells = np.pad(grid_to_array(mask).cells, 1, constant_values=-1)
+    height, width = cells.shape
+    beside = [
+        cells[row : row + height - 2, column : column + width - 2]
+        for row in range(3)
+        for column in range(3)
+        if (row, column) != (1, 1)
+    ]
+    inside = cells[1:-1, 1:-1]
+    return int(((inside > np.max(beside, axis=0)) & (inside >= 0)).sum())
+
+
 @changes("imagined_space", "imagined_space_imaginations", "imagined_space_widening_m")
 def test_the_mask(ipt):
     def standing(number):
@@ -284,9 +298,11 @@ def test_the_mask(ipt):
     ipt.statuses.wait_for(standing(2), since=since)
     masks = ipt.tester.collect(OccupancyGrid, "ipt_node/imagined_space", LATCHED)
     until(lambda: len(masks) and max(masks.newest.data) >= 0, "a mask stands")
-    # as wide as all that is imagined, every claim is as high as the highest
-    ipt.put(imagined_space_widening_m=2.0)
-    until(lambda: len(set(masks.newest.data) - {-1}) == 1, "a mask that is wholly widened")
+    # a wall that is widened is nowhere a single cell
+    ipt.put(imagined_space_widening_m=0.0)
+    until(lambda: peaks(masks.newest) > 20, "a mask as it was drawn")
+    ipt.put(imagined_space_widening_m=1.0)
+    until(lambda: peaks(masks.newest) == 0, "a mask that is widened")
     ipt.put(imagined_space=False)
     until(lambda: max(masks.newest.data) == -1, "the mask is taken back")
 
