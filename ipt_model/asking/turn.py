@@ -110,7 +110,7 @@ class Turn:
         for place, part in enumerate(every[0][texts[0] :], texts[0]):
             if isinstance(part, prompts.Picture):
                 own = [pictures[part.index] for pictures in self.resize()]
-                self._show(contexts, own, first.encodings)
+                self._show(contexts, [own], first.encodings)
                 continue
             ids = torch.tensor([parts[place] for parts in every])
             if guided:
@@ -128,10 +128,11 @@ class Turn:
             contexts = GuidedContexts(
                 self.loaded.model, capacity=tokens + 128, batch=len(self.asked)
             )
+            own = []
             for part in pictures:
                 assert isinstance(part, prompts.Picture)
-                own = [each[part.index] for each in self.resize()]
-                self._show(contexts, own, prompt.encodings)
+                own.append([each[part.index] for each in self.resize()])
+            self._show(contexts, own, prompt.encodings)
             self._shown[beginning] = contexts
         return self._shown[beginning].fork()
 
@@ -140,18 +141,25 @@ class Turn:
         drawn."""
         contexts.main.add_text(self.asked[0].draft)
         seen = [one.resized(one.shown(mode)) for one in self.asked]
-        self._show(contexts, seen, self.asked[0].given_encodings)
+        self._show(contexts, [seen], self.asked[0].given_encodings)
         return [Thought(one.think) for one in self.asked]
 
     def _show(
-        self, contexts: GuidedContexts, pictures: Sequence[SizedPicture], encodings: Sequence[str]
+        self,
+        contexts: GuidedContexts,
+        pictures: Sequence[Sequence[SizedPicture]],
+        encodings: Sequence[str],
     ) -> None:
-        latents = None
-        if "vae" in encodings:
-            assert self.loaded.codec is not None
-            latents = self.loaded.codec.encode(np.stack([picture.vae for picture in pictures]))
-        vit = np.stack([picture.vit for picture in pictures]) if "vit" in encodings else None
-        contexts.add_picture(latents, vit)
+        """pictures: in order, each as every question has it."""
+        shown = []
+        for each in pictures:
+            latents = None
+            if "vae" in encodings:
+                assert self.loaded.codec is not None
+                latents = self.loaded.codec.encode(np.stack([picture.vae for picture in each]))
+            vit = np.stack([picture.vit for picture in each]) if "vit" in encodings else None
+            shown.append((latents, vit))
+        contexts.add_pictures(shown)
 
     # -- thinking
     def think(self, contexts: GuidedContexts) -> list[Thought]:
@@ -251,9 +259,9 @@ class Turn:
             main.add_text(self._thought)
         context = main.repeat(len(drawn.pictures)) if main.batch == 1 else main.fork()
         parts = drawn.pictures.split(main.batch)
-        context.add_latents(torch.cat([codec.encode(part) for part in parts]))
+        latents = torch.cat([codec.encode(part) for part in parts])
         views = [self.style.image_sizes.vit_picture(picture) for picture in drawn.arrays]
-        return context.add_vit(np.stack(views))
+        return context.add_pictures([(latents, np.stack(views))])
 
     # -- answering
     def answer(self, context: Context, mode: Mode) -> list[Reply]:

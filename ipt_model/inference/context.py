@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from ..network.model import BagelModel
 
 Pixels = Tensor | np.ndarray
+#: Segments of pictures share a pass as long as they have no more tokens than this: a pass through
+#: the layers has a price of its own, and of many tokens the mask has one too.
+TOGETHER = 512
 #: Told how many ids (bos counted) stand written; returning False ends the text there, unfinished.
 OnWord = Callable[[int], bool | None]
 
@@ -45,6 +48,20 @@ class Written:
     def inner(self) -> tuple[tuple[int, ...], ...]:
         """The ids without bos."""
         return tuple(ids[1:] for ids in self.ids)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What is read at once: und [batch, u, hidden] and gen [batch, g, hidden] tokens that all see
+    each other, at one rope id.
+    """
+
+    und: Tensor
+    gen: Tensor | None = None
+
+    @property
+    def tokens(self) -> int:
+        return self.und.shape[1] + (0 if self.gen is None else self.gen.shape[1])
 
 
 class Context:
@@ -118,17 +135,33 @@ class Context:
     def add_vit(self, pixels: Pixels | Sequence[Pixels]) -> Context:
         """Read a picture through the ViT: H x W x 3 uint8 at its size, for all entries or one per
         entry."""
-        seen = self.model.look(self._stack(pixels))
-        und = torch.cat(
-            [self._marker("start"), seen.expand(self.batch, -1, -1), self._marker("end")], 1
-        )
-        self._prefill_picture(und, None)
-        return self
+        return self._read_pictures([self._vit(pixels)])
 
     @torch.no_grad()
     def add_latents(self, latents: Tensor) -> Context:
         """Read a clean picture as latents, [channels, h, w] for all entries or [batch, channels,
         h, w]."""
+        return self._read_pictures([self._latents(latents)])
+
+    @torch.no_grad()
+    def add_pictures(
+        self, pictures: Sequence[tuple[Tensor | None, Pixels | Sequence[Pixels] | None]]
+    ) -> Context:
+        """Read pictures one after the other, of each its latents and then its ViT view; either may
+        be None. Small ones share a pass through the layers."""
+        segments = []
+        for latents, pixels in pictures:
+            if latents is not None:
+                segments.append(self._latents(latents))
+            if pixels is not None:
+                segments.append(self._vit(pixels))
+        return self._read_pictures(segments)
+
+    def _vit(self, pixels: Pixels | Sequence[Pixels]) -> Segment:
+        seen = self.model.look(self._stack(pixels)).expand(self.batch, -1, -1)
+        return Segment(torch.cat([self._marker("start"), seen, self._marker("end")], 1))
+
+    def _latents(self, latents: Tensor) -> Segment:
         model, patch = self.model, self.model.config.latent_patch_size
         latents = latents.to(self.device)
         if latents.ndim == 3:
@@ -143,8 +176,7 @@ class Context:
         ids = grid_ids(rows, columns, model.config.max_latent_size, self.device)
         time = model.time_embedder(torch.zeros(1, device=self.device))
         gen = model.latent_tokens(to_tokens(latents, patch), time, ids).expand(self.batch, -1, -1)
-        self._prefill_picture(torch.cat([self._marker("start"), self._marker("end")], 1), gen)
-        return self
+        return Segment(torch.cat([self._marker("start"), self._marker("end")], 1), gen)
 
     # -- writing
     @torch.no_grad()
@@ -261,10 +293,33 @@ class Context:
         assert und is not None
         return und
 
-    def _prefill_picture(self, und: Tensor, gen: Tensor | None) -> None:
-        rope = torch.full((1, 1), self.rope, device=self.device)
-        self._run(und, gen, rope, None, prefill=True)
-        self.rope += 1
+    def _read_pictures(self, segments: Sequence[Segment]) -> Context:
+        together: list[Segment] = []
+        for segment in segments:
+            if together and sum(s.tokens for s in [*together, segment]) > TOGETHER:
+                self._prefill_pictures(together)
+                together = []
+            together.append(segment)
+        if together:
+            self._prefill_pictures(together)
+        return self
+
+    def _prefill_pictures(self, segments: Sequence[Segment]) -> None:
+        """In one pass: the tokens of each see each other and those of the segments before."""
+        gens = [s.gen for s in segments if s.gen is not None]
+        und = torch.cat([s.und for s in segments], 1)
+        places = [i for i, s in enumerate(segments) for _ in range(s.und.shape[1])]
+        places += [
+            i for i, s in enumerate(segments) if s.gen is not None for _ in range(s.gen.shape[1])
+        ]
+        place = torch.tensor(places, device=self.device)
+        alone = len(segments) == 1
+        rope = (
+            torch.full((1, 1), self.rope, device=self.device) if alone else self.rope + place[None]
+        )
+        own = None if alone else place[:, None] >= place
+        self._run(und, torch.cat(gens, 1) if gens else None, rope, own, prefill=True)
+        self.rope += len(segments)
 
     def _run(
         self,
@@ -355,10 +410,13 @@ class GuidedContexts:
         self, latents: Tensor | None, vit_pixels: Pixels | Sequence[Pixels] | None
     ) -> GuidedContexts:
         """A picture, its latents then its ViT view (either may be None): into main only."""
-        if latents is not None:
-            self.main.add_latents(latents)
-        if vit_pixels is not None:
-            self.main.add_vit(vit_pixels)
+        return self.add_pictures([(latents, vit_pixels)])
+
+    def add_pictures(
+        self, pictures: Sequence[tuple[Tensor | None, Pixels | Sequence[Pixels] | None]]
+    ) -> GuidedContexts:
+        """Several, in order."""
+        self.main.add_pictures(pictures)
         self.cfg_text = self.main.fork()
         return self
 

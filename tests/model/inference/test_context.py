@@ -122,8 +122,8 @@ def test_guided_contexts_follow_the_reference(golden_model):
     guided = GuidedContexts(golden_model).add_text([1]).add_picture(a, b).add_text([2, 3])
     guided.add_thinking([4])
     expected = {
-        "main": lambda c: c.add_text([1]).add_latents(a).add_vit(b).add_text([2, 3]).add_text([4]),
-        "cfg_text": lambda c: c.add_text([1]).add_latents(a).add_vit(b),
+        "main": lambda c: c.add_text([1]).add_pictures([(a, b)]).add_text([2, 3]).add_text([4]),
+        "cfg_text": lambda c: c.add_text([1]).add_pictures([(a, b)]),
         "cfg_img": lambda c: c.add_text([1]).add_text([2, 3]),
     }
     for name, read in expected.items():
@@ -133,6 +133,38 @@ def test_guided_contexts_follow_the_reference(golden_model):
     assert guided.cfg_text.store is guided.main.store
     guided.add_picture(a, None)
     assert guided.cfg_text.tokens == guided.main.tokens
+
+
+@pytest.mark.parametrize("after", ["nothing", "a text", "a shared beginning"])
+def test_pictures_that_share_a_pass_are_read_as_one_after_the_other(
+    golden_model, monkeypatch, after
+):
+    a, b = latents(golden_model.config, 2, 3, 1), picture(28, 42, 1)
+    c, d = latents(golden_model.config, 4, 2, 2), picture(42, 28, 2)
+    pictures = [(a, b), (None, d), (c, None)]
+
+    def begun():
+        context = Context(golden_model)
+        if after != "nothing":
+            context.add_text([1, 2, 3])
+        return context.repeat(2) if after == "a shared beginning" else context
+
+    together = begun().add_pictures(pictures)
+    alone = begun().add_latents(a).add_vit(b).add_vit(d).add_latents(c)
+    assert (together.tokens, together.rope) == (alone.tokens, alone.rope)
+    for one, other in zip(
+        together.add_text([5]).write(5, logits=True).logits,
+        alone.add_text([5]).write(5, logits=True).logits,
+        strict=True,
+    ):
+        assert relative_error(one, other) < 5e-6
+    # what is too large for one pass is read as before, to the last bit
+    monkeypatch.setattr("ipt_model.inference.context.TOGETHER", 1)
+    apart = begun().add_pictures(pictures).add_text([5])
+    assert torch.equal(
+        answer(apart),
+        answer(begun().add_latents(a).add_vit(b).add_vit(d).add_latents(c).add_text([5])),
+    )
 
 
 def test_repeating_stores_the_beginning_once(base):
