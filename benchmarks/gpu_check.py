@@ -24,8 +24,8 @@ from machine import commit, processor_name
 from model_speed import GOLDEN, PEAKS, RESULTS, Bench
 from model_subjects import CPU, RELEASED, Subject
 
-from ipt_model.inference.context import GuidedContexts
 from ipt_model.inference.flow import FlowSettings, draw
+from ipt_model.inference.guided import GuidedContexts
 from ipt_model.weights.checkpoint import load_model
 from ipt_model.weights.verify import Verifier
 

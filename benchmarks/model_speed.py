@@ -29,8 +29,9 @@ from model_subjects import CPU, CUDA, Subject
 from plain_bagel import PlainBagel
 from torch import Tensor
 
-from ipt_model.inference.context import Context, GuidedContexts
+from ipt_model.inference.context import Context
 from ipt_model.inference.flow import FlowSettings, OnStep, draw
+from ipt_model.inference.guided import GuidedContexts
 from ipt_model.network.config import BagelConfig
 from ipt_model.network.model import BagelModel
 from ipt_model.network.vae import LatentCodec

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from ..inference.anchor import Anchor
-from ..inference.context import GuidedContexts
 from ..inference.flow import draw
+from ..inference.guided import GuidedContexts
 from ..network.latents import to_tokens
 from ..question import Cancelled
 from ..weights.loading import LoadedModel

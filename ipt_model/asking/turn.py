@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..inference.context import Context, GuidedContexts
+from ..inference.context import Context
+from ..inference.guided import GuidedContexts
 from ..inference.option_log_probabilities import normalise, score_options
 from ..question import Mode, Outcome
 from ..weights.loading import LoadedModel
@@ -26,6 +27,8 @@ from .drawing import Drawing, Drawn
 from .prepared import Prepared, Prompt, SizedPicture
 from .seen_ground import SeenGround
 
+#: Pictures with no more numbers than these in all go through the VAE at once: five of 128 x 128.
+ENCODED_AT_ONCE = 5 * 128 * 128 * 3
 _THOUGHT = re.compile(
     f"{prompts.THINK_OPEN}(?P<think>.*){prompts.THINK_CLOSE}{prompts.IMAGE_START}", re.DOTALL
 )
@@ -151,15 +154,21 @@ class Turn:
         encodings: Sequence[str],
     ) -> None:
         """pictures: in order, each as every question has it."""
-        shown = []
-        for each in pictures:
-            latents = None
-            if "vae" in encodings:
-                assert self.loaded.codec is not None
-                latents = self.loaded.codec.encode(np.stack([picture.vae for picture in each]))
-            vit = np.stack([picture.vit for picture in each]) if "vit" in encodings else None
-            shown.append((latents, vit))
-        contexts.add_pictures(shown)
+        latents: Sequence[Tensor | None] = [None] * len(pictures)
+        vit: Sequence[np.ndarray | None] = [None] * len(pictures)
+        if "vae" in encodings:
+            latents = self._encode([np.stack([p.vae for p in each]) for each in pictures])
+        if "vit" in encodings:
+            vit = [np.stack([p.vit for p in each]) for each in pictures]
+        contexts.add_pictures(list(zip(latents, vit, strict=True)))
+
+    def _encode(self, stacks: Sequence[np.ndarray]) -> list[Tensor]:
+        """Their latents; of small pictures of one size at once."""
+        codec = self.loaded.codec
+        assert codec is not None
+        if len({s.shape for s in stacks}) == 1 and sum(s.size for s in stacks) <= ENCODED_AT_ONCE:
+            return list(codec.encode(np.concatenate(stacks)).split(len(stacks[0])))
+        return [codec.encode(stack) for stack in stacks]
 
     # -- thinking
     def think(self, contexts: GuidedContexts) -> list[Thought]:

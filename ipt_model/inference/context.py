@@ -2,7 +2,7 @@
 
 A `Context` grows by whole segments and never reads one twice. Forking is free: forks share stored
 keys and values until one of them would overwrite what another sees. It knows token ids, pixels
-and latents, not prompts; `GuidedContexts` keeps the three contexts that guided drawing needs.
+and latents, not prompts.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ Pixels = Tensor | np.ndarray
 #: Segments of pictures share a pass as long as they have no more tokens than this: a pass through
 #: the layers has a price of its own, and of many tokens the mask has one too.
 TOGETHER = 512
+#: So many numbers of pictures go through the ViT at once: five of 128 x 128.
+LOOKED_AT_ONCE = 5 * 128 * 128 * 3
 #: Told how many ids (bos counted) stand written; returning False ends the text there, unfinished.
 OnWord = Callable[[int], bool | None]
 
@@ -135,7 +137,7 @@ class Context:
     def add_vit(self, pixels: Pixels | Sequence[Pixels]) -> Context:
         """Read a picture through the ViT: H x W x 3 uint8 at its size, for all entries or one per
         entry."""
-        return self._read_pictures([self._vit(pixels)])
+        return self._read_pictures(self._look([pixels]))
 
     @torch.no_grad()
     def add_latents(self, latents: Tensor) -> Context:
@@ -149,17 +151,25 @@ class Context:
     ) -> Context:
         """Read pictures one after the other, of each its latents and then its ViT view; either may
         be None. Small ones share a pass through the layers."""
+        looked = iter(self._look([pixels for _, pixels in pictures if pixels is not None]))
         segments = []
         for latents, pixels in pictures:
             if latents is not None:
                 segments.append(self._latents(latents))
             if pixels is not None:
-                segments.append(self._vit(pixels))
+                segments.append(next(looked))
         return self._read_pictures(segments)
 
-    def _vit(self, pixels: Pixels | Sequence[Pixels]) -> Segment:
-        seen = self.model.look(self._stack(pixels)).expand(self.batch, -1, -1)
-        return Segment(torch.cat([self._marker("start"), seen, self._marker("end")], 1))
+    def _look(self, every: Sequence[Pixels | Sequence[Pixels]]) -> list[Segment]:
+        """Pictures through the ViT; small ones of one size at once."""
+        stacks = [self._stack(pixels) for pixels in every]
+        one_size = len({stack.shape for stack in stacks}) == 1
+        if one_size and sum(s.numel() for s in stacks) <= LOOKED_AT_ONCE:
+            seen = self.model.look(torch.cat(stacks)).split(len(stacks[0]))
+        else:
+            seen = tuple(self.model.look(stack) for stack in stacks)
+        start, end = self._marker("start"), self._marker("end")
+        return [Segment(torch.cat([start, s.expand(self.batch, -1, -1), end], 1)) for s in seen]
 
     def _latents(self, latents: Tensor) -> Segment:
         model, patch = self.model, self.model.config.latent_patch_size
@@ -378,49 +388,3 @@ class Context:
             self.store.register(self)
         self.store.reserve(capacity=need)
         return start
-
-
-class GuidedContexts:
-    """The contexts of guided drawing, kept by the reference's rules as inputs come in.
-
-    main has read everything; cfg_text what main had before the last text; cfg_img the texts alone.
-    batch: entries in step, as in `Context`.
-    """
-
-    def __init__(self, model: BagelModel, capacity: int = 256, batch: int = 1) -> None:
-        self.main = Context(model, batch, capacity)
-        self.cfg_text = self.main.fork()
-        self.cfg_img = Context(model, batch, capacity=64)
-
-    def fork(self) -> GuidedContexts:
-        """Contexts that go on from here without changing these."""
-        twin = object.__new__(GuidedContexts)
-        twin.main, twin.cfg_text = self.main.fork(), self.cfg_text.fork()
-        twin.cfg_img = self.cfg_img.fork()
-        return twin
-
-    def add_text(self, ids: Sequence[int] | Tensor) -> GuidedContexts:
-        """A question or instruction: into main and cfg_img."""
-        self.cfg_text = self.main.fork()
-        self.main.add_text(ids)
-        self.cfg_img.add_text(ids)
-        return self
-
-    def add_picture(
-        self, latents: Tensor | None, vit_pixels: Pixels | Sequence[Pixels] | None
-    ) -> GuidedContexts:
-        """A picture, its latents then its ViT view (either may be None): into main only."""
-        return self.add_pictures([(latents, vit_pixels)])
-
-    def add_pictures(
-        self, pictures: Sequence[tuple[Tensor | None, Pixels | Sequence[Pixels] | None]]
-    ) -> GuidedContexts:
-        """Several, in order."""
-        self.main.add_pictures(pictures)
-        self.cfg_text = self.main.fork()
-        return self
-
-    def add_thinking(self, ids: Sequence[int] | Tensor) -> GuidedContexts:
-        """A text the model wrote itself: into main only, the guiding contexts stay."""
-        self.main.add_text(ids)
-        return self

@@ -11,8 +11,8 @@ from made_up import latents, picture, relative_error
 from torch import Tensor
 
 from ipt_model.inference.anchor import Anchor, AnchoredSteps
-from ipt_model.inference.context import GuidedContexts
 from ipt_model.inference.flow import FlowSettings, draw
+from ipt_model.inference.guided import GuidedContexts
 from ipt_model.network.latents import to_tokens
 from ipt_model.question import Cancelled
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from made_up import latents, picture, relative_error
 
-from ipt_model.inference.context import Context, GuidedContexts
+from ipt_model.inference.context import Context
+from ipt_model.inference.guided import GuidedContexts
 from ipt_model.network import attention
 
 
@@ -133,6 +134,15 @@ def test_guided_contexts_follow_the_reference(golden_model):
     assert guided.cfg_text.store is guided.main.store
     guided.add_picture(a, None)
     assert guided.cfg_text.tokens == guided.main.tokens
+
+
+def test_pictures_of_one_size_are_looked_at_together(golden_model):
+    few = [picture(28, 42, seed) for seed in range(3)]
+    together = Context(golden_model).add_pictures([(None, one) for one in few])
+    alone = Context(golden_model)
+    for one in few:
+        alone.add_vit(one)
+    assert relative_error(answer(together), answer(alone)) < 5e-6
 
 
 @pytest.mark.parametrize("after", ["nothing", "a text", "a shared beginning"])

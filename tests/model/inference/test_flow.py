@@ -11,8 +11,9 @@ import torch
 from made_up import GOLDEN, latents, picture, relative_error
 from torch.profiler import ProfilerActivity, profile
 
-from ipt_model.inference.context import Context, GuidedContexts
+from ipt_model.inference.context import Context
 from ipt_model.inference.flow import FlowSettings, draw
+from ipt_model.inference.guided import GuidedContexts
 from ipt_model.question import Cancelled
 from ipt_model.weights.checkpoint import load_model
 

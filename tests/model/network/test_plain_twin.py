@@ -8,8 +8,9 @@ import torch
 from made_up import latents, picture, relative_error
 from plain_bagel import PlainBagel
 
-from ipt_model.inference.context import Context, GuidedContexts
+from ipt_model.inference.context import Context
 from ipt_model.inference.flow import FlowSettings, draw
+from ipt_model.inference.guided import GuidedContexts
 from ipt_model.network.latents import to_grid
 
 
