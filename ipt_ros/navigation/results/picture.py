@@ -11,12 +11,14 @@ from ipt_model.spatial.maps import OCCUPIED, OccupancyGrid
 from ipt_ros.navigation.errands.episodes import true_map
 from ipt_ros.navigation.errands.houses import house_of
 
-#: Pixels of a cell; colour and words of each way, drawn in this order.
-SCALE = 4
+#: Pixels of a cell, and of a line of the legend.
+SCALE, LINE = 4, 18
+#: Colour, width and words of each way, drawn in this order: where ways are the same, the wider one
+#: shows at both sides.
 WAYS = {
-    "oracle": ("#2a9d3a", "the true map"),
-    "flat": ("#1f6fd0", "unknown costs the same"),
-    "imagined": ("#d4371c", "imagined mask"),
+    "oracle": ("#2a9d3a", 9, "the true map"),
+    "flat": ("#1f6fd0", 5, "unknown costs the same everywhere (Nav2 today)"),
+    "imagined": ("#d4371c", 2, "imagined mask"),
 }
 
 
@@ -25,17 +27,17 @@ def picture_of(hurts: dict[str, Any]) -> str:
     tracks = hurts["tracks"]
     grid = true_map(house_of(int(hurts["worst"][0]["errand"].partition("/")[0])))
     height, width = grid.cells.shape
-    w, h = SCALE * width, SCALE * height
+    w, h, legend = SCALE * width, SCALE * height, LINE * len(WAYS) + 8
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {w} {h + 24}" width="{w}">',
-        f'<rect width="{w}" height="{h + 24}" fill="#fff"/>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {w} {h + legend}" width="{w}">',
+        f'<rect width="{w}" height="{h + legend}" fill="#fff"/>',
         f'<path fill="#333" d="{_walls(grid)}"/>',
     ]
-    for name, (colour, _) in WAYS.items():
+    for name, (colour, thick, _) in WAYS.items():
         points = _points(grid, tracks[name])
         lines.append(
-            f'<polyline fill="none" stroke="{colour}" stroke-width="3" stroke-linejoin="round" '
-            f'stroke-opacity="0.8" points="{points}"/>'
+            f'<polyline fill="none" stroke="{colour}" stroke-width="{thick}" '
+            f'stroke-linejoin="round" points="{points}"/>'
         )
     start = _points(grid, tracks["oracle"][:1]).split(",")
     end = _points(grid, tracks["oracle"][-1:]).split(",")
@@ -43,11 +45,11 @@ def picture_of(hurts: dict[str, Any]) -> str:
     lines.append(
         f'<circle cx="{end[0]}" cy="{end[1]}" r="6" fill="none" stroke="#000" stroke-width="3"/>'
     )
-    for k, (colour, words) in enumerate(WAYS.values()):
-        x = 6 + k * w // len(WAYS)
+    for k, (colour, thick, words) in enumerate(WAYS.values()):
+        y = h + LINE * (k + 1)
         lines.append(
-            f'<text x="{x}" y="{h + 17}" font-family="sans-serif" font-size="13" '
-            f'fill="{colour}">{words}</text>'
+            f'<path stroke="{colour}" stroke-width="{thick}" d="M6 {y - 4}h24"/>'
+            f'<text x="36" y="{y}" font-family="sans-serif" font-size="13">{words}</text>'
         )
     return "\n".join([*lines, "</svg>"]) + "\n"
 
