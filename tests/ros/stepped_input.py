@@ -31,7 +31,12 @@ PARTS = ("odometry", "info", "depth", "image")
 
 
 class SteppedInput:
+    """Time goes on by no more than `stamp_max_ahead_s` at once: the clock is a topic like others,
+    and a node may hear a picture before the clock that it belongs to.
+    """
+
     def __init__(self, peer: Peer) -> None:
+        self._now_ns = 0
         self._clock = peer.publisher(Clock, "/clock", RELIABLE)
         self._map = peer.publisher(OccupancyGrid, "map", LATCHED)
         self._view = {
@@ -42,6 +47,9 @@ class SteppedInput:
         }
 
     def tick(self, stamp_ns: int) -> None:
+        ahead_s = (stamp_ns - self._now_ns) / S
+        assert ahead_s <= STEPPED["stamp_max_ahead_s"], f"{ahead_s} s at once may be refused"
+        self._now_ns = stamp_ns
         self._clock.publish(Clock(clock=ns_to_stamp(stamp_ns)))
 
     def see(self, stamp_ns: int, parts: Sequence[str] = PARTS, grey: int = 90) -> None:

@@ -50,14 +50,14 @@ def forget(tester, world):
 )
 def test_a_goal_that_is_drawing_is_not_answered_of_what_was_before(bench, happens, code):
     tester, world, client = bench
-    world.see(100 * S)
+    world.see(50 * S)
     at_once = AskSpatial.Goal(mode="answer", **ASKED)
 
     def stamps():
         result = tester.run_goal(client, at_once)[1]
         return [stamp_to_ns(one) for one in result.answer.provenance.source_stamps]
 
-    until(lambda: stamps() == [100 * S], "the view is there")
+    until(lambda: stamps() == [50 * S], "the view is there")
     shown = tester.collect(Image, "ipt_node/imagined/image")
     stages = []
     goal = AskSpatial.Goal(mode="imagine", **ASKED)
@@ -70,7 +70,7 @@ def test_a_goal_that_is_drawing_is_not_answered_of_what_was_before(bench, happen
     assert done.result.answer.abstained and not done.result.imagined_view.image.data
     assert not len(shown)
     # and the next is answered of what there is now
-    newest = 5 * S if happens is jump_back else 100 * S
+    newest = 5 * S if happens is jump_back else 50 * S
     until(lambda: stamps() == [newest], "it goes on")
 
 
@@ -82,7 +82,7 @@ def test_a_jump_is_a_warning_until_views_arrive_again_and_forgetting_is_none(ben
         levels = [one.level for one in message.status if one.name.endswith(" time")]
         return levels[0] if levels else None
 
-    world.see(200 * S)
+    world.see(60 * S)
     tester.call(GetParameters, "ipt_node/get_parameters", GetParameters.Request())
     jump_back(tester, world)
     told.wait_for(lambda one: level(one) == DiagnosticStatus.WARN)

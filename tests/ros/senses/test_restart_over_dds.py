@@ -52,7 +52,7 @@ def answered(ros_domain, tmp_path_factory):
     ids=["pose first", "image first", "image between"],
 )
 def test_the_first_view_after_a_restart_is_answered_of(answered, parts):
-    answered(1000 * S, parts)
+    answered(50 * S, parts)
     answered(5 * S, parts)
     # and once more, though only one view was seen in between
     answered(1 * S, parts)
