@@ -44,7 +44,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "mask_widening.json"
 PAGE = ROOT / "docs" / "nav2.md"
 #: Of the validation split, behind those that masks of other errands come from.
 SEEDS = range(800_010, 801_000)
-WIDTHS_M = (0.0, 0.25, 0.45, 0.65)
+WIDTHS_M = (0.0, 0.25, 0.45, 0.65, 0.9)
 KINDS = {"drawn": "drawn by ipt-tiny", "true": "true"}
 PICTURES = PictureGeometry()
 
