@@ -15,12 +15,11 @@ from machine import commit, processor_name
 from pages import put
 
 from ipt_model.weights.loading import find_folder, hash_folder
+from ipt_ros.demo.fine_tuning.verdict import LEAST_PLACES
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "finetune_demo.json"
 PAGE = ROOT / "docs" / "fine_tuning.md"
-#: Fewer places than this are not judged.
-LEAST_PLACES = 10
 
 
 def kept(found: dict[str, Any]) -> dict[str, Any]:

@@ -137,13 +137,13 @@ class Context:
     def add_vit(self, pixels: Pixels | Sequence[Pixels]) -> Context:
         """Read a picture through the ViT: H x W x 3 uint8 at its size, for all entries or one per
         entry."""
-        return self._read_pictures(self._look([pixels]))
+        return self.add_pictures([(None, pixels)])
 
     @torch.no_grad()
     def add_latents(self, latents: Tensor) -> Context:
         """Read a clean picture as latents, [channels, h, w] for all entries or [batch, channels,
         h, w]."""
-        return self._read_pictures([self._latents(latents)])
+        return self.add_pictures([(latents, None)])
 
     @torch.no_grad()
     def add_pictures(
@@ -152,13 +152,17 @@ class Context:
         """Read pictures one after the other, of each its latents and then its ViT view; either may
         be None. Small ones share a pass through the layers."""
         looked = iter(self._look([pixels for _, pixels in pictures if pixels is not None]))
-        segments = []
+        together: list[Segment] = []
         for latents, pixels in pictures:
-            if latents is not None:
-                segments.append(self._latents(latents))
-            if pixels is not None:
-                segments.append(next(looked))
-        return self._read_pictures(segments)
+            own = [] if latents is None else [self._latents(latents)]
+            for segment in own if pixels is None else [*own, next(looked)]:
+                if together and sum(s.tokens for s in [*together, segment]) > TOGETHER:
+                    self._prefill_pictures(together)
+                    together = []
+                together.append(segment)
+        if together:
+            self._prefill_pictures(together)
+        return self
 
     def _look(self, every: Sequence[Pixels | Sequence[Pixels]]) -> list[Segment]:
         """Pictures through the ViT; small ones of one size at once."""
@@ -303,32 +307,17 @@ class Context:
         assert und is not None
         return und
 
-    def _read_pictures(self, segments: Sequence[Segment]) -> Context:
-        together: list[Segment] = []
-        for segment in segments:
-            if together and sum(s.tokens for s in [*together, segment]) > TOGETHER:
-                self._prefill_pictures(together)
-                together = []
-            together.append(segment)
-        if together:
-            self._prefill_pictures(together)
-        return self
-
     def _prefill_pictures(self, segments: Sequence[Segment]) -> None:
         """In one pass: the tokens of each see each other and those of the segments before."""
-        gens = [s.gen for s in segments if s.gen is not None]
-        und = torch.cat([s.und for s in segments], 1)
-        places = [i for i, s in enumerate(segments) for _ in range(s.und.shape[1])]
-        places += [
-            i for i, s in enumerate(segments) if s.gen is not None for _ in range(s.gen.shape[1])
-        ]
-        place = torch.tensor(places, device=self.device)
-        alone = len(segments) == 1
-        rope = (
-            torch.full((1, 1), self.rope, device=self.device) if alone else self.rope + place[None]
+        unds = [(i, s.und) for i, s in enumerate(segments)]
+        gens = [(i, s.gen) for i, s in enumerate(segments) if s.gen is not None]
+        place = torch.cat(
+            [torch.full(x.shape[1:2], i, device=self.device) for i, x in (*unds, *gens)]
         )
-        own = None if alone else place[:, None] >= place
-        self._run(und, torch.cat(gens, 1) if gens else None, rope, own, prefill=True)
+        und = torch.cat([x for _, x in unds], 1)
+        gen = torch.cat([x for _, x in gens], 1) if gens else None
+        own = place[:, None] >= place if len(segments) > 1 else None
+        self._run(und, gen, self.rope + place[None], own, prefill=True)
         self.rope += len(segments)
 
     def _run(

@@ -50,8 +50,9 @@ def widened(mask: np.ndarray, reach: float) -> np.ndarray:
     inflation makes of the walls of a costmap, whose filters come after it. Cells that say nothing
     take no part.
     """
+    reach += _ROUNDING
     claims = np.argwhere(mask != UNTOUCHED)
-    if reach + _ROUNDING < 1 or not len(claims):
+    if reach < 1 or not len(claims):
         return mask
     (top, left), (bottom, right) = claims.min(0), claims.max(0) + 1
     part = mask[top:bottom, left:right]
@@ -59,8 +60,8 @@ def widened(mask: np.ndarray, reach: float) -> np.ndarray:
     highest, rows = said.copy(), len(said)
     # a disc row by row: what a row away reaches in its own row; a whole disc at once takes seconds
     # on a map of fine cells
-    for away in range(min(int(reach + _ROUNDING), rows - 1) + 1):
-        half = int(math.sqrt(max(0.0, reach * reach - away * away)) + _ROUNDING)
+    for away in range(min(int(reach), rows - 1) + 1):
+        half = int(math.sqrt(reach * reach - away * away))
         along = cv2.dilate(said, np.ones((1, 2 * half + 1), np.uint8))
         np.maximum(highest[away:], along[: rows - away], out=highest[away:])
         np.maximum(highest[: rows - away], along[away:], out=highest[: rows - away])
