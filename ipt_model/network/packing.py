@@ -178,7 +178,8 @@ class _Rows:
     def add(self, count: int, **columns: Any) -> int:
         start, self.count = self.count, self.count + count
         for name, value in columns.items():
-            self.columns.setdefault(name, []).append(np.broadcast_to(value, (count,)))
+            column = value if isinstance(value, np.ndarray) else np.full(count, value)
+            self.columns.setdefault(name, []).append(column)
         return start
 
     def padded(self, name: str, size: int, fill: int) -> np.ndarray:
@@ -197,8 +198,8 @@ def pack(samples: Sequence[Sample], config: BagelConfig) -> PackedBatch:
 
 class _Packer:
     def __init__(self, config: BagelConfig) -> None:
-        self.config = config
-        self.tokens = config.tokens
+        self.config, self.vit, self.tokens = config, config.vit, config.tokens
+        self.latent_patch, self.latent_side = config.latent_patch_size, config.max_latent_size
         self.times: list[float] = [0.0]
         self.pictures: list[tuple[int, int, Tensor]] = []  # sample, first slot, pixels
         self.latents: list[
@@ -303,7 +304,7 @@ class _Packer:
         start, end = self.tokens.start_of_image, self.tokens.end_of_image
         if isinstance(segment, VitSegment):
             pixels = torch.as_tensor(segment.pixels)
-            patch, side = self.config.vit.patch, self.config.vit.side
+            patch, side = self.vit.patch, self.vit.side
             if pixels.dtype != torch.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
                 raise PackingError(f"{where}: expected H x W x 3 uint8, got {tuple(pixels.shape)}")
             if (
@@ -322,7 +323,7 @@ class _Packer:
             slot = und.add(count, id=0, order=place + inner, noised=0, **common)
             self.pictures.append((b, slot, pixels))
         else:
-            tokens = to_tokens(segment.latents.float(), self.config.latent_patch_size)
+            tokens = to_tokens(segment.latents.float(), self.latent_patch)
             if segment.noise is not None and segment.noise.shape != tokens.shape:
                 raise PackingError(
                     f"{where}: noise has shape {tuple(segment.noise.shape)}, "
@@ -334,8 +335,8 @@ class _Packer:
                 )
             count = len(tokens)
             inner = np.arange(1, count + 1)
-            rows, columns = (n // self.config.latent_patch_size for n in segment.latents.shape[1:])
-            ids = grid_ids(rows, columns, self.config.max_latent_size).numpy()
+            rows, columns = (n // self.latent_patch for n in segment.latents.shape[1:])
+            ids = grid_ids(rows, columns, self.latent_side).numpy()
             time = 0
             if noised:
                 time = len(self.times)
@@ -357,7 +358,7 @@ class _Packer:
         stacks: list[Tensor] = []
         slots: list[np.ndarray] = []
         for shape, group in by_size.items():
-            count = shape[0] * shape[1] // self.config.vit.patch**2
+            count = shape[0] * shape[1] // self.vit.patch**2
             stacks.append(torch.stack([pixels for _, pixels in group]))
             slots.extend(first + np.arange(count) for first, _ in group)
         return tuple(stacks), _joined(slots)

@@ -89,6 +89,8 @@ class SequenceMaker:
     ) -> None:
         self.settings, self.config, self.style = settings, config, style
         self.tokenizer = tokenizer
+        # a configuration is slow to ask, and a showing asks dozens of times
+        self._vit_patch, self._latent_patch = config.vit.patch, config.latent_patch_size
 
     def sequences(self, showing: Showing) -> list[TrainingSequence]:
         """Input pictures, prompt, thought, noised copies, clean copies, answer: the published
@@ -254,7 +256,7 @@ class SequenceMaker:
         """Copies with a flow loss. They see the context and themselves, never each other."""
         latents = showing.latents[-1]
         assert latents is not None
-        tokens = latents[0].numel() // self.config.latent_patch_size**2
+        tokens = latents[0].numel() // self._latent_patch**2
         shape = (tokens, self.config.latent_numbers)
         draws = self.settings.flow.draws if showing.sample.flow_loss else 0
         for k in range(draws):
@@ -292,7 +294,7 @@ class SequenceMaker:
             return len(segment.ids) + 2, 0
         if isinstance(segment, VitSegment):
             height, width = segment.pixels.shape[:2]
-            return height * width // self.config.vit.patch**2 + 2, 0
+            return height * width // self._vit_patch**2 + 2, 0
         if isinstance(segment, LatentSegment):
-            return 2, segment.latents[0].numel() // self.config.latent_patch_size**2
+            return 2, segment.latents[0].numel() // self._latent_patch**2
         return 0, 0

@@ -95,12 +95,14 @@ class RowSource:
         self._coin = np.random.default_rng([seed, 0xD]).integers(0, 2, len(dataset))
         self._epoch = -1
         self._order = np.empty(0, np.int64)
+        self._read: tuple[int, Sample] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Open files stay behind when a loading process takes the source over."""
         state = dict(self.__dict__)
         state["dataset"] = self.dataset.path
         state["_memory"] = None if self._memory is None else {}
+        state["_read"] = None
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -162,7 +164,9 @@ class RowSource:
 
     def reading(self, number: int, k: int) -> Showing:
         row, _ = self._place(number)
-        sample = supervise_row(self._row(row), "given", self.style)
+        if self._read is None or self._read[0] != row:  # all readings of a row in a row
+            self._read = row, supervise_row(self._row(row), "given", self.style)
+        sample = self._read[1]
         latents = (*(None for _ in sample.inputs), self.latents[row][-1])
         return Showing(number, sample, latents, self._own_view(row, (number, 0x4EAD, k)))
 
