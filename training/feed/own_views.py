@@ -42,7 +42,8 @@ class OwnViews:
         parts = sorted(folder.rglob("own-*.npz"))
         if not parts:
             raise OwnViewsError(f"{folder}: expected views made by ipt-draw-own, found none")
-        self._views: dict[int, list[OwnView]] = {}
+        # as arrays: a loading process takes them over, and each tensor would cost it an open file
+        self._views: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
         for path in parts:
             with np.load(path) as part:
                 facts = json.loads(str(part["facts"]))
@@ -54,8 +55,7 @@ class OwnViews:
                     )
                 arrays = zip(part["rows"], part["pictures"], part["latents"], strict=True)
                 for row, picture, latents in arrays:
-                    view = OwnView(picture, torch.from_numpy(latents))
-                    self._views.setdefault(int(row), []).append(view)
+                    self._views.setdefault(int(row), []).append((picture, latents))
 
     @property
     def rows(self) -> list[int]:
@@ -64,7 +64,8 @@ class OwnViews:
 
     def of(self, row: int) -> list[OwnView]:
         """The views made of this row."""
-        return [OwnView(v.picture, v.latents.float()) for v in self._views.get(row, ())]
+        views = self._views.get(row, ())
+        return [OwnView(picture, torch.from_numpy(z).float()) for picture, z in views]
 
 
 def write_part(

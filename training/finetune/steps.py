@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Sequence
+from multiprocessing import get_context
 from typing import Any
 
 import torch
@@ -89,8 +90,12 @@ def loader(steps: StepMaker, first: int, workers: int) -> Iterator[list[Training
     """Steps from `first` on, prepared by `workers` processes (0: by this one, when asked for)."""
     more: dict[str, Any] = {}
     if workers:
-        # spawned: a forked open3d or tokenizer pool hangs
-        more = {"multiprocessing_context": "spawn", "prefetch_factor": 2}
+        # Forked from a server that never held a GPU, open3d or tokenizers, all of which hang when
+        # forked. It imports once; spawned workers would each, and one after the other, because a
+        # source is more than a pipe holds: a worker reads it only when it is awake.
+        context = get_context("forkserver")
+        context.set_forkserver_preload([__name__])
+        more = {"multiprocessing_context": context, "prefetch_factor": 2}
     batches = DataLoader(
         steps,
         batch_size=None,

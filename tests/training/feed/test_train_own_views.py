@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +61,20 @@ def test_parts_join_and_latents_are_those_of_the_pictures(drawn, data, run) -> N
     assert picture.shape == (64, 64, 3) and picture.dtype == np.uint8
     again = encode_pictures(start.codec, [picture], start.style)[0]
     assert torch.allclose(latents, again, atol=4e-3)
+
+
+def test_a_loading_process_takes_them_over_without_an_open_file_for_each(drawn, data, run) -> None:
+    _, start = run
+    own = views_of(drawn, data, start)
+    files = len(list(Path("/proc/self/fd").iterdir()))
+    sent = ForkingPickler.dumps(own)
+    assert len(list(Path("/proc/self/fd").iterdir())) == files
+    there = pickle.loads(sent)
+    assert there.rows == own.rows
+    for row in own.rows:
+        for here, one in zip(own.of(row), there.of(row), strict=True):
+            assert torch.equal(here.latents, one.latents)
+            assert np.array_equal(here.picture, one.picture)
 
 
 def test_answers_are_learned_from_them_and_drawing_from_the_truth(drawn, data, run) -> None:
