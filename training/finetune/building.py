@@ -83,11 +83,11 @@ def build(
     else:
         folder = find_folder(wanted.init)
         if weights:
-            model = with_detail(load_model(folder, home, getattr(torch, wanted.dtype)), wanted)
+            model = with_tower(load_model(folder, home, getattr(torch, wanted.dtype)), wanted)
         else:
             with torch.device("meta"):
                 read = read_config(folder, model_entries(folder))
-                model = with_detail(BagelModel(read), wanted)
+                model = with_tower(BagelModel(read), wanted)
         if wanted.vit and weights:
             load_tower(Path(wanted.vit), model)
         config = model.config
@@ -108,26 +108,35 @@ def build(
     return Start(model.to(home), codec.eval(), tokenizer, style)  # type: ignore[arg-type]
 
 
-def with_detail(model: BagelModel, wanted: ModelSettings) -> BagelModel:
-    """The model with the convolutions beside its patch embedding that the recipe asks for and it
-    lacks; they add nothing yet, so it sees what it saw."""
-    detail = wanted.vit_config.get("detail", model.config.vit.detail)
-    if detail == model.config.vit.detail:
+def with_tower(model: BagelModel, wanted: ModelSettings) -> BagelModel:
+    """The model with a tower of the shape that the recipe asks for, where its own has another.
+    Convolutions beside a patch embedding that had none add nothing yet, so it sees what it saw.
+    Any other tower has everything to learn: the recipe must name one that was trained."""
+    before = model.config
+    changes = {k: v for k, v in wanted.vit_config.items() if v != before.vit_config.get(k, 0)}
+    side = wanted.config.get("vit_max_num_patch_per_side", before.vit_max_num_patch_per_side)
+    if not changes and side == before.vit_max_num_patch_per_side:
         return model
-    if model.config.vit.detail:
+    only_detail = set(changes) == {"detail"} and side == before.vit_max_num_patch_per_side
+    if not wanted.vit and (not only_detail or before.vit.detail):
         raise SettingsError(
-            f"model.vit_config.detail: {model.config.vit.detail} cannot become {detail}"
+            f"model.vit_config: {', '.join(changes) or 'the position table'} changes the vision "
+            "tower, and a new one sees nothing; give model.vit, the folder of a tower that "
+            "ipt-train-vit made with the same entries"
         )
-    config = copy.deepcopy(model.config)
-    config.vit_config = {**config.vit_config, "detail": detail}
+    config = copy.deepcopy(before)
+    config.vit_config = {**config.vit_config, **changes}
+    config.vit_max_num_patch_per_side = side
     weight = model.decoder.embed_tokens.weight
     device, dtype = weight.device, weight.dtype
     with _architecture(), torch.random.fork_rng(devices=[]), torch.device(device):
         torch.manual_seed(0)
-        grown = BagelModel(config)
-    grown.to(dtype=dtype)  # type: ignore[call-arg]
-    grown.load_state_dict(model.state_dict(), strict=False)
-    return grown.eval()
+        changed = BagelModel(config)
+    changed.to(dtype=dtype)  # type: ignore[call-arg]
+    shapes = {name: value.shape for name, value in changed.state_dict().items()}
+    kept = {n: v for n, v in model.state_dict().items() if shapes.get(n) == v.shape}
+    changed.load_state_dict(kept, strict=False)
+    return changed.eval()
 
 
 def preset_config(wanted: ModelSettings, folder: Path) -> BagelConfig:

@@ -38,9 +38,10 @@ class ModelSettings:
     init: a checkpoint folder, or `preset:NAME` for a fresh model of a preset's architecture. vae:
         the folder whose frozen `ae.safetensors` is used; empty takes `init`'s own. vit: the folder
         whose `vit.safetensors` the vision tower begins with; empty takes that of `init`.
-    llm_config, vit_config, vae_config, config: entries that replace the preset's; of a checkpoint
-        `vit_config.detail` alone can be set, from 0. style: entries
-        of `ipt.json` that replace those of `init`. dtype: of the stored weights; training itself
+    llm_config, vit_config, vae_config, config: entries that replace the preset's; a checkpoint
+        takes those of its tower alone (`vit_config`, `config.vit_max_num_patch_per_side`), with
+        `vit` beside them unless all that changes is `detail`, from 0. style: entries of
+        `ipt.json` that replace those of `init`. dtype: of the stored weights; training itself
         wants float32 unless the frozen part is large.
     """
 

@@ -14,7 +14,7 @@ from small_runs import SMALL_MODEL, small_settings
 from ipt_model.network.config import BagelConfig, ConfigError
 from ipt_model.network.vision import Detail, patches
 from ipt_training.commands.train_vit import main
-from ipt_training.finetune.building import build, export, merged_weights, with_detail
+from ipt_training.finetune.building import build, export, merged_weights, with_tower
 from ipt_training.finetune.tower import (
     MAPS,
     PRESENT,
@@ -135,8 +135,40 @@ def test_convolutions_beside_the_patches_add_nothing_until_trained(data, vae, tm
     put = build(small_settings(data, vae, model={**asked, "vit": str(tmp_path / "tower")})).model
     with torch.no_grad():
         assert torch.equal(put.look(pictures), grown.look(pictures))
-    with pytest.raises(SettingsError, match="detail: 4 cannot become 2"):
-        with_detail(grown, ModelSettings(vit_config={"detail": 2}))
+    with pytest.raises(SettingsError, match="detail changes the vision tower"):
+        with_tower(grown, ModelSettings(vit_config={"detail": 2}))
+
+
+def test_a_checkpoint_takes_a_tower_of_finer_patches(data, vae, tmp_path) -> None:
+    """All that is not the tower stays as it was; what the new one sees has its own places."""
+    folder = tmp_path / "coarse"
+    before = build(small_settings(data, vae))
+    export(folder, before, merged_weights(before.model), {"step": 1})
+    shape = before.config.vit
+    finer = {"patch_size": shape.patch // 2}
+    asked = {
+        "init": str(folder),
+        "vae": "",
+        "vit_config": finer,
+        "config": {"vit_max_num_patch_per_side": 2 * shape.side},
+        "style": {"image_sizes": {"vit": {"stride": shape.patch // 2}}},
+    }
+    with pytest.raises(SettingsError, match="give model[.]vit"):
+        build(small_settings(data, vae, model=asked))
+    own = {**SMALL_MODEL["vit_config"], **finer}
+    fresh = {"vit_config": own, **{k: asked[k] for k in ("config", "style")}}
+    seeing = Seeing(build(small_settings(data, vae, model=fresh)).config, 3)
+    save_tower(tmp_path / "tower", seeing)
+    taken = build(small_settings(data, vae, model={**asked, "vit": str(tmp_path / "tower")})).model
+    size = shape.patch * shape.side
+    pictures = torch.randint(0, 256, (1, size, size, 3), dtype=torch.uint8)
+    assert taken.look(pictures).shape[1] == 4 * before.model.look(pictures).shape[1]
+    tower = seeing.kept()
+    for name, value in taken.state_dict().items():
+        if name in tower:
+            assert torch.equal(value, tower[name]), name
+        elif name != "vit_pos_embed.pos_embed":
+            assert torch.equal(value, before.model.state_dict()[name]), name
 
 
 def test_what_is_beside_a_patch_changes_its_detail_alone(config) -> None:
