@@ -153,7 +153,7 @@ def test_a_checkpoint_takes_a_tower_of_finer_patches(data, vae, tmp_path) -> Non
         "config": {"vit_max_num_patch_per_side": 2 * shape.side},
         "style": {"image_sizes": {"vit": {"stride": shape.patch // 2}}},
     }
-    with pytest.raises(SettingsError, match="give model[.]vit"):
+    with pytest.raises(SettingsError, match=r"give model\.vit"):
         build(small_settings(data, vae, model=asked))
     own = {**SMALL_MODEL["vit_config"], **finer}
     fresh = {"vit_config": own, **{k: asked[k] for k in ("config", "style")}}
