@@ -5,7 +5,8 @@
     python benchmarks/demo_worlds.py runs/demo
 
 Reads the answers.json of every folder, which is named after its world's seed. Writes
-benchmarks/results/demo_worlds.json and the table in README.md.
+benchmarks/results/demo_worlds.json and the table in README.md; with `--model ipt-tiny-finer`, whose
+demo was asked with the same option, its own JSON and the table in docs/training.md.
 """
 
 from __future__ import annotations
@@ -19,8 +20,12 @@ from machine import commit, processor_name
 from pages import put
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
-RESULTS = ROOT / "benchmarks" / "results" / "demo_worlds.json"
+RESULTS = ROOT / "benchmarks" / "results"
+#: By model the file in RESULTS and the page with the table.
+TOLD = {
+    "ipt-tiny": ("demo_worlds.json", ROOT / "README.md"),
+    "ipt-tiny-finer": ("demo_worlds_finer.json", ROOT / "docs" / "training.md"),
+}
 OUTCOMES = ("right", "withheld", "wrong")
 
 
@@ -52,6 +57,7 @@ def table(result: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="with a folder of each world, named by its seed")
+    parser.add_argument("--model", choices=TOLD, default="ipt-tiny", help="that was asked")
     given = parser.parse_args()
     worlds = {
         path.parent.name: json.loads(path.read_text(encoding="utf-8"))
@@ -62,7 +68,7 @@ def main() -> None:
         raise SystemExit(f"{given.folder}: expected answers of one model, found {sorted(hashes)}")
     result = {
         "what": "the answers of the demo in several worlds",
-        "command": "python benchmarks/demo_worlds.py runs/demo",
+        "command": f"python benchmarks/demo_worlds.py runs/demo --model {given.model}",
         "commit": commit(),
         "processor": processor_name(),
         "model": hashes.pop(),
@@ -70,8 +76,9 @@ def main() -> None:
         "all_right": sum(all(outcome(a) == "right" for a in found) for found in worlds.values()),
         "actions": counted(worlds),
     }
-    RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    put(README, "demo worlds", table(result))
+    name, page = TOLD[given.model]
+    (RESULTS / name).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    put(page, "demo worlds", table(result))
 
 
 if __name__ == "__main__":

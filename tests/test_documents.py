@@ -311,6 +311,15 @@ def test_the_table_of_what_works_is_the_evaluations(monkeypatch: pytest.MonkeyPa
         assert float(figures[0]) < float(figures[1])
 
 
+def test_the_shipped_models_are_compared_by_what_was_evaluated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    made = importlib.import_module("finer_patches")
+    told = "run: python benchmarks/finer_patches.py"
+    assert between(made.PAGE, "finer patches") == made.table(made.RESULTS), told
+
+
 def test_what_the_evaluation_found_is_what_its_json_says(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

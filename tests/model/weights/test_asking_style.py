@@ -42,8 +42,9 @@ def test_layout_that_is_not_told_is_that_of_our_data(tmp_path: Path) -> None:
     assert AskingStyle.load(tmp_path).pictures == PictureGeometry(map_side_m=4.0)
     (tmp_path / "ipt.json").write_text("{}")
     assert AskingStyle.load(tmp_path).pictures == PictureGeometry()
-    shipped = AskingStyle.load(find_folder("ipt-tiny"))
-    assert shipped.pictures == replace(PictureGeometry(), told_radius_m=(0.1, 0.35))
+    for name in ("ipt-tiny", "ipt-tiny-finer"):
+        shipped = AskingStyle.load(find_folder(name))
+        assert shipped.pictures == replace(PictureGeometry(), told_radius_m=(0.1, 0.35))
 
 
 def test_a_plain_bagel_folder_needs_no_file(tmp_path: Path) -> None:

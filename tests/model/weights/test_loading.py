@@ -83,6 +83,17 @@ def test_the_untrained_model_is_honest_and_the_same_everywhere() -> None:
     np.testing.assert_array_equal(answer.imagined_views[0], again.imagined_views[0])
 
 
+@pytest.mark.parametrize(("name", "patch"), [("ipt-tiny", 16), ("ipt-tiny-finer", 8)])
+def test_a_shipped_model_draws_and_answers_through_its_own_patches(name: str, patch: int) -> None:
+    imaginer = Imaginer.from_pretrained(name, "cpu")
+    assert imaginer.model_id == name and imaginer._open.model.config.vit.patch == patch
+    asked = counting_question("red things", (1, 2, 3, 4))
+    question = Question(Task.COUNTING, (IMAGE,) * 4, asked.text, asked.options, think="Looking.")
+    answer = imaginer.ask(question, Mode.IMAGINE, flow_steps=2)
+    assert answer.text in asked.options and answer.imagined_views[0].shape == (64, 64, 3)
+    assert sum(answer.option_probabilities) == pytest.approx(1, abs=1e-3)
+
+
 def test_loading_leaves_the_random_state_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)

@@ -19,6 +19,7 @@ from ipt_training.shell.stages import Command, Stage
 
 ROOT = Path(__file__).parents[3]
 RECIPES = ROOT / "config" / "training"
+JUDGING = ["calibration", "memory-calibration", "evaluation", "memory-evaluation", "release"]
 
 
 class Parsed(Exception):
@@ -47,7 +48,7 @@ def settings_of(command: Command) -> TrainingRecipe:
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_command_takes_its_arguments(scale: str, parse_only: None) -> None:
     commands = [command for stage in all_stages(scale) for command in stage.commands]
-    assert len(commands) == 38
+    assert len(commands) == 58
     for command in commands:
         with pytest.raises(Parsed):
             importlib.import_module(command.module).main(list(command.arguments))
@@ -81,7 +82,8 @@ def test_the_full_scale_changes_no_recipe() -> None:
     assert [settings_of(run).name for run in runs] == [
         "base_tiny", "tiny_mixed", "ship_tiny", "own_tiny",
         "memory_tiny", "memory_more_tiny", "counts_tiny", "settle_tiny", "counts_mixed_tiny",
-        "finish_tiny",
+        "finish_tiny", "finer_looks_tiny", "finer_first_tiny", "finer_counts_tiny", "finer_tiny",
+        "finer_more_tiny",
     ]  # fmt: skip
     assert all(len(run.arguments) == 3 and run.processes == 2 for run in runs)
 
@@ -99,8 +101,8 @@ def write_proofs(folder: Path) -> None:
             elif first.module == TRAIN:
                 facts = {"training": {"settings": settings_of(first).digest()}}
             path.write_text(json.dumps(facts))
-        if stage.name == "finish":
-            (folder / "runs/finish/final/ema.safetensors").touch()
+        if stage.name in ("finish", "finer-more"):
+            (folder / Path(stage.outputs[0]).with_name("ema.safetensors")).touch()
 
 
 def to_do(folder: Path) -> list[str]:
@@ -123,22 +125,19 @@ def test_what_was_made_from_another_request_is_not_taken_for_done(tmp_path: Path
     assert to_do(tmp_path) == ["data", "base"]
 
 
-def test_a_new_model_is_calibrated_asked_and_released_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("run", "prefix"), [("finish", ""), ("finer_more", "finer-")])
+def test_a_new_model_is_calibrated_asked_and_released_again(
+    run: str, prefix: str, tmp_path: Path
+) -> None:
     write_proofs(tmp_path)
-    (tmp_path / "runs/finish/final/ema.safetensors").touch()
+    (tmp_path / f"runs/{run}/final/ema.safetensors").touch()
     done = []
     while lacking := to_do(tmp_path):
         done.append(lacking[0])
         stage = next(s for s in all_stages("full") if s.name == lacking[0])
         for output in stage.outputs:
             (tmp_path / output).touch()
-    assert done == [
-        "calibration",
-        "memory-calibration",
-        "evaluation",
-        "memory-evaluation",
-        "release",
-    ]
+    assert done == [prefix + name for name in JUDGING]
 
 
 def run_main(monkeypatch, tmp_path, *arguments: str) -> list[str]:
@@ -152,10 +151,10 @@ def run_main(monkeypatch, tmp_path, *arguments: str) -> list[str]:
 def test_stages_can_be_named(monkeypatch, tmp_path, capsys) -> None:
     write_proofs(tmp_path)
     assert run_main(monkeypatch, tmp_path) == []
-    assert "34/34 release: done" in capsys.readouterr().out
+    assert "51/51 finer-release: done" in capsys.readouterr().out
     assert run_main(monkeypatch, tmp_path, "--only", "vae") == ["vae"]
-    last = ["calibration", "memory-calibration", "evaluation", "memory-evaluation", "release"]
-    assert run_main(monkeypatch, tmp_path, "--from", "calibration") == last
+    last = ["finer-" + name for name in JUDGING]
+    assert run_main(monkeypatch, tmp_path, "--from", "finer-calibration") == last
     assert main(["--recipes", str(RECIPES), "--only", "vea"]) == 2
     assert "no stage 'vea'; expected one of data, validation-data" in capsys.readouterr().err
 
@@ -165,7 +164,7 @@ def test_looking_runs_nothing(monkeypatch, tmp_path, capsys) -> None:
     assert "own-views" in capsys.readouterr().out
     assert run_main(monkeypatch, tmp_path, "--dry-run", "--from", "own-views") == []
     said = capsys.readouterr().out.splitlines()
-    assert len(said) == 28 and said[0].endswith("--out runs/own --part 0/2")
+    assert len(said) == 48 and said[0].endswith("--out runs/own --part 0/2")
     write_proofs(tmp_path)
     assert run_main(monkeypatch, tmp_path, "--dry-run") == []
     assert capsys.readouterr().out == ""

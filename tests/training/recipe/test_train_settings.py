@@ -28,6 +28,11 @@ def test_all_recipes_can_be_read() -> None:
         "settle_tiny",
         "counts_mixed_tiny",
         "finish_tiny",
+        "finer_looks_tiny",
+        "finer_first_tiny",
+        "finer_counts_tiny",
+        "finer_tiny",
+        "finer_more_tiny",
     }
     others |= {"robot_tiny", "robot_bagel"}
     assert others < set(recipes) and len(recipes) == 7 + len(others)
@@ -48,6 +53,12 @@ def test_the_tiny_recipes_differ_in_supervision_alone() -> None:
     ("recipe", "shipped", "elsewhere"),
     [
         ("finish_tiny", "recipe", ()),
+        ("finish_tiny", "../ipt_tiny_finer/recipe_finish_tiny", ()),
+        ("finer_more_tiny", "../ipt_tiny_finer/recipe", ()),
+        ("finer_tiny", "../ipt_tiny_finer/recipe_finer_tiny", ()),
+        ("finer_counts_tiny", "../ipt_tiny_finer/recipe_finer_counts_tiny", ()),
+        ("finer_first_tiny", "../ipt_tiny_finer/recipe_finer_first_tiny", ()),
+        ("finer_looks_tiny", "../ipt_tiny_finer/recipe_finer_looks_tiny", ()),
         ("settle_tiny", "recipe_settle_tiny", ()),
         ("counts_tiny", "recipe_counts_tiny", ()),
         ("counts_mixed_tiny", "recipe_counts_mixed_tiny", ()),

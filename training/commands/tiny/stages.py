@@ -1,7 +1,8 @@
 """What `ipt-train-tiny` does, in order: every stage of the shipped model, from nothing.
 
 Four parts: a model that draws and answers; its own drawings to answer from; memories to answer
-from; maps to count on. Every stage is a command that can be given alone.
+from; maps to count on. A fifth goes on from there with a tower of finer patches, to the other
+shipped model. Every stage is a command that can be given alone.
 """
 
 from __future__ import annotations
@@ -70,6 +71,9 @@ SCALES = {
             "memory": 40000,
             "drawn": 7000,
             "counting": 12000,
+            "finer": 12288,
+            "finer_memory": 2048,
+            "finer_counting": 9000,
             "memory_validation": 1200,
             "memory_test": 4000,
         },
@@ -87,6 +91,9 @@ SCALES = {
             "memory": 32,
             "drawn": 24,
             "counting": 16,
+            "finer": 16,
+            "finer_memory": 32,
+            "finer_counting": 16,
             "memory_validation": 16,
             "memory_test": 16,
         },
@@ -151,7 +158,10 @@ def stages(scale: Scale, recipes: Path, processes: int) -> list[Stage]:
         *_from_own_drawings(making),
         *_from_memories(making),
         *_counting(making),
+        *_judging_data(making),
         *_judging(making, "runs/finish"),
+        *_finer(making),
+        *_judging(making, "runs/finer_more", "finer"),
     ]
 
 
@@ -263,47 +273,104 @@ def _counting(making: Making) -> list[Stage]:
     ]  # fmt: skip
 
 
-def _judging(making: Making, run: str) -> list[Stage]:
-    data, one, ask = making.data, making.one, making.scale.ask
-    model, released = f"{run}/final", making.scale.released
-    calibrated, tested = f"{run}/validation/evaluation.json", f"{run}/test/evaluation.json"
-    remembered = f"{run}/memory_test/evaluation.json"
-    recalibrated = f"{run}/memory_validation/evaluation.json"
+def _finer(making: Making) -> list[Stage]:
+    """64 tokens a picture for the reader instead of 16: a new tower, single pictures through it, all
+    tasks, counts alone, all tasks."""
+    looks, first = "finer_looks_tiny.yaml", "runs/finer_first"
+    own, before = "runs/own_finer", "runs/finish/final"
+    finer, memory = "runs/data/finer", "runs/data/finer_memory"
     return [
-        data(
+        making.data(
+            "finer-data", "finer", "examples for the finer tower", finer, "--size", "64",
+            "--tasks", "path=4,perspective=4,clearance=2,counting=2", "--seed", "21",
+            "--variants", PLAIN,
+        ),
+        making.data(
+            "finer-memory-data", "finer_memory", "with a memory", memory, "--size", "64",
+            "--tasks", "path=4,perspective=3,clearance=2,counting=1", "--seed", "22",
+            "--variants", f"map+arrow+memory,{ROBOT}",
+        ),
+        making.data(
+            "finer-counting-data", "finer_counting", "counts by colour",
+            "runs/data/finer_counting", "--size", "64", "--tasks", "counting", "--seed", "31",
+            "--variants", "rotation+by colour,corners+by colour",
+        ),
+        making.one(
+            "finer-tower", "sees in patches of 8 pixels", "runs/finer_vit/vit.json",
+            TOWER, "--recipe", str(making.recipes / looks), "--out", "runs/finer_vit",
+            "--pictures", "60000", "--steps", "6000", *making.scale.vit,
+            "--threads", str(making.processes),
+        ),
+        making.learn("finer-looks", looks, "finds things through it", "runs/finer_looks"),
+        making.views(
+            "finer-recalled-views", "recalled views, not completed", before, memory,
+            f"{own}/recalled", "--mode", "recall",
+        ),
+        making.learn("finer-first", "finer_first_tiny.yaml", "all tasks through it", first),
+        making.views(
+            "finer-drawn-views", "the model draws views", f"{first}/final", finer, f"{own}/drawn",
+            "--count", "1100",
+        ),
+        making.views(
+            "finer-completed-views", "the model completes recalled views", f"{first}/final",
+            memory, f"{own}/completed", "--count", "600",
+        ),
+        making.learn(
+            "finer-counts", "finer_counts_tiny.yaml", "counts on maps", "runs/finer_counts"
+        ),
+        making.learn("finer", "finer_tiny.yaml", "all tasks, counts among them", "runs/finer"),
+        making.learn("finer-more", "finer_more_tiny.yaml", "the same", "runs/finer_more"),
+    ]  # fmt: skip
+
+
+def _judging_data(making: Making) -> list[Stage]:
+    return [
+        making.data(
             "memory-validation-data", "memory_validation", "with a memory, in validation houses",
             "runs/data/memory_validation", "--size", "64", "--split", "validation",
             "--variants", ROBOT,
         ),
-        data(
+        making.data(
             "memory-test-data", "memory_test", "with a memory, in test houses",
             "runs/data/memory_test", "--size", "64", "--split", "test", "--variants", ROBOT,
         ),
+    ]  # fmt: skip
+
+
+def _judging(making: Making, run: str, which: str = "") -> list[Stage]:
+    """which: of the shipped models, beside the first."""
+    one, ask = making.one, making.scale.ask
+    model, released = f"{run}/final", making.scale.released + (which and f"_{which}")
+    calibrated, tested = f"{run}/validation/evaluation.json", f"{run}/test/evaluation.json"
+    remembered = f"{run}/memory_test/evaluation.json"
+    recalibrated = f"{run}/memory_validation/evaluation.json"
+    prefix, name = which and f"{which}-", "ipt-tiny" + (which and f"-{which}")
+    return [
         one(
-            "calibration", "how sure it may be, from validation houses", calibrated,
+            f"{prefix}calibration", "how sure it may be, from validation houses", calibrated,
             EVALUATE, "--model", model, "--data", "runs/data/validation",
             "--calibrate", "--out", f"{run}/validation", *ask, after=f"{model}/ema.safetensors",
         ),
         one(
-            "memory-calibration", "how sure it may be with a memory", recalibrated,
+            f"{prefix}memory-calibration", "how sure it may be with a memory", recalibrated,
             EVALUATE, "--model", model, "--data", "runs/data/memory_validation",
             "--calibrate-memory", "--no-latency", "--out", f"{run}/memory_validation", *ask,
             after=calibrated,
         ),
         one(
-            "evaluation", "how often it is right, in test houses", tested,
+            f"{prefix}evaluation", "how often it is right, in test houses", tested,
             EVALUATE, "--model", model, "--data", "runs/data/test",
             "--out", f"{run}/test", *ask, after=recalibrated,
         ),
         one(
-            "memory-evaluation", "the same with a memory, by how much was seen", remembered,
-            EVALUATE, "--model", model, "--data", "runs/data/memory_test",
+            f"{prefix}memory-evaluation", "the same with a memory, by how much was seen",
+            remembered, EVALUATE, "--model", model, "--data", "runs/data/memory_test",
             "--no-latency", "--out", f"{run}/memory_test", *ask, after=recalibrated,
         ),
         one(
-            "release", "the folder that ships, and its card", f"{released}/README.md",
+            f"{prefix}release", "the folder that ships, and its card", f"{released}/README.md",
             "ipt_training.commands.release", "--run", model, "--evaluation", tested,
-            "--memory", remembered, "--out", released, after=remembered,
+            "--memory", remembered, "--out", released, "--name", name, after=remembered,
         ),
     ]  # fmt: skip
 
