@@ -5,8 +5,8 @@
     python benchmarks/demo_worlds.py runs/demo
 
 Reads the answers.json of every folder, which is named after its world's seed. Writes
-benchmarks/results/demo_worlds.json and the table in README.md; with `--model ipt-tiny-finer`, whose
-demo was asked with the same option, its own JSON and the table in docs/training.md.
+benchmarks/results/demo_worlds.json and the table in README.md. With `--model ipt-tiny-finer`, an
+option of the demo as well, it writes another JSON and the table in docs/training.md.
 """
 
 from __future__ import annotations

@@ -274,8 +274,8 @@ def _counting(making: Making) -> list[Stage]:
 
 
 def _finer(making: Making) -> list[Stage]:
-    """64 tokens a picture for the reader instead of 16: a new tower, single pictures through it, all
-    tasks, counts alone, all tasks."""
+    """64 tokens a picture for the reader instead of 16: a new tower, single pictures through it,
+    all tasks, counts alone, all tasks."""
     looks, first = "finer_looks_tiny.yaml", "runs/finer_first"
     own, before = "runs/own_finer", "runs/finish/final"
     finer, memory = "runs/data/finer", "runs/data/finer_memory"
