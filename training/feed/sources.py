@@ -59,9 +59,9 @@ class Source(Protocol):
 
 class RowSource:
     """Rows in a new shuffled order each epoch. Under `mixed` a row draws in one epoch and only
-    answers in the next; under `ipt_wrong` it always has the same wrong view. With `own` only the
-    rows in it are shown, and a share `own_share` of the showings that draw answers from the view
-    there."""
+    answers in the next; under `ipt_wrong` it always has the same wrong view. Where `own` has views
+    of a row, a share `own_share` of its showings that draw, and of its readings, answers from
+    one of them."""
 
     #: How far from each other copies of a row stand in an epoch, at most.
     NEAR = 1024
