@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from pages import put
-from what_works import rate
+from what_works import points, rate
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "training.md"
@@ -22,12 +21,6 @@ ASKED = (
     ("ipt_tiny_finer_test", "", ("answer", "given")),
     ("ipt_tiny_finer_memory_test", ", with a memory", ("imagine", "recall")),
 )
-
-
-def points(found: dict[str, Any]) -> str:
-    """Points gained, with the 95 % interval over scenes."""
-    gained, low, high = (100 * found[name] for name in ("difference", "low", "high"))
-    return f"{gained:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
 def table(results: Path) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from machine import commit, processor_name
 from pages import put
+from what_works import points
 
 from ipt_model.weights.loading import find_folder, hash_folder
 from ipt_ros.demo.fine_tuning.verdict import LEAST_PLACES
@@ -57,10 +58,9 @@ def text(result: dict[str, Any]) -> str:
                 few[task] = one["n"]
                 continue
             before, after = (100 * one[when]["share"] for when in ("before", "after"))
-            gain, low, high = (100 * one[key] for key in ("difference", "low", "high"))
             lines.append(
-                f"| {task} | `{mode}` | {before:.1f} | {after:.1f} | {gain:+.1f} ({low:+.1f} to "
-                f"{high:+.1f}) | {one['n']} in {one['groups']} |"
+                f"| {task} | `{mode}` | {before:.1f} | {after:.1f} | {points(one)} | "
+                f"{one['n']} in {one['groups']} |"
             )
     stages = ", ".join(f"{s['name']} {s['seconds']:.0f} s" for s in result["stages"])
     minutes = sum(s["seconds"] for s in result["stages"]) / 60

@@ -34,6 +34,12 @@ def rate(found: dict[str, Any]) -> str:
     return f"{share:.1f} ({low:.1f}–{high:.1f})"
 
 
+def points(found: dict[str, Any]) -> str:
+    """Points gained by a comparison of `ipt-eval --before`, with the 95 % interval."""
+    gained, low, high = (100 * found[name] for name in ("difference", "low", "high"))
+    return f"{gained:+.1f} ({low:+.1f} to {high:+.1f})"
+
+
 def judged(rates: list[dict[str, Any]], chance: float) -> str:
     """By the lower end of the better interval of answering at once and after drawing."""
     low = max(found["low"] for found in rates)
