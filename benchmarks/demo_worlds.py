@@ -5,8 +5,8 @@
     python benchmarks/demo_worlds.py runs/demo
 
 Reads the answers.json of every folder, which is named after its world's seed. Writes
-benchmarks/results/demo_worlds.json and the table in README.md. With `--model ipt-tiny-finer`, an
-option of the demo as well, it writes another JSON and the table in docs/training.md.
+benchmarks/results/demo_worlds.json and the table in README.md. Where the demo was asked with
+`--model ipt-tiny-finer`, it writes another JSON and the table in docs/training.md.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import Any
 
 from machine import commit, processor_name
 from pages import put
+
+from ipt_model.weights.loading import find_folder, hash_folder
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -57,26 +59,29 @@ def table(result: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="with a folder of each world, named by its seed")
-    parser.add_argument("--model", choices=TOLD, default="ipt-tiny", help="that was asked")
     given = parser.parse_args()
     worlds = {
         path.parent.name: json.loads(path.read_text(encoding="utf-8"))
         for path in sorted(given.folder.glob("*/answers.json"))
     }
     hashes = {answer["model_hash"] for answers in worlds.values() for answer in answers}
-    if len(hashes) != 1:
-        raise SystemExit(f"{given.folder}: expected answers of one model, found {sorted(hashes)}")
+    shipped = {hash_folder(find_folder(name)): told for name, told in TOLD.items()}
+    if len(hashes) != 1 or not hashes <= set(shipped):
+        raise SystemExit(
+            f"{given.folder}: expected answers of one shipped model, found {sorted(hashes)}"
+        )
+    model = hashes.pop()
+    name, page = shipped[model]
     result = {
         "what": "the answers of the demo in several worlds",
-        "command": f"python benchmarks/demo_worlds.py runs/demo --model {given.model}",
+        "command": "python benchmarks/demo_worlds.py runs/demo",
         "commit": commit(),
         "processor": processor_name(),
-        "model": hashes.pop(),
+        "model": model,
         "seeds": [int(seed) for seed in worlds],
         "all_right": sum(all(outcome(a) == "right" for a in found) for found in worlds.values()),
         "actions": counted(worlds),
     }
-    name, page = TOLD[given.model]
     (RESULTS / name).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     put(page, "demo worlds", table(result))
 
