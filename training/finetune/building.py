@@ -115,10 +115,11 @@ def with_tower(model: BagelModel, wanted: ModelSettings) -> BagelModel:
     before = model.config
     changes = {k: v for k, v in wanted.vit_config.items() if v != before.vit_config.get(k, 0)}
     side = wanted.config.get("vit_max_num_patch_per_side", before.vit_max_num_patch_per_side)
-    if not changes and side == before.vit_max_num_patch_per_side:
+    resized = side != before.vit_max_num_patch_per_side
+    if not changes and not resized:
         return model
-    only_detail = set(changes) == {"detail"} and side == before.vit_max_num_patch_per_side
-    if not wanted.vit and (not only_detail or before.vit.detail):
+    adds_detail = set(changes) == {"detail"} and not resized and not before.vit.detail
+    if not adds_detail and not wanted.vit:
         raise SettingsError(
             f"model.vit_config: {', '.join(changes) or 'the position table'} changes the vision "
             "tower, and a new one sees nothing; give model.vit, the folder of a tower that "
