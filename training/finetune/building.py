@@ -113,6 +113,7 @@ def with_tower(model: BagelModel, wanted: ModelSettings) -> BagelModel:
     Convolutions beside a patch embedding that had none add nothing yet, so it sees what it saw.
     Any other tower has everything to learn: the recipe must name one that was trained."""
     before = model.config
+    _only_the_tower(before, wanted)
     changes = {k: v for k, v in wanted.vit_config.items() if v != before.vit_config.get(k, 0)}
     side = wanted.config.get("vit_max_num_patch_per_side", before.vit_max_num_patch_per_side)
     resized = side != before.vit_max_num_patch_per_side
@@ -138,6 +139,24 @@ def with_tower(model: BagelModel, wanted: ModelSettings) -> BagelModel:
     kept = {n: v for n, v in model.state_dict().items() if shapes.get(n) == v.shape}
     changed.load_state_dict(kept, strict=False)
     return changed.eval()
+
+
+def _only_the_tower(config: BagelConfig, wanted: ModelSettings) -> None:
+    """Refuses whatever else of a checkpoint's architecture a recipe would have otherwise."""
+    asked = {
+        f"config.{name}": (value, getattr(config, name, None))
+        for name, value in wanted.config.items()
+        if name != "vit_max_num_patch_per_side"
+    }
+    for part in ("llm_config", "vae_config"):
+        own = getattr(config, part)
+        asked |= {f"{part}.{k}": (v, own.get(k)) for k, v in getattr(wanted, part).items()}
+    other = [name for name, (value, own) in asked.items() if value != own]
+    if other:
+        raise SettingsError(
+            f"model.{other[0]}: {wanted.init} is a checkpoint, of which a recipe changes the "
+            f"vision tower alone; expected {asked[other[0]][1]}, as it has it, or no entry"
+        )
 
 
 def preset_config(wanted: ModelSettings, folder: Path) -> BagelConfig:

@@ -40,9 +40,9 @@ class ModelSettings:
         whose `vit.safetensors` the vision tower begins with; empty takes that of `init`.
     llm_config, vit_config, vae_config, config: entries that replace the preset's; a checkpoint
         takes those of its tower alone (`vit_config`, `config.vit_max_num_patch_per_side`), with
-        `vit` beside them unless all that changes is `detail`, from 0. style: entries of
-        `ipt.json` that replace those of `init`. dtype: of the stored weights; training itself
-        wants float32 unless the frozen part is large.
+        `vit` beside them unless all that changes is `detail`, from 0; others that differ are
+        refused. style: entries of `ipt.json` that replace those of `init`. dtype: of the stored
+        weights; training itself wants float32 unless the frozen part is large.
     """
 
     init: str = "preset:ipt_tiny"

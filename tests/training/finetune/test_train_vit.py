@@ -139,6 +139,27 @@ def test_convolutions_beside_the_patches_add_nothing_until_trained(data, vae, tm
         with_tower(grown, ModelSettings(vit_config={"detail": 2}))
 
 
+@pytest.mark.parametrize(
+    ("entry", "value", "named"),
+    [
+        ("llm_config", {"num_hidden_layers": 7}, r"llm_config\.num_hidden_layers"),
+        ("vae_config", {"z_channels": 5}, r"vae_config\.z_channels"),
+        ("config", {"latent_patch_size": 9}, r"config\.latent_patch_size"),
+        ("config", {"no_such": 1}, r"config\.no_such"),
+    ],
+)
+def test_what_else_a_recipe_would_have_of_a_checkpoint_is_refused(
+    entry, value, named, data, vae, tmp_path
+) -> None:
+    folder = tmp_path / "before"
+    before = build(small_settings(data, vae))
+    export(folder, before, merged_weights(before.model), {"step": 1})
+    asked = {"init": str(folder), "vae": ""}
+    build(small_settings(data, vae, model=asked))  # what it has may be said
+    with pytest.raises(SettingsError, match=named):
+        build(small_settings(data, vae, model={**asked, entry: value}))
+
+
 def test_a_checkpoint_takes_a_tower_of_finer_patches(data, vae, tmp_path) -> None:
     """All that is not the tower stays as it was; what the new one sees has its own places."""
     folder = tmp_path / "coarse"
