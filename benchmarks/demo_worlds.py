@@ -29,6 +29,8 @@ TOLD = {
     "ipt-tiny-finer": ("demo_worlds_finer.json", ROOT / "docs" / "training.md"),
 }
 OUTCOMES = ("right", "withheld", "wrong")
+#: How many of them were read without the drawing, after which an answer had been withheld.
+AGAIN = "asked again"
 
 
 def outcome(answer: dict[str, Any]) -> str:
@@ -43,16 +45,24 @@ def counted(worlds: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, int]
     found: dict[str, dict[str, int]] = {}
     for answers in worlds.values():
         for answer in answers:
-            row = found.setdefault(answer["action"], dict.fromkeys(OUTCOMES, 0))
+            row = found.setdefault(answer["action"], dict.fromkeys((*OUTCOMES, AGAIN), 0))
             row[outcome(answer)] += 1
+            row[AGAIN] += "withheld_before" in answer
     return found
 
 
+def all_right(answers: list[dict[str, Any]], least: float = 0.0) -> bool:
+    """least: what every one's probability is above."""
+    return all(outcome(a) == "right" and a["confidence"] > least for a in answers)
+
+
 def table(result: dict[str, Any]) -> str:
-    head = f"| of {len(result['seeds'])} worlds | " + " | ".join(OUTCOMES) + " |"
-    lines = [head, "|---|" + "--:|" * len(OUTCOMES)]
+    columns = (*OUTCOMES, AGAIN)
+    head = f"| of {len(result['seeds'])} worlds | " + " | ".join(columns) + " |"
+    lines = [head, "|---|" + "--:|" * len(columns)]
     for action, row in result["actions"].items():
-        lines.append(f"| {action} | " + " | ".join(str(row[o]) for o in OUTCOMES) + " |")
+        lines.append(f"| {action} | " + " | ".join(str(row[c]) for c in columns) + " |")
+    lines.append(f"| all four of a world | {len(result['all_right'])} | | | |")
     return "\n".join(lines)
 
 
@@ -79,7 +89,10 @@ def main() -> None:
         "processor": processor_name(),
         "model": model,
         "seeds": [int(seed) for seed in worlds],
-        "all_right": sum(all(outcome(a) == "right" for a in found) for found in worlds.values()),
+        "all_right": [int(seed) for seed, found in worlds.items() if all_right(found)],
+        "all_right_and_surer_than_0.8": [
+            int(seed) for seed, found in worlds.items() if all_right(found, 0.8)
+        ],
         "actions": counted(worlds),
     }
     (RESULTS / name).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

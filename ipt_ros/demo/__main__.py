@@ -137,7 +137,7 @@ def _print_table(records: list[dict[str, Any]]) -> None:
             said,
             f"{r['confidence']:.2f}",
             str(r["truth"]),
-            r["mode"],
+            r["mode"] + (", imagine was withheld" if "withheld_before" in r else ""),
             *(f"{1000 * t[s]:.0f}" for s in stages),
         )
     Console(width=150 if not sys.stdout.isatty() else None).print(table)

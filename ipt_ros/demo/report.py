@@ -87,7 +87,8 @@ def _card(card: Card, measured: dict[str, Any]) -> str:
 <p class='question'>{_text(r["question"])}</p>
 <div class='columns'>{columns}</div>
 <div class='answer'><div><span class='said {verdict(r)}'>{_text(str(said))}</span>
-<p class='soft'>truth: {_text(str(r["truth"]))}{_usually(r, measured)}</p>{_options(r)}</div>
+<p class='soft'>truth: {_text(str(r["truth"]))}{_usually(r, measured)}</p>
+{_before(r)}{_options(r)}</div>
 <div>{_stages(r["times"])}</div></div>
 </section>"""
 
@@ -110,6 +111,17 @@ def verdict(record: dict[str, Any]) -> str:
     if record["abstained"] or record["said"] == "unknown":
         return "withheld"
     return "right" if record["said"] == record["truth"] else "wrong"
+
+
+def _before(record: dict[str, Any]) -> str:
+    """What came of the drawing, where the answer was read without it."""
+    why = record.get("withheld_before")
+    if not why:
+        return ""
+    return (
+        f"<p class='soft'>Withheld after the drawing: {_text(why)}. So it was asked again of what "
+        "was seen alone.</p>"
+    )
 
 
 def _usually(record: dict[str, Any], measured: dict[str, Any]) -> str:

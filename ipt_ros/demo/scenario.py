@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -75,12 +76,12 @@ class Scenario:
         question = self._referee.viewpoint_question()
         robot.put(question.start)
         robot.wait_for_model(self._alive)
-        # the path first, while the map still has much that was not seen
-        trace = self._trace_path()
+        # the mask first, while the map still has much that was not seen
         space = SpaceWatch(
             self._asker, robot, self._referee.truth, self._pictures.map_side_m
         ).look()
         robot.look_around()
+        trace = self._trace_path()
         robot.put(question.start)
         imagine = self._imagine_view(question)
         return [imagine, trace, self._count_objects(), self._ask_spatial()], space
@@ -108,15 +109,18 @@ class Scenario:
         there = question.viewpoint
         # the camera, not the base, is what stands at the viewpoint
         goal.viewpoint.pose = matrix_to_pose(camera_body(there, self.MOUNT))
-        result = self._asker.ask(ImagineView, goal)
+        result, withheld = self._ask(ImagineView, goal)
         self._robot.put(there)
-        card = self._card("What would I see from there?", "ImagineView", result, question.answer)
+        title = "What would I see from there?"
+        card = self._card(title, "ImagineView", result, question.answer, withheld)
         card.truth = [("then the robot went there and looked", self._robot.newest_picture())]
         return card
 
     def _trace_path(self) -> Card:
         robot = self._robot
         line = self._referee.doubtful_path(robot.map, robot.pose, self._radius_m, self._pictures)
+        ahead = line[-1] - line[0]
+        robot.put(replace(robot.pose, yaw=math.atan2(ahead[1], ahead[0])))
         goal = TracePath.Goal(mode="imagine", seed=1)
         goal.path.header.frame_id = "odom"
         for x, y in line:
@@ -124,12 +128,11 @@ class Scenario:
             pose.pose = matrix_to_pose(planar_matrix(float(x), float(y), 0.0))
             goal.path.poses.append(pose)
         known = robot.map
-        result = self._asker.ask(TracePath, goal)
+        result, withheld = self._ask(TracePath, goal)
         clear = self._referee.path_is_clear(line, self._radius_m)
         truth = "clear" if clear else "blocked"
-        card = self._card(
-            "Is this path clear, behind what I can't see past?", "TracePath", result, truth
-        )
+        title = "Is this path clear, behind what I can't see past?"
+        card = self._card(title, "TracePath", result, truth, withheld)
         verdict = {0: "unknown", 1: "clear", 2: "blocked"}[result.verdict.verdict]
         card.record["said"] = verdict
         card.record["probability_blocked"] = result.verdict.probability_blocked
@@ -170,9 +173,21 @@ class Scenario:
         card.truth = [("then the robot turned and looked", self._robot.newest_picture())]
         return card
 
+    def _ask(self, action: type[Any], goal: Any) -> tuple[Any, Any]:
+        """The result, and one that came before it and was withheld, or None: what the drawing does
+        not answer is asked again of what was seen alone, as a planner would."""
+        result = self._asker.ask(action, goal)
+        if result.error_code or not undecided(result):
+            return result, None
+        goal.mode = "recall"
+        return self._asker.ask(action, goal), result
+
     # -- what came back ---------------------------------------------------------------------------
 
-    def _card(self, title: str, action: str, result: Any, truth: str) -> Card:
+    def _card(
+        self, title: str, action: str, result: Any, truth: str, withheld: Any = None
+    ) -> Card:
+        """withheld: the result that came before this one."""
         answer = result.answer
         times = answer.times
         stamps = [stamp_to_ns(s) for s in answer.provenance.source_stamps]
@@ -204,9 +219,23 @@ class Scenario:
             picture = self._robot.picture_of(stamp)
             if picture is not None:
                 card.seen.append((f"camera, stamp {stamp / 1e9:.3f}", picture))
+        if withheld is not None:
+            record["withheld_before"] = withheld.answer.abstain_reason
+            drawn = withheld.imagined_view
+            if drawn.image.height:
+                card.imagined = [
+                    (f"no answer from this one: {c}", p) for c, p in imagined_pictures(drawn)
+                ]
         if result.imagined_view.image.height:
-            card.imagined = imagined_pictures(result.imagined_view)
+            card.imagined += imagined_pictures(result.imagined_view)
         return card
+
+
+def undecided(result: Any) -> bool:
+    """Whether an answer was withheld, and sight did not decide in its place."""
+    verdict = getattr(result, "verdict", None)
+    seen = verdict is not None and verdict.verdict != verdict.UNKNOWN
+    return bool(result.answer.abstained and not seen)
 
 
 def imagined_pictures(view: Any) -> list[tuple[str, np.ndarray]]:

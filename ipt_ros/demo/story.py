@@ -220,25 +220,24 @@ class Referee:
         pictures: PictureGeometry,
     ) -> np.ndarray:
         """A straight path (N x 2) from the robot into the least known space that sight does not
-        block, where the model's map shows it if there is one.
+        block, such that the model's map shows it to a robot that faces along it.
         """
-        shown = maps.MapView.ahead((robot.x, robot.y, robot.yaw), 64, pictures)
         blocked_seen = _distance_to(known.cells >= 50, known.resolution_m)
-        best, best_score = None, (False, -1)
+        best, most = None, -1
         here = np.array([robot.x, robot.y])
         for angle in np.linspace(-math.pi, math.pi, 72, endpoint=False):
+            shown = maps.MapView.ahead((robot.x, robot.y, float(angle)), 64, pictures)
             for length in (1.5, 2.0, 2.5, 3.0, 3.5):
                 steps = np.arange(0.0, length + 1e-6, 0.1)
                 line = here + steps[:, None] * (math.cos(angle), math.sin(angle))
                 row, col = known.indices(line)
-                if not known.inside(row, col).all():
+                if not (known.inside(row, col).all() and shown.shows(line, pictures).all()):
                     continue
                 if (blocked_seen[row, col] < radius_m).any() or not self._in_a_room(line[-1]):
                     continue
                 unknown = int((known.values(line) == maps.UNKNOWN).sum())
-                score = (bool(shown.shows(line, pictures).all()), unknown)
-                if score > best_score:
-                    best, best_score = line, score
+                if unknown > most:
+                    best, most = line, unknown
         if best is None:
             raise RuntimeError("the robot stands too close to something for any straight path")
         return best

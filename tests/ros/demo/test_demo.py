@@ -42,6 +42,7 @@ def test_every_action_is_answered_from_images_that_it_names(demo):
         drawn = record["mode"] == "imagine"
         assert (record["flow_steps"] > 0) == drawn == (record["times"]["imagine_s"] > 0)
         assert drawn or record["mode"] == "recall"
+        assert not (drawn and "withheld_before" in record)
         if not record["abstained"]:
             assert math.isclose(sum(record["option_probabilities"]), 1.0, abs_tol=1e-3)
             assert record["answer"] in record["options"]

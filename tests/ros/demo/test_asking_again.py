@@ -1,0 +1,54 @@
+"""What is asked again, and what the report says of it."""
+
+import pytest
+
+from imaginative_perception.action import ImagineView, TracePath
+from ipt_ros.demo.scenario import undecided
+from ipt_ros.demo.space import Space, SpaceRecord
+
+
+@pytest.mark.parametrize("withheld", [False, True])
+def test_only_a_withheld_answer_is_asked_again(withheld):
+    for action in (ImagineView, TracePath):
+        result = action.Result()
+        result.answer.abstained = withheld
+        assert undecided(result) == withheld
+
+
+def test_a_path_that_sight_decides_is_not_asked_again():
+    result = TracePath.Result()
+    result.answer.abstained = True
+    for verdict in (result.verdict.CLEAR, result.verdict.BLOCKED):
+        result.verdict.verdict = verdict
+        assert not undecided(result)
+
+
+def test_the_report_says_why_the_drawing_did_not_answer(tmp_path):
+    from ipt_ros.demo.report import STAGES, write_report
+    from ipt_ros.demo.scenario import Card
+
+    record = {
+        "action": "ImagineView",
+        "question": "Is it left or right?",
+        "options": ["left", "right"],
+        "option_probabilities": [0.9, 0.1],
+        "said": "left",
+        "truth": "left",
+        "abstained": False,
+        "error_code": 0,
+        "mode": "recall",
+        "seed": 1,
+        "flow_steps": 0,
+        "seen_share": 0.7,
+        "times": {name: 0.01 for name, _, _ in STAGES} | {"total_s": 0.05},
+    }
+    nan = float("nan")
+    space = Space(SpaceRecord(0, nan, nan, -1, 0, 1.0, 0.1))
+    setting = {"model_id": "m", "level": "room", "seed": 1, "objects": [], "measured": {}}
+    said = {}
+    for why in ("", "the drawing <contradicts> what was seen"):
+        told = record | ({"withheld_before": why} if why else {})
+        page = write_report(tmp_path / "page.html", [Card("t", told)], space, setting, 1.0)
+        said[why] = page.read_text()
+    assert "Withheld after" not in said[""]
+    assert "the drawing &lt;contradicts&gt; what was seen" in said[why]
