@@ -27,6 +27,9 @@ from ipt_ros.parameters.table import defaults
 from ipt_ros.senses.images import image_to_mask, image_to_rgb
 from ipt_training.scenes.camera import Camera
 
+#: Places that the robot looks around from, besides where it stands, before it counts.
+TOUR = 2
+
 
 @dataclass
 class Card:
@@ -150,7 +153,11 @@ class Scenario:
 
     def _count_objects(self) -> Card:
         question = self._referee.count_question()
-        self._robot.look_around()
+        here = self._robot.pose
+        # a count is of all that stands around, also behind what hides it from here
+        for place in (*self._referee.tour(here, TOUR), here):
+            self._robot.put(place)
+            self._robot.look_around()
         # as anyone asks who names no mode: of most rooms enough was seen to read it from that
         goal = CountObjects.Goal(seed=1, category=question.category)
         result = self._asker.ask(CountObjects, goal)

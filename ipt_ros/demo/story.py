@@ -185,6 +185,18 @@ class Referee:
             raise RuntimeError("no viewpoint question in this world; take another seed")
         return max(found, key=lambda pair: pair[0])[1]
 
+    def tour(self, begin: Pose2, places: int) -> list[Pose2]:
+        """So many places to look around from, each as far as can be from those before and from
+        the beginning."""
+        found = [begin]
+        stands = [Pose2(float(x), float(y), begin.yaw) for x, y in self._free]
+        away = np.full(len(stands), np.inf)
+        while len(found) <= places:
+            away = np.minimum(away, np.hypot(*(self._free - (found[-1].x, found[-1].y)).T))
+            farthest = (stands[k] for k in np.argsort(-away))
+            found.append(next(pose for pose in farthest if self._can_stand(pose)))
+        return found[1:]
+
     def count_question(self) -> CountQuestion:
         """The colour that stands around most often, of those that the choices can count and that
         a map shows of every such thing."""
