@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from .question import Answer, Mode, Outcome, Progress, Question, QuestionError, Task
+from .weights import DEFAULT_MODEL
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -130,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m ipt_model", description="Ask one spatial question about pictures."
     )
     add = parser.add_argument
-    add("--model", default="ipt-tiny", help="shipped model or folder with weights")
+    add("--model", default=DEFAULT_MODEL, help="shipped model or folder with weights")
     add("--image", type=Path, nargs="*", default=[], help="what the camera saw, in order")
     add("--question", required=True)
     add("--options", nargs="*", default=[], help="possible answers; none: a free answer")

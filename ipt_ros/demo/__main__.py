@@ -28,6 +28,8 @@ from typing import Any
 
 import numpy as np
 
+from ipt_model.weights import DEFAULT_MODEL
+
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="ipt_ros.demo", description=__doc__)
@@ -36,7 +38,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--seed", type=int, default=850_036, help="which world (unseen in training)"
     )
     parser.add_argument("--level", choices=("room", "house"), default="room")
-    parser.add_argument("--model", default="ipt-tiny", help="name, or folder with weights")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="name, or folder with weights")
     parser.add_argument("--device", default="auto")
     return parser.parse_args(argv)
 

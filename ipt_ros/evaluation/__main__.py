@@ -30,6 +30,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ipt_model.weights import DEFAULT_MODEL
+
 if TYPE_CHECKING:
     from ipt_ros.demo.robot import NodeProcess
     from ipt_ros.parameters.table import Values
@@ -48,7 +50,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="ipt_ros.evaluation", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("evaluate_out"), help="folder")
     parser.add_argument("--full", action="store_true", help="24 worlds with 16 stands each")
-    parser.add_argument("--model", default="ipt-tiny", help="name, or folder with weights")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="name, or folder with weights")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--mode", choices=("answer", "imagine", "recall", "auto"), default="auto")
     parser.add_argument("--sim-time", action="store_true", help="all nodes take time from /clock")

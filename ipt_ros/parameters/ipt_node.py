@@ -4,13 +4,14 @@ read.
 
 from __future__ import annotations
 
+from ipt_model.weights import DEFAULT_MODEL
 from ipt_ros.parameters.table import Parameter, Values
 
 IPT_PARAMETERS = (
     # -- the model
     Parameter(
         "model",
-        "ipt-tiny",
+        DEFAULT_MODEL,
         "Name of a shipped model, or a folder with weights (docs/model.md).",
         read_only=True,
     ),
