@@ -79,7 +79,7 @@ def calibrate(records: Sequence[Record], modes: Sequence[Mode]) -> Calibration:
         remembered = [r for r in of_task if r.share_seen is not None]
         auto[task] = _ranked([r for r in of_task if r.share_seen is None] or of_task, modes)
         if len(remembered) >= LEAST_REMEMBERED and len(auto[task]) > 1:
-            remembering[task] = _ranked(remembered, modes)
+            remembering[task] = _ranked(remembered, modes, recalling=True)
         first = remembering.get(task) or auto[task]
         level = recall_level(of_task, first[0]) if first else None
         if level is not None:
@@ -121,17 +121,36 @@ def _luck(won: int, lost: int) -> float:
     return max(1.0, math.sqrt(won + lost))
 
 
-def _ranked(records: Sequence[Record], modes: Sequence[Mode]) -> tuple[Mode, ...]:
+def _ranked(
+    records: Sequence[Record], modes: Sequence[Mode], recalling: bool = False
+) -> tuple[Mode, ...]:
     """The robot's own modes, the better first. Drawing costs ten times as much as answering at
-    once, so it comes first where it is right more often by more than luck."""
+    once, so it comes first where it is right more often by more than luck.
+
+    recalling: each with what AUTO recalls above its own level, where that makes a difference. What
+    is best for the questions below that may be worse over all of them."""
     own = [m for m in (Mode.ANSWER, Mode.IMAGINE) if m in modes]
     if len(own) < 2:
         return tuple(own)
-    won, lost = (
-        sum(r.right(one) and not r.right(other) for r in records)
-        for one, other in ((Mode.IMAGINE, Mode.ANSWER), (Mode.ANSWER, Mode.IMAGINE))
-    )
+
+    def right(mode: Mode) -> list[bool]:
+        level = recall_level(records, mode) if recalling else None
+        return [
+            r.right(Mode.RECALL if level is not None and _seen(r) >= level else mode)
+            for r in records
+        ]
+
+    pairs = list(zip(right(Mode.IMAGINE), right(Mode.ANSWER), strict=True))
+    won, lost = pairs.count((True, False)), pairs.count((False, True))
+    if recalling and not won + lost:
+        return _ranked(records, modes)
     return tuple(reversed(own)) if won - lost >= _luck(won, lost) else tuple(own)
+
+
+def _seen(record: Record) -> float:
+    """The share seen, less than any where nothing can be recalled."""
+    known = record.share_seen is not None and Mode.RECALL in record.replies
+    return record.share_seen or 0.0 if known else -1.0
 
 
 def _fitted(records: Sequence[Record], mode: Mode) -> float:

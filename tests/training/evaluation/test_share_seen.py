@@ -123,6 +123,19 @@ def test_where_drawing_helps_a_memory_and_recalling_does_not_auto_draws(tmp_path
     assert without.auto_remembering == after.auto_remembering, "only both modes can be ranked"
 
 
+def test_what_comes_below_the_level_is_what_is_best_there() -> None:
+    """As in counts: where little was seen, answering at once is right and both others are not;
+    where much was, the other way round, and drawing wins over all questions."""
+    records = []
+    for k, share in enumerate(evenly(400)):
+        much = bool(share > 0.4)
+        one = remembered(k, float(share), recall=much, imagine=much)
+        records.append(replace(one, replies={**one.replies, Mode.ANSWER: reply(not much)}))
+    found = calibrate(records, MODES)
+    assert found.auto_remembering == {Task.PATH: (Mode.ANSWER, Mode.IMAGINE)}
+    assert found.recall_above == {Task.PATH: 0.4}
+
+
 @pytest.mark.parametrize(("won", "lost", "level"), [(4, 1, 0.0), (4, 3, None), (0, 0, None)])
 def test_recalling_must_be_better_than_answering_at_once_by_more_than_luck(
     won: int, lost: int, level: float | None
