@@ -112,9 +112,12 @@ class Scenario:
         there = question.viewpoint
         # the camera, not the base, is what stands at the viewpoint
         goal.viewpoint.pose = matrix_to_pose(camera_body(there, self.MOUNT))
-        result, withheld = self._ask(ImagineView, goal)
+        drawn = result = self._asker.ask(ImagineView, goal)
+        if drawn.answer.abstained and not drawn.error_code:
+            goal.mode = "recall"  # what the drawing does not answer, what was seen of it may
+            result = self._asker.ask(ImagineView, goal)
         self._robot.put(there)
-        title = "What would I see from there?"
+        title, withheld = "What would I see from there?", drawn if drawn is not result else None
         card = self._card(title, "ImagineView", result, question.answer, withheld)
         card.truth = [("then the robot went there and looked", self._robot.newest_picture())]
         return card
@@ -124,18 +127,18 @@ class Scenario:
         line = self._referee.doubtful_path(robot.map, robot.pose, self._radius_m, self._pictures)
         ahead = line[-1] - line[0]
         robot.put(replace(robot.pose, yaw=math.atan2(ahead[1], ahead[0])))
-        goal = TracePath.Goal(mode="imagine", seed=1)
+        goal = TracePath.Goal(seed=1)
         goal.path.header.frame_id = "odom"
         for x, y in line:
             pose = PoseStamped()
             pose.pose = matrix_to_pose(planar_matrix(float(x), float(y), 0.0))
             goal.path.poses.append(pose)
         known = robot.map
-        result, withheld = self._ask(TracePath, goal)
+        result = self._asker.ask(TracePath, goal)
         clear = self._referee.path_is_clear(line, self._radius_m)
         truth = "clear" if clear else "blocked"
         title = "Is this path clear, behind what I can't see past?"
-        card = self._card(title, "TracePath", result, truth, withheld)
+        card = self._card(title, "TracePath", result, truth)
         verdict = {0: "unknown", 1: "clear", 2: "blocked"}[result.verdict.verdict]
         card.record["said"] = verdict
         card.record["probability_blocked"] = result.verdict.probability_blocked
@@ -158,7 +161,6 @@ class Scenario:
         for place in (*self._referee.tour(here, TOUR), here):
             self._robot.put(place)
             self._robot.look_around()
-        # as anyone asks who names no mode: of most rooms enough was seen to read it from that
         goal = CountObjects.Goal(seed=1, category=question.category)
         result = self._asker.ask(CountObjects, goal)
         card = self._card("How many are there?", "CountObjects", result, str(question.answer))
@@ -179,15 +181,6 @@ class Scenario:
         card = self._card("Any question, in words", "AskSpatial", result, question.answer)
         card.truth = [("then the robot turned and looked", self._robot.newest_picture())]
         return card
-
-    def _ask(self, action: type[Any], goal: Any) -> tuple[Any, Any]:
-        """The result, and one that came before it and was withheld, or None: what the drawing does
-        not answer is asked again of what was seen alone, as a planner would."""
-        result = self._asker.ask(action, goal)
-        if result.error_code or not undecided(result):
-            return result, None
-        goal.mode = "recall"
-        return self._asker.ask(action, goal), result
 
     # -- what came back ---------------------------------------------------------------------------
 
@@ -236,13 +229,6 @@ class Scenario:
         if result.imagined_view.image.height:
             card.imagined += imagined_pictures(result.imagined_view)
         return card
-
-
-def undecided(result: Any) -> bool:
-    """Whether an answer was withheld, and sight did not decide in its place."""
-    verdict = getattr(result, "verdict", None)
-    seen = verdict is not None and verdict.verdict != verdict.UNKNOWN
-    return bool(result.answer.abstained and not seen)
 
 
 def imagined_pictures(view: Any) -> list[tuple[str, np.ndarray]]:

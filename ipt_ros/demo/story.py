@@ -235,6 +235,7 @@ class Referee:
         block, such that the model's map shows it to a robot that faces along it.
         """
         blocked_seen = _distance_to(known.cells >= 50, known.resolution_m)
+        unseen = _distance_to(known.cells == maps.UNKNOWN, known.resolution_m)
         best, most = None, -1
         here = np.array([robot.x, robot.y])
         for angle in np.linspace(-math.pi, math.pi, 72, endpoint=False):
@@ -247,7 +248,7 @@ class Referee:
                     continue
                 if (blocked_seen[row, col] < radius_m).any() or not self._in_a_room(line[-1]):
                     continue
-                unknown = int((known.values(line) == maps.UNKNOWN).sum())
+                unknown = int((unseen[row, col] < radius_m).sum())
                 if unknown > most:
                     best, most = line, unknown
         if best is None:

@@ -1,26 +1,6 @@
-"""What is asked again, and what the report says of it."""
+"""What the report says of an answer that was asked for again, without a drawing."""
 
-import pytest
-
-from imaginative_perception.action import ImagineView, TracePath
-from ipt_ros.demo.scenario import undecided
 from ipt_ros.demo.space import Space, SpaceRecord
-
-
-@pytest.mark.parametrize("withheld", [False, True])
-def test_only_a_withheld_answer_is_asked_again(withheld):
-    for action in (ImagineView, TracePath):
-        result = action.Result()
-        result.answer.abstained = withheld
-        assert undecided(result) == withheld
-
-
-def test_a_path_that_sight_decides_is_not_asked_again():
-    result = TracePath.Result()
-    result.answer.abstained = True
-    for verdict in (result.verdict.CLEAR, result.verdict.BLOCKED):
-        result.verdict.verdict = verdict
-        assert not undecided(result)
 
 
 def test_the_report_says_why_the_drawing_did_not_answer(tmp_path):
