@@ -1,7 +1,7 @@
 """The table of docs/memory.md by how much of the asked view was seen:
 `python benchmarks/by_share_seen.py`.
 
-Takes every number from benchmarks/results/ipt_tiny_memory_test.json, which ipt-eval wrote.
+Takes every number from benchmarks/results/ipt_tiny_finer_memory_test.json, which ipt-eval wrote.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from what_works import rate
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "memory.md"
-RESULTS = ROOT / "benchmarks" / "results" / "ipt_tiny_memory_test.json"
+RESULTS = ROOT / "benchmarks" / "results" / "ipt_tiny_finer_memory_test.json"
 MODES = ("answer", "imagine", "recall", "given")
 
 

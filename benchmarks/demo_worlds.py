@@ -5,8 +5,7 @@
     python benchmarks/demo_worlds.py runs/demo
 
 Reads the answers.json of every folder, which is named after its world's seed. Writes
-benchmarks/results/demo_worlds.json and the table in README.md. Where the demo was asked with
-`--model ipt-tiny-finer`, it writes another JSON and the table in docs/training.md.
+benchmarks/results/demo_worlds.json and the table in README.md.
 """
 
 from __future__ import annotations
@@ -19,15 +18,12 @@ from typing import Any
 from machine import commit, processor_name
 from pages import put
 
+from ipt_model.weights import DEFAULT_MODEL
 from ipt_model.weights.loading import find_folder, hash_folder
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
-#: By model the file in RESULTS and the page with the table.
-TOLD = {
-    "ipt-tiny": ("demo_worlds.json", ROOT / "README.md"),
-    "ipt-tiny-finer": ("demo_worlds_finer.json", ROOT / "docs" / "training.md"),
-}
+RESULTS = ROOT / "benchmarks" / "results" / "demo_worlds.json"
+PAGE = ROOT / "README.md"
 OUTCOMES = ("right", "withheld", "wrong")
 #: How many of them were read without the drawing, after which an answer had been withheld.
 AGAIN = "asked again"
@@ -75,13 +71,9 @@ def main() -> None:
         for path in sorted(given.folder.glob("*/answers.json"))
     }
     hashes = {answer["model_hash"] for answers in worlds.values() for answer in answers}
-    shipped = {hash_folder(find_folder(name)): told for name, told in TOLD.items()}
-    if len(hashes) != 1 or not hashes <= set(shipped):
-        raise SystemExit(
-            f"{given.folder}: expected answers of one shipped model, found {sorted(hashes)}"
-        )
-    model = hashes.pop()
-    name, page = shipped[model]
+    model = hash_folder(find_folder(DEFAULT_MODEL))
+    if hashes != {model}:
+        raise SystemExit(f"{given.folder}: expected answers of {DEFAULT_MODEL}, found {hashes}")
     result = {
         "what": "the answers of the demo in several worlds",
         "command": "python benchmarks/demo_worlds.py runs/demo",
@@ -95,8 +87,8 @@ def main() -> None:
         ],
         "actions": counted(worlds),
     }
-    (RESULTS / name).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    put(page, "demo worlds", table(result))
+    RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    put(PAGE, "demo worlds", table(result))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 #: Which evaluation, what is said of its questions, and the modes that the table tells of.
 ASKED = (
     ("ipt_tiny_finer_test", "", ("answer", "given")),
-    ("ipt_tiny_finer_memory_test", ", with a memory", ("imagine", "recall")),
+    ("ipt_tiny_finer_memory_test", ", with a memory", ("answer", "imagine", "recall")),
 )
 
 

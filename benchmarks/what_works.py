@@ -1,7 +1,7 @@
 """README's table of what the shipped model can do: `python benchmarks/what_works.py`.
 
-Takes every number from benchmarks/results/ipt_tiny_test.json, which ipt-eval wrote, and puts the
-table between the marks in README.md.
+Takes every number from benchmarks/results/ipt_tiny_finer_test.json, which ipt-eval wrote, and puts
+the table between the marks in README.md.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pages import put
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-RESULTS = ROOT / "benchmarks" / "results" / "ipt_tiny_test.json"
+RESULTS = ROOT / "benchmarks" / "results" / "ipt_tiny_finer_test.json"
 #: Row: what is asked, the action that asks it, the task, and one variant of it or all.
 ROWS = (
     ("left or right, closer or further, from another place", "", "perspective", ""),

@@ -29,7 +29,7 @@ MAY_IMPORT = {
         "weights": "spatial question network wording inference",
         "asking": "spatial question network wording inference weights",
         "__init__": "question asking",
-        "__main__": "question asking",
+        "__main__": "question asking weights",
     },
     "ipt_ros": {
         "texts": "",

@@ -3,4 +3,4 @@ checkpoint says about itself. The shipped weights lie here too; nothing here ask
 """
 
 #: The shipped model that is loaded where nobody names one.
-DEFAULT_MODEL = "ipt-tiny"
+DEFAULT_MODEL = "ipt-tiny-finer"

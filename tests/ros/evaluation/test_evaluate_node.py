@@ -10,6 +10,8 @@ pytest.importorskip("open3d", reason="open3d draws the simulated world")
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 from harness import PATIENCE_S, running, until
 
+from ipt_model.weights import DEFAULT_MODEL
+
 pytestmark = pytest.mark.slow(60)
 MOUNT = [0.1, 0.0, 1.2, 0.0, 0.25, 0.0]
 WORLD = "room_850001"
@@ -72,7 +74,7 @@ def test_a_run_that_is_interrupted_goes_on_to_the_whole_report(robot, folder):
     records = [json.loads(line) for line in after]
     assert len({r["id"] for r in records}) == len(records) == 10
     found = json.loads((out / "evaluation.json").read_text())
-    assert found["episodes"] == 9 and found["models"] == ["ipt-tiny"]
+    assert found["episodes"] == 9 and found["models"] == [DEFAULT_MODEL]
     assert set(found["tasks"]) == {"perspective", "path", "counting", "clearance"}
     outcomes = found["abstentions"]["outcomes"]
     assert outcomes["answered"] + outcomes["withheld"] >= 7 and not outcomes["timeout"]

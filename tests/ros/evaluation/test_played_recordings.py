@@ -12,6 +12,7 @@ import recordings
 from harness import BEST_EFFORT, peer, running, until
 from sensor_msgs.msg import Image
 
+from ipt_model.weights import DEFAULT_MODEL
 from ipt_ros.conversions import stamp_to_ns
 from ipt_ros.evaluation.__main__ import main
 
@@ -67,7 +68,7 @@ def test_a_run_that_is_interrupted_goes_on_and_hears_no_more_than_it_must(ros_do
     asked = [r for r in records if r["task"] != "map"]
     found = json.loads((out / "evaluation.json").read_text())
     assert found["episodes"] == len(asked) >= 2 and found["simulator"] == "bag"
-    assert found["worlds"] == ["drive"] and found["models"] == ["ipt-tiny"]
+    assert found["worlds"] == ["drive"] and found["models"] == [DEFAULT_MODEL]
     outcomes = found["abstentions"]["outcomes"]
     assert outcomes["answered"] + outcomes["withheld"] == len(asked)
     assert len(records) == len(asked) + 1  # the imagined space, claimed or not

@@ -21,7 +21,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from ipt_training.commands.tiny.stages import SCALES, stages
+from ipt_training.commands.tiny.making import SCALES
+from ipt_training.commands.tiny.stages import stages
 from ipt_training.recipe.settings import SettingsError
 from ipt_training.shell.stages import Stage, StageError, Stopped, run, stop_heard
 
