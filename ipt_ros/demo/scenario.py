@@ -29,6 +29,8 @@ from ipt_training.scenes.camera import Camera
 
 #: Places that the robot looks around from, besides where it stands, before it counts.
 TOUR = 2
+#: Of the camera pictures that an answer rests on, at most so many are in the report.
+SHOWN = 6
 
 
 @dataclass
@@ -215,10 +217,14 @@ class Scenario:
             "times": {name: getattr(times, name) for name in times.get_fields_and_field_types()},
         }
         card = Card(title, record)
-        for stamp in stamps:
-            picture = self._robot.picture_of(stamp)
-            if picture is not None:
-                card.seen.append((f"camera, stamp {stamp / 1e9:.3f}", picture))
+        pictures = [(stamp, self._robot.picture_of(stamp)) for stamp in stamps]
+        known = [(f"camera, stamp {s / 1e9:.3f}", p) for s, p in pictures if p is not None]
+        # first and last among them, and others evenly between
+        shown = np.linspace(0, len(known) - 1, min(len(known), SHOWN)).round().astype(int)
+        card.seen = [known[k] for k in shown]
+        if len(known) > SHOWN:
+            caption, picture = card.seen[-1]
+            card.seen[-1] = (f"{caption}, and {len(known) - SHOWN} more", picture)
         if withheld is not None:
             record["withheld_before"] = withheld.answer.abstain_reason
             drawn = withheld.imagined_view
