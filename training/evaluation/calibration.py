@@ -102,8 +102,7 @@ def recall_level(records: Sequence[Record], otherwise: Mode) -> float | None:
         return None
 
     def right(level: float) -> int:
-        modes = [Mode.RECALL if (r.share_seen or 0.0) >= level else otherwise for r in known]
-        return sum(r.right(mode) for r, mode in zip(known, modes, strict=True))
+        return sum(r.right(_taken(r, otherwise, level)) for r in known)
 
     best = max(LEVELS, key=right)  # the first, so the lowest
     above = [r for r in known if (r.share_seen or 0.0) >= best]
@@ -135,10 +134,7 @@ def _ranked(
 
     def right(mode: Mode) -> list[bool]:
         level = recall_level(records, mode) if recalling else None
-        return [
-            r.right(Mode.RECALL if level is not None and _seen(r) >= level else mode)
-            for r in records
-        ]
+        return [r.right(_taken(r, mode, level)) for r in records]
 
     pairs = list(zip(right(Mode.IMAGINE), right(Mode.ANSWER), strict=True))
     won, lost = pairs.count((True, False)), pairs.count((False, True))
@@ -147,10 +143,11 @@ def _ranked(
     return tuple(reversed(own)) if won - lost >= _luck(won, lost) else tuple(own)
 
 
-def _seen(record: Record) -> float:
-    """The share seen, less than any where nothing can be recalled."""
-    known = record.share_seen is not None and Mode.RECALL in record.replies
-    return record.share_seen or 0.0 if known else -1.0
+def _taken(record: Record, otherwise: Mode, level: float | None) -> Mode:
+    """What AUTO takes that recalls from a level on; None recalls nothing."""
+    if level is None or record.share_seen is None or Mode.RECALL not in record.replies:
+        return otherwise
+    return Mode.RECALL if record.share_seen >= level else otherwise
 
 
 def _fitted(records: Sequence[Record], mode: Mode) -> float:
