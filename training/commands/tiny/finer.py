@@ -13,15 +13,9 @@ def finer(making: Making) -> list[Stage]:
     own, before = "runs/own_finer", "runs/finish/final"
     finer, memory = "runs/data/finer", "runs/data/finer_memory"
     return [
-        making.data(
-            "finer-data", "finer", "examples for the finer tower", finer, "--size", "64",
-            "--tasks", "path=4,perspective=4,clearance=2,counting=2", "--seed", "21",
-            "--variants", PLAIN,
-        ),
-        making.data(
-            "finer-memory-data", "finer_memory", "with a memory", memory, "--size", "64",
-            "--tasks", "path=4,perspective=3,clearance=2,counting=1", "--seed", "22",
-            "--variants", f"map+arrow+memory,{ROBOT}",
+        *_examples(
+            making, "finer", "path=4,perspective=4,clearance=2,counting=2", "21",
+            "path=4,perspective=3,clearance=2,counting=1", "22",
         ),
         making.data(
             "finer-counting-data", "finer_counting", "counts by colour",
@@ -61,15 +55,9 @@ def longer(making: Making) -> list[Stage]:
     own, before = "runs/own_finer", "runs/finer_more/final"
     other, memory = "runs/data/finer_long", "runs/data/finer_long_memory"
     return [
-        making.data(
-            "finer-long-data", "finer_long", "other examples", other, "--size", "64",
-            "--tasks", "path=3,perspective=4,clearance=4,counting=2", "--seed", "41",
-            "--variants", PLAIN,
-        ),
-        making.data(
-            "finer-long-memory-data", "finer_long_memory", "others with a memory", memory,
-            "--size", "64", "--tasks", "path=3,perspective=3,clearance=3,counting=1",
-            "--seed", "42", "--variants", f"map+arrow+memory,{ROBOT}",
+        *_examples(
+            making, "finer-long", "path=3,perspective=4,clearance=4,counting=2", "41",
+            "path=3,perspective=3,clearance=3,counting=1", "42",
         ),
         making.views(
             "finer-long-recalled-views", "recalled views, not completed", before, memory,
@@ -85,5 +73,23 @@ def longer(making: Making) -> list[Stage]:
         ),
         making.learn(
             "finer-long", "finer_long_tiny.yaml", "the same for longer", "runs/finer_long"
+        ),
+    ]  # fmt: skip
+
+
+def _examples(
+    making: Making, name: str, tasks: str, seed: str, remembered: str, other_seed: str
+) -> list[Stage]:
+    """Questions without a memory and with one. remembered: the tasks of these, by their share."""
+    key = name.replace("-", "_")
+    return [
+        making.data(
+            f"{name}-data", key, "examples for the finer tower", f"runs/data/{key}",
+            "--size", "64", "--tasks", tasks, "--seed", seed, "--variants", PLAIN,
+        ),
+        making.data(
+            f"{name}-memory-data", f"{key}_memory", "with a memory", f"runs/data/{key}_memory",
+            "--size", "64", "--tasks", remembered, "--seed", other_seed,
+            "--variants", f"map+arrow+memory,{ROBOT}",
         ),
     ]  # fmt: skip
