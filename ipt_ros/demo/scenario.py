@@ -114,12 +114,12 @@ class Scenario:
         there = question.viewpoint
         # the camera, not the base, is what stands at the viewpoint
         goal.viewpoint.pose = matrix_to_pose(camera_body(there, self.MOUNT))
-        drawn = result = self._asker.ask(ImagineView, goal)
-        if drawn.answer.abstained and not drawn.error_code:
+        result, withheld = self._asker.ask(ImagineView, goal), None
+        if result.answer.abstained and not result.error_code:
             goal.mode = "recall"  # what the drawing does not answer, what was seen of it may
-            result = self._asker.ask(ImagineView, goal)
+            result, withheld = self._asker.ask(ImagineView, goal), result
         self._robot.put(there)
-        title, withheld = "What would I see from there?", drawn if drawn is not result else None
+        title = "What would I see from there?"
         card = self._card(title, "ImagineView", result, question.answer, withheld)
         card.truth = [("then the robot went there and looked", self._robot.newest_picture())]
         return card
@@ -217,8 +217,11 @@ class Scenario:
             "times": {name: getattr(times, name) for name in times.get_fields_and_field_types()},
         }
         card = Card(title, record)
-        pictures = [(stamp, self._robot.picture_of(stamp)) for stamp in stamps]
-        known = [(f"camera, stamp {s / 1e9:.3f}", p) for s, p in pictures if p is not None]
+        known = [
+            (f"camera, stamp {stamp / 1e9:.3f}", picture)
+            for stamp in stamps
+            if (picture := self._robot.picture_of(stamp)) is not None
+        ]
         # first and last among them, and others evenly between
         shown = np.linspace(0, len(known) - 1, min(len(known), SHOWN)).round().astype(int)
         card.seen = [known[k] for k in shown]

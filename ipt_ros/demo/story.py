@@ -189,11 +189,11 @@ class Referee:
         """So many places to look around from, each as far as can be from those before and from
         the beginning."""
         found = [begin]
-        stands = [Pose2(float(x), float(y), begin.yaw) for x, y in self._free]
-        away = np.full(len(stands), np.inf)
+        away = np.full(len(self._free), np.inf)
         while len(found) <= places:
             away = np.minimum(away, np.hypot(*(self._free - (found[-1].x, found[-1].y)).T))
-            farthest = (stands[k] for k in np.argsort(-away))
+            ordered = self._free[np.argsort(-away)].tolist()
+            farthest = (Pose2(x, y, begin.yaw) for x, y in ordered)
             found.append(next(pose for pose in farthest if self._can_stand(pose)))
         return found[1:]
 
