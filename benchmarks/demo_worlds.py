@@ -20,6 +20,7 @@ from pages import put
 
 from ipt_model.weights import DEFAULT_MODEL
 from ipt_model.weights.loading import find_folder, hash_folder
+from ipt_ros.demo.report import verdict
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "demo_worlds.json"
@@ -29,27 +30,20 @@ OUTCOMES = ("right", "withheld", "wrong")
 AGAIN = "asked again"
 
 
-def outcome(answer: dict[str, Any]) -> str:
-    """`unknown` is the word of a path that is withheld."""
-    if answer["said"] == answer["truth"]:
-        return "right"
-    return "withheld" if answer["abstained"] or answer["said"] == "unknown" else "wrong"
-
-
 def counted(worlds: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, int]]:
     """By action, how often each outcome."""
     found: dict[str, dict[str, int]] = {}
     for answers in worlds.values():
         for answer in answers:
             row = found.setdefault(answer["action"], dict.fromkeys((*OUTCOMES, AGAIN), 0))
-            row[outcome(answer)] += 1
+            row[verdict(answer)] += 1
             row[AGAIN] += "withheld_before" in answer
     return found
 
 
 def all_right(answers: list[dict[str, Any]], least: float = 0.0) -> bool:
     """least: what every one's probability is above."""
-    return all(outcome(a) == "right" and a["confidence"] > least for a in answers)
+    return all(verdict(a) == "right" and a["confidence"] > least for a in answers)
 
 
 def table(result: dict[str, Any]) -> str:

@@ -107,8 +107,10 @@ def _legend(record: dict[str, Any]) -> str:
 
 
 def verdict(record: dict[str, Any]) -> str:
-    """right, wrong, or withheld by the guard."""
-    if record["abstained"] or record["said"] == "unknown":
+    """right, wrong, or withheld by the guard, by what was said: a path that is seen to be blocked
+    is answered whatever the guard thinks of the drawing, and `unknown` is a path that is
+    withheld."""
+    if record["said"] == "unknown" or record["said"].startswith("abstained"):
         return "withheld"
     return "right" if record["said"] == record["truth"] else "wrong"
 

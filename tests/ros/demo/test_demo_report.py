@@ -1,5 +1,8 @@
 """What the report says of an answer that was asked for again, without a drawing."""
 
+import pytest
+
+from ipt_ros.demo.report import verdict
 from ipt_ros.demo.space import Space, SpaceRecord
 
 
@@ -32,3 +35,20 @@ def test_the_report_says_why_the_drawing_did_not_answer(tmp_path):
         said[why] = page.read_text()
     assert "Withheld after" not in said[""]
     assert "the drawing &lt;contradicts&gt; what was seen" in said[why]
+
+
+@pytest.mark.parametrize(
+    ("said", "abstained", "found"),
+    [
+        ("clear", False, "right"),
+        ("blocked", False, "wrong"),
+        ("unknown", True, "withheld"),
+        ("unknown", False, "withheld"),
+        ("abstained: the two orders disagree", True, "withheld"),
+        # a planner is told BLOCKED by what was seen, though the model abstains
+        ("clear", True, "right"),
+        ("blocked", True, "wrong"),
+    ],
+)
+def test_the_report_judges_what_was_said(said, abstained, found):
+    assert verdict({"said": said, "abstained": abstained, "truth": "clear"}) == found
