@@ -62,7 +62,7 @@ class MemoryLimits:
 class SpatialMemory:
     """Views with depth and poses, kept by what each adds; what a newer one sees through is gone.
 
-    counts: what happened so far: `same place`, `dropped`, `contradicted`, `jumps`.
+    counts: what happened so far: `dropped`, `contradicted`, `jumps`.
     """
 
     def __init__(self, limits: MemoryLimits | None = None) -> None:
@@ -77,6 +77,8 @@ class SpatialMemory:
         self._again: dict[tuple[int, int], np.ndarray] = {}
         #: When and where each camera was last.
         self._last: dict[str, tuple[int, np.ndarray]] = {}
+        #: When a camera was last seen to have jumped: views of before are of another world.
+        self._jumped_ns = -math.inf
         self._floors = Floors()
 
     def __len__(self) -> int:
@@ -95,6 +97,7 @@ class SpatialMemory:
         with self._lock:
             self._views = ()
             self._last = {}
+            self._jumped_ns = -math.inf
             self._again.clear()
 
     # -- what comes in
@@ -117,7 +120,6 @@ class SpatialMemory:
         """
         check(rgb, depth_m, camera, world_from_camera)
         if not self.wants(world_from_camera, stamp_ns, name):
-            self.counts["same place"] += 1
             return False
         depth = np.zeros(rgb.shape[:2], np.float32)
         if depth_m is not None:
@@ -131,6 +133,8 @@ class SpatialMemory:
         with self._lock:
             origin = world_from_camera[:3, 3].copy() if not self._views else self._views[0].origin
             view = RememberedView(rgb, depth, camera, world_from_camera, origin, stamp_ns, name)
+            if self._comes_too_late(view):
+                return False
             self._settle(view)
             self._views = tuple(sorted((*self._views, view), key=lambda v: v.stamp_ns))
             self._forget_old()
@@ -148,7 +152,7 @@ class SpatialMemory:
         Notices by the pose alone when a camera has jumped: then all that was seen is forgotten.
         """
         self._follow(name, world_from_camera, stamp_ns)
-        return not any(
+        return stamp_ns >= self._jumped_ns and not any(
             view.name == name
             and 0 <= stamp_ns - view.stamp_ns < REFRESH_S * 1e9
             and beside(view.world_from_camera, world_from_camera, SAME_PLACE_M, SAME_TURN_RAD)
@@ -234,26 +238,38 @@ class SpatialMemory:
     def _follow(self, name: str, pose: np.ndarray, stamp_ns: int) -> None:
         """Forget everything when a camera seems to have moved faster than it can."""
         last_ns, last = self._last.get(name, (stamp_ns, pose))
-        if stamp_ns < last_ns or not np.isfinite(pose).all():
+        if stamp_ns < max(last_ns, self._jumped_ns) or not np.isfinite(pose).all():
             return  # late news; what is no pose is refused elsewhere
         self._last[name] = stamp_ns, pose
         moved_m = float(np.linalg.norm(pose[:3, 3] - last[:3, 3]))
         fastest = self.limits.fastest_m_s
         if fastest is not None and moved_m > SLACK_M + fastest * (stamp_ns - last_ns) * 1e-9:
-            self.counts["jumps"] += 1
-            self.clear()
-            self._last[name] = stamp_ns, pose
+            with self._lock:
+                self.counts["jumps"] += 1
+                self.clear()
+                self._last[name] = stamp_ns, pose
+                self._jumped_ns = stamp_ns
+
+    def _comes_too_late(self, view: RememberedView) -> bool:
+        """Whether a view that took longer on its way than newer ones is of before a jump, or shows
+        a world that one of them contradicts."""
+        if view.stamp_ns < self._jumped_ns:
+            return True
+        newer = (other for other in self._views if other.stamp_ns > view.stamp_ns)
+        contradicted = any(compare(view, other).contradicts for other in newer)
+        self.counts["contradicted"] += contradicted
+        return contradicted
 
     def _settle(self, view: RememberedView) -> None:
-        """Compare a new view with all others: newer sight corrects older, either way round."""
+        """Compare a view with all others: newer sight corrects older, either way round. None of
+        the newer ones contradicts it."""
         for other in list(self._views):
             older, newer = (other, view) if other.stamp_ns <= view.stamp_ns else (view, other)
             found = compare(older, newer)
             if found.contradicts:
                 self.counts["contradicted"] += 1
-                if older is other:
-                    self._drop(other)
-                    continue
+                self._drop(other)
+                continue
             if found.through:
                 erase_gone(older, newer)
             self._again[id(older), id(newer)] = found.again

@@ -8,6 +8,7 @@ import threading
 import numpy as np
 import pytest
 
+import ipt_model.spatial.memory as spatial_memory
 from ipt_model.spatial.geometry import BODY_FROM_OPTICAL
 from ipt_model.spatial.lens import Lens
 from ipt_model.spatial.maps import FREE, OCCUPIED, UNKNOWN, MapView, OccupancyGrid
@@ -280,6 +281,36 @@ def test_a_robot_that_was_carried_away_remembers_nothing_of_before() -> None:
     assert memory.counts["jumps"] == 1
 
 
+def test_a_view_of_before_a_jump_that_comes_after_it_is_not_remembered() -> None:
+    """It was being decoded, or another camera's link is slow."""
+    memory, room = SpatialMemory(MemoryLimits(fastest_m_s=3.0)), Room(HALL, CHAIR)
+    room.shown_to(memory, pose(), 0, "front")
+    room.shown_to(memory, pose(), 0, "rear")
+    assert memory.wants(pose(3.0, 3.0), SECOND, "front") and memory.counts["jumps"] == 1
+    for name in ("front", "rear"):
+        assert not memory.wants(pose(0.2), SECOND - 1, name)
+        assert not room.shown_to(memory, pose(0.2), SECOND - 1, name)
+    assert room.shown_to(memory, pose(3.0, 3.0), SECOND, "front") and len(memory) == 1
+    room.shown_to(memory, pose(3.0, 3.0, 1.0), SECOND + 1, "rear")
+    assert len(memory) == 2 and memory.counts["jumps"] == 1
+    memory.clear()
+    assert room.shown_to(memory, pose(), 0, "rear"), "time began anew"
+
+
+def test_a_jump_that_is_noticed_while_a_view_is_taken_in_keeps_it_out(monkeypatch) -> None:
+    memory, room = SpatialMemory(MemoryLimits(fastest_m_s=3.0)), Room(HALL, CHAIR)
+    room.shown_to(memory, pose(), 0)
+    clean = spatial_memory.clean
+
+    def meanwhile(*arguments):
+        memory.wants(pose(3.0, 3.0), SECOND)
+        return clean(*arguments)
+
+    monkeypatch.setattr(spatial_memory, "clean", meanwhile)
+    assert not room.shown_to(memory, pose(0.2), SECOND // 2)
+    assert memory.counts["jumps"] == 1 and not len(memory)
+
+
 def test_a_jump_is_noticed_after_standing_for_long() -> None:
     memory, room = SpatialMemory(MemoryLimits(fastest_m_s=3.0)), Room(HALL, CHAIR)
     for k in range(60):
@@ -294,6 +325,21 @@ def test_a_pose_that_jumped_on_the_spot_drops_what_it_contradicts() -> None:
     Room(((-4.0, -4.0, 0.0), (1.2, 4.0, 2.5), (220, 30, 30))).shown_to(memory, pose(), 0)
     Room(HALL).shown_to(memory, pose(0.1), 5 * SECOND)  # where a wall was near, all is open
     assert memory.counts["contradicted"] == 1
+    assert not red(memory.recall(pose(-0.5), LENS, (HEIGHT, WIDTH))).any()
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_a_newer_view_contradicts_is_dropped_whichever_came_first(late: bool) -> None:
+    """A camera over a slow link may deliver a view after a newer one of another camera."""
+    memory = SpatialMemory()
+    wall = Room(((-4.0, -4.0, 0.0), (1.2, 4.0, 2.5), (220, 30, 30)))
+    looks = [(wall, pose(), 0, "rear"), (Room(HALL), pose(0.1), 5 * SECOND, "front")]
+    for room, at, stamp, name in reversed(looks) if late else looks:
+        rgb, depth = room.look(at)
+        kept = memory.add(rgb, depth, LENS, at, stamp, name)
+        assert kept or (late and name == "rear")
+    assert memory.counts["contradicted"] == 1
+    assert [view.name for view in memory.views] == ["front"]
     assert not red(memory.recall(pose(-0.5), LENS, (HEIGHT, WIDTH))).any()
 
 
