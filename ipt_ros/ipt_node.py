@@ -34,7 +34,7 @@ from ipt_ros.parameters.ipt_node import IPT_PARAMETERS, check_together
 from ipt_ros.parameters.table import Values, declare
 from ipt_ros.reports import Reports
 from ipt_ros.self_scoring.watch import SelfScoreOutput
-from ipt_ros.senses.senses import Senses
+from ipt_ros.senses.senses import Forgotten, Senses
 
 ACTIONS = (ask_spatial_server, count_objects_server, imagine_view_server, trace_path_server)
 
@@ -187,19 +187,22 @@ class IptNode(LifecycleNode):
         if self._mask is not None:
             self._mask.new_map(message)
 
-    def _forgotten(self, why: str, anew: bool) -> None:
+    def _forgotten(self, why: str, how: Forgotten) -> None:
         if self._mask is not None:
             self._mask.forget(why)
+        if self._self_score is not None and how is not Forgotten.ON_REQUEST:
+            self._self_score.begin_anew()
+        anew = how is Forgotten.TIME_BEGAN_ANEW
         code = ErrorCode.TIME_JUMP if anew else ErrorCode.STALE_VIEW
         for server in self._servers:
             server.outdate(GoalError(code, f"{why}, while the goal was under way: ask again"))
-        if not anew:
+        if anew:
+            self._jump_told = False
+            self._reports.alarm("time", diagnostics.WARN, why)
+        elif how is Forgotten.CARRIED_AWAY:
+            self._reports.warn(why)
+        else:
             self._reports.say(why)
-            return
-        if self._self_score is not None:
-            self._self_score.begin_anew()
-        self._jump_told = False
-        self._reports.alarm("time", diagnostics.WARN, why)
 
     def _answered(
         self, request: Any, grounded: GroundedQuestion, answer: Answer, result: Any

@@ -151,13 +151,28 @@ class SpatialMemory:
         """Whether a view from there, now, may show something new; if not, it need not be decoded.
         Notices by the pose alone when a camera has jumped: then all that was seen is forgotten.
         """
-        self._follow(name, world_from_camera, stamp_ns)
+        self.follow(world_from_camera, stamp_ns, name)
         return stamp_ns >= self._jumped_ns and not any(
             view.name == name
             and 0 <= stamp_ns - view.stamp_ns < REFRESH_S * 1e9
             and beside(view.world_from_camera, world_from_camera, SAME_PLACE_M, SAME_TURN_RAD)
             for view in self._views
         )
+
+    def follow(self, pose: np.ndarray, stamp_ns: int, name: str = "camera") -> None:
+        """Where a camera is now: when it has moved faster than it can, all is forgotten."""
+        last_ns, last = self._last.get(name, (stamp_ns, pose))
+        if stamp_ns < max(last_ns, self._jumped_ns) or not np.isfinite(pose).all():
+            return  # late news; what is no pose is refused elsewhere
+        self._last[name] = stamp_ns, pose
+        moved_m = float(np.linalg.norm(pose[:3, 3] - last[:3, 3]))
+        fastest = self.limits.fastest_m_s
+        if fastest is not None and moved_m > SLACK_M + fastest * (stamp_ns - last_ns) * 1e-9:
+            with self._lock:
+                self.counts["jumps"] += 1
+                self.clear()
+                self._last[name] = stamp_ns, pose
+                self._jumped_ns = stamp_ns
 
     def adds(self, view: RememberedView) -> float:
         """0 to 1: the share of what a view shows that no other remembered one shows as well."""
@@ -235,21 +250,6 @@ class SpatialMemory:
             return self._floors.grid(self._views, shape, ground)
 
     # -- inside
-    def _follow(self, name: str, pose: np.ndarray, stamp_ns: int) -> None:
-        """Forget everything when a camera seems to have moved faster than it can."""
-        last_ns, last = self._last.get(name, (stamp_ns, pose))
-        if stamp_ns < max(last_ns, self._jumped_ns) or not np.isfinite(pose).all():
-            return  # late news; what is no pose is refused elsewhere
-        self._last[name] = stamp_ns, pose
-        moved_m = float(np.linalg.norm(pose[:3, 3] - last[:3, 3]))
-        fastest = self.limits.fastest_m_s
-        if fastest is not None and moved_m > SLACK_M + fastest * (stamp_ns - last_ns) * 1e-9:
-            with self._lock:
-                self.counts["jumps"] += 1
-                self.clear()
-                self._last[name] = stamp_ns, pose
-                self._jumped_ns = stamp_ns
-
     def _comes_too_late(self, view: RememberedView) -> bool:
         """Whether a view that took longer on its way than newer ones is of before a jump, or shows
         a world that one of them contradicts."""

@@ -90,7 +90,8 @@ class SelfScoreOutput:
     # -- on the executor's thread -----------------------------------------------------------------
 
     def begin_anew(self) -> None:
-        """Time began anew: poses of before hold no more. What was compared already stays."""
+        """Time began anew or the pose jumped: poses of before hold no more. What was compared
+        already stays."""
         self._waiting.clear()
         self._tell()
 

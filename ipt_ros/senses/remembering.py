@@ -34,7 +34,7 @@ class Remembering:
 
     refused: how many views were of no use, by reason; `why` is the newest reason. newest_ns: stamp
     of the view that was looked at last, or was found to need no look; 0 since all was forgotten.
-    times: how often that was.
+    times: how often that was, asked for or because a camera had jumped.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Remembering:
         self._waiting: dict[str, tuple[Frame, np.ndarray]] = {}
         self._changed = threading.Condition()
         self._ends = False
-        self.times = self._looked = 0
+        self.times = self._looked = self._jumps = 0
         self._thread = threading.Thread(target=self._run, name="remembering", daemon=True)
         self._thread.start()
 
@@ -97,6 +97,16 @@ class Remembering:
             self.memory.clear()
             self.newest_ns = 0
         return number
+
+    def has_jumped(self) -> bool:
+        """Whether a camera has jumped since this was asked last. The memory has forgotten all of
+        before then; what is being decoded, or made of it, may be of before.
+        """
+        with self._changed:
+            before, self._jumps = self._jumps, self.memory.counts["jumps"]
+            jumped = self._jumps > before
+            self.times += jumped
+        return jumped
 
     def observations(self) -> list[Observation]:
         """The remembered views, oldest first; without depth, which the memory keeps smaller."""

@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,9 +36,17 @@ REMEMBER_S = 0.2
 MAP_S = 1.0
 
 
+class Forgotten(Enum):
+    """How it came that nothing of before is remembered."""
+
+    ON_REQUEST = auto()
+    CARRIED_AWAY = auto()
+    TIME_BEGAN_ANEW = auto()
+
+
 class Senses:
-    """on_forgotten is told why nothing is remembered any more, and whether that is because time
-    began anew; on_map is told of new maps.
+    """on_forgotten is told why nothing of before is remembered any more, and how that came; on_map
+    is told of new maps.
     """
 
     def __init__(
@@ -45,7 +54,7 @@ class Senses:
         node: Node,
         live: LiveParameters,
         reports: Reports,
-        on_forgotten: Callable[[str, bool], None],
+        on_forgotten: Callable[[str, Forgotten], None],
         on_map: Callable[[Any], None],
     ) -> None:
         from nav_msgs.msg import OccupancyGrid
@@ -128,16 +137,32 @@ class Senses:
         self.poses.begin_anew(restart)
         if self._map is not None:
             self.map_is_old = not restart.is_new(stamp_to_ns(self._map.header.stamp))
-        self._forget_views("stamps went backwards; remembered views are forgotten", anew=True)
+        self._forget_views(
+            "stamps went backwards; remembered views are forgotten", Forgotten.TIME_BEGAN_ANEW
+        )
 
-    def _forget_views(self, why: str, anew: bool = False) -> int:
-        """And what was made of them; how many they were. anew: because time began anew."""
+    def _forget_views(self, why: str, how: Forgotten = Forgotten.ON_REQUEST) -> int:
+        """And what was made of them; how many they were."""
         with self._map_lock:
             number = self.remembering.forget()
-            if self._map_publisher is not None:
-                self._map, self._mapped_s = None, -math.inf
-        self._on_forgotten(why, anew)
+            self._forget_map()
+        self._on_forgotten(why, how)
         return number
+
+    def _forget_map(self) -> None:
+        if self._map_publisher is not None:
+            self._map, self._mapped_s = None, -math.inf
+
+    def _look_for_jumps(self) -> None:
+        """The memory notices them; here the others are told that nothing of before holds."""
+        with self._map_lock:
+            if not self.remembering.has_jumped():
+                return
+            self._forget_map()
+        self._on_forgotten(
+            "the robot was carried away or its pose jumped; what was seen before is forgotten",
+            Forgotten.CARRIED_AWAY,
+        )
 
     def take_over(self, values: Values) -> None:
         """Parameters have changed."""
@@ -150,14 +175,19 @@ class Senses:
         return response
 
     def _remember(self) -> None:
-        """Offer the newest views; one whose pose is not known yet waits a turn."""
-        if not self._live.values.remember:
-            return
+        """Offer the newest views; one whose pose is not known yet waits a turn. Where none may be
+        kept, a jump is noticed all the same."""
+        remember = self._live.values.remember
         for memory in self._memories.values():
             frame = memory.peek()
             if frame is not None and not self._incredible(frame.stamp_ns):
                 with contextlib.suppress(GoalError):
-                    self.remembering.offer(frame, self._pose_of(frame))
+                    pose = self._pose_of(frame)
+                    if remember:
+                        self.remembering.offer(frame, pose)
+                    else:
+                        self.memory.follow(pose, frame.stamp_ns, frame.camera)
+        self._look_for_jumps()
 
     def _make_map(self) -> None:
         """What is remembered, as the map; on the thread of remembering, once in a while."""

@@ -35,11 +35,12 @@ PINHOLE = Intrinsics(64, 48, 40.0, 40.0, 32.0, 24.0)
 MOUNT = (0.1, 0.0, 1.2, 0.0, 0.25, 0.0)
 
 
-def view_messages(stamp_ns: int, grey: int) -> dict[str, Any]:
-    """One view, of one grey 2 m away, from the origin."""
+def view_messages(stamp_ns: int, grey: int, x_m: float = 0.0) -> dict[str, Any]:
+    """One view, of one grey 2 m away, from the x axis."""
     header = Header(stamp=ns_to_stamp(stamp_ns), frame_id="camera_optical_frame")
     odometry = Odometry(header=Header(stamp=header.stamp, frame_id="odom"))
     odometry.child_frame_id = "base_link"
+    odometry.pose.pose.position.x = x_m
     return {
         "odometry": odometry,
         "info": intrinsics_to_camera_info(PINHOLE, header),

@@ -4,6 +4,7 @@ asks for, stamped and in the order that it says.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from harness import LATCHED, RELIABLE, Peer
@@ -52,12 +53,26 @@ class SteppedInput:
         self._now_ns = stamp_ns
         self._clock.publish(Clock(clock=ns_to_stamp(stamp_ns)))
 
-    def see(self, stamp_ns: int, parts: Sequence[str] = PARTS, grey: int = 90) -> None:
+    def see(
+        self, stamp_ns: int, parts: Sequence[str] = PARTS, grey: int = 90, x_m: float = 0.0
+    ) -> None:
         """The clock, and these parts of one view."""
         self.tick(stamp_ns)
-        messages = view_messages(stamp_ns, grey)
+        messages = view_messages(stamp_ns, grey, x_m)
         for part in parts:
             self._view[part].publish(messages[part])
+
+    def dwell(self, stamp_ns: int) -> None:
+        """Two seconds from then on, for a look: a node looks every so often in time that only the
+        clock moves."""
+        for tenths in range(1, 20):
+            time.sleep(0.05)
+            self.tick(stamp_ns + tenths * S // 10)
+
+    def be_carried_away(self, stamp_ns: int) -> None:
+        """A view of that time from farther away than a robot drives in a minute."""
+        self.see(stamp_ns, x_m=1000.0)
+        self.dwell(stamp_ns)
 
     def map(self, stamp_ns: int, columns: int = 50) -> None:
         header = Header(stamp=ns_to_stamp(stamp_ns), frame_id="odom")

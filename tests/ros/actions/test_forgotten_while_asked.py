@@ -43,10 +43,21 @@ def forget(tester, world):
     assert tester.call(Trigger, "ipt_node/forget", Trigger.Request()).success
 
 
+def carry_away(tester, world):
+    world.be_carried_away(51 * S)
+
+
+NEWEST = {jump_back: 5 * S, forget: 50 * S, carry_away: 51 * S}
+
+
 @pytest.mark.parametrize(
     ("happens", "code"),
-    [(jump_back, ErrorCode.TIME_JUMP), (forget, ErrorCode.STALE_VIEW)],
-    ids=["time jumps back", "all is to be forgotten"],
+    [
+        (jump_back, ErrorCode.TIME_JUMP),
+        (forget, ErrorCode.STALE_VIEW),
+        (carry_away, ErrorCode.STALE_VIEW),
+    ],
+    ids=["time jumps back", "all is to be forgotten", "the robot is carried away"],
 )
 def test_a_goal_that_is_drawing_is_not_answered_of_what_was_before(bench, happens, code):
     tester, world, client = bench
@@ -70,8 +81,7 @@ def test_a_goal_that_is_drawing_is_not_answered_of_what_was_before(bench, happen
     assert done.result.answer.abstained and not done.result.imagined_view.image.data
     assert not len(shown)
     # and the next is answered of what there is now
-    newest = 5 * S if happens is jump_back else 50 * S
-    until(lambda: stamps() == [newest], "it goes on")
+    until(lambda: stamps() == [NEWEST[happens]], "it goes on")
 
 
 def test_a_jump_is_a_warning_until_views_arrive_again_and_forgetting_is_none(bench):

@@ -223,6 +223,23 @@ def test_a_view_that_is_gone_is_refused_and_what_stands_stays(bench):
 # -- several at once ------------------------------------------------------------------------------
 
 
+def test_all_clear_when_the_robot_is_carried_away(bench):
+    """All that was seen before is forgotten, and with it what was drawn from there."""
+    bench.standing()
+    bench.input.dwell(bench.now_ns)
+    heard = len(bench.masks)
+    bench.now_ns += 2 * S
+    bench.input.be_carried_away(bench.now_ns)
+    # long before the view is too old
+    bench.masks.wait_for(is_clear, 0.5 * STEPPED["view_max_age_s"], since=heard)
+    bench.now_ns += 2 * S
+    # home again, which is one more jump
+    bench.input.see(bench.now_ns)
+    bench.input.dwell(bench.now_ns)
+    bench.now_ns += 2 * S
+    bench.standing()
+
+
 def test_of_many_who_ask_at_once_each_is_answered(bench):
     stamp_ns = bench.step()
     asked = [bench.asked(stamp_ns) for _ in range(12)]  # more than the default depth

@@ -27,7 +27,7 @@ from ipt_ros.parameters.table import checked, defaults
 from ipt_ros.senses.frames import CameraFrames
 from ipt_ros.senses.pose_source import TfPose
 from ipt_ros.senses.poses import PoseHistory
-from ipt_ros.senses.senses import Senses
+from ipt_ros.senses.senses import Forgotten, Senses
 from ipt_ros.senses.stamps import Restart
 
 MS = 1_000_000
@@ -198,7 +198,7 @@ class Robot:
             self,
             SimpleNamespace(values=self.values),
             SimpleNamespace(alarm=lambda *_: None),
-            lambda why, anew: self.forgotten.append(anew),
+            lambda why, how: self.forgotten.append(how),
             self.maps.append,
         )
 
@@ -222,9 +222,9 @@ class Robot:
     def get_clock(self):
         return SimpleNamespace(now=lambda: Now(self.now_ns))
 
-    def see(self, stamp_ns, parts=PARTS):
+    def see(self, stamp_ns, parts=PARTS, x_m=0.0):
         self.now_ns = stamp_ns
-        messages = view_messages(stamp_ns, 90)
+        messages = view_messages(stamp_ns, 90, x_m)
         for part in parts:
             self._callbacks[TOPICS[part]](messages[part])
 
@@ -257,7 +257,7 @@ def test_one_view_is_enough_to_answer_of(robots, order):
     robot.see(BEFORE)
     assert robot.senses.newest_view().stamp_ns == BEFORE
     robot.see(40 * S, order)
-    assert robot.forgotten == [True]
+    assert robot.forgotten == [Forgotten.TIME_BEGAN_ANEW]
     assert robot.senses.newest_view().stamp_ns == 40 * S
     assert robot.senses.newest_pose()[0] == 40 * S
 
@@ -326,10 +326,49 @@ def test_a_map_made_of_what_is_forgotten_does_not_come(robots):
     assert robot.published[-1].header.stamp == ns_to_stamp(40 * S)
 
 
+def test_a_robot_that_is_carried_away_has_no_map_of_where_it_was(robots):
+    robot = robots(map_source="memory")
+    robot.see(BEFORE)
+    robot.look()
+    robot.senses.remember(robot.senses.newest_view())
+    robot.senses.latest_map(anew=True)
+    assert robot.tasks and not robot.forgotten
+    robot.see(BEFORE + S, x_m=100.0)
+    robot.look()
+    assert robot.forgotten == [Forgotten.CARRIED_AWAY]
+    # made, and not published yet
+    robot.run_tasks()
+    assert not any(message.header.stamp == ns_to_stamp(BEFORE) for message in robot.published)
+    robot.look()
+    assert robot.forgotten == [Forgotten.CARRIED_AWAY], "it is told once"
+
+
+def test_a_jump_is_noticed_where_no_view_may_be_kept(robots):
+    robot = robots(remember=False)
+    robot.see(BEFORE)
+    robot.look()
+    robot.see(BEFORE + S, x_m=100.0)
+    robot.look()
+    assert robot.forgotten == [Forgotten.CARRIED_AWAY]
+    assert not robot.senses.remembered_views()
+
+
+def test_a_jump_that_a_goal_notices_first_is_told_too(robots):
+    robot = robots()
+    robot.see(BEFORE)
+    robot.senses.remember(robot.senses.newest_view())
+    robot.see(BEFORE + S, x_m=100.0)
+    memory = robot.senses.remember(robot.senses.newest_view())
+    assert [view.stamp_ns for view in memory.views] == [BEFORE + S] and not robot.forgotten
+    robot.look()
+    assert robot.forgotten == [Forgotten.CARRIED_AWAY]
+    assert [view.stamp_ns for view in memory.views] == [BEFORE + S]
+
+
 def test_who_asks_to_forget_keeps_time_and_poses(robots):
     robot = robots()
     robot.see(BEFORE)
     robot.senses.remember(robot.senses.newest_view())
     robot.forget()
-    assert robot.forgotten == [False]
+    assert robot.forgotten == [Forgotten.ON_REQUEST]
     assert robot.senses.newest_view().stamp_ns == BEFORE
