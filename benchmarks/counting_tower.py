@@ -21,16 +21,8 @@ from ipt_model.network.config import BagelConfig
 from ipt_model.weights.checkpoint import load_model
 from ipt_model.weights.loading import find_folder
 from ipt_model.weights.presets import preset_folder
-from ipt_training.finetune.tower import (
-    Seeing,
-    TowerSettings,
-    colours_of,
-    draw_views,
-    judged,
-    many_views,
-    train_tower,
-    vocabulary,
-)
+from ipt_training.finetune.patch_views import colours_of, draw_views, many_views, vocabulary
+from ipt_training.finetune.tower import Seeing, TowerSettings, judged, train_tower
 from ipt_training.scenes.splits import seeds_of
 
 RESULTS = Path(__file__).parent / "results" / "counting_tower.json"
@@ -57,7 +49,7 @@ def main() -> None:
         )
         config = BagelConfig.from_folder(preset_folder("ipt_tiny"))
         size, patch = config.vit.side * config.vit.patch, config.vit.patch
-        views = many_views(settings, size, patch, 1)
+        views = many_views(settings.pictures, level, size, patch, 1, seed)
         held_out = draw_views(first, first + HELD_OUT, level, size, patch)
         for detail in chosen.detail:
             config.vit_config["detail"] = detail

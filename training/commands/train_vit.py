@@ -18,17 +18,14 @@ import torch
 
 from ipt_model.weights.checkpoint import load_model
 from ipt_model.weights.loading import find_folder, pick_device
+from ipt_training.finetune.patch_views import colours_of, draw_views, many_views, vocabulary
 from ipt_training.finetune.tower import (
     Seeing,
     TowerReport,
     TowerSettings,
-    colours_of,
-    draw_views,
     judged,
-    many_views,
     save_tower,
     train_tower,
-    vocabulary,
 )
 from ipt_training.progress import Watch
 from ipt_training.scenes.splits import seeds_of
@@ -58,7 +55,9 @@ def _train(given: argparse.Namespace) -> int:
         seeing.begin_with(load_model(find_folder(given.init), dtype=torch.float32))
     size, patch = config.vit.side * config.vit.patch, config.vit.patch
     began = time.perf_counter()
-    views = many_views(settings, size, patch, max(1, given.workers))
+    views = many_views(
+        settings.pictures, settings.level, size, patch, max(1, given.workers), settings.seed
+    )
     drawn = time.perf_counter() - began
     print(f"{len(views.pictures)} pictures in {drawn:.0f} s")
     with Watch("tower", settings.steps) as watch:

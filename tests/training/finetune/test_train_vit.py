@@ -15,19 +15,15 @@ from ipt_model.network.config import BagelConfig, ConfigError
 from ipt_model.network.vision import Detail, patches
 from ipt_training.commands.train_vit import main
 from ipt_training.finetune.building import build, export, merged_weights, with_tower
-from ipt_training.finetune.tower import (
+from ipt_training.finetune.patch_views import (
     MAPS,
     PRESENT,
-    Seeing,
-    TowerSettings,
     colours_of,
     draw_views,
-    judged,
     many_views,
-    save_tower,
-    train_tower,
     vocabulary,
 )
+from ipt_training.finetune.tower import Seeing, TowerSettings, judged, save_tower, train_tower
 from ipt_training.recipe.settings import ModelSettings, SettingsError
 from ipt_training.scenes.colours import COLOURS
 from ipt_training.scenes.splits import split_of
@@ -209,7 +205,7 @@ def test_what_is_beside_a_patch_changes_its_detail_alone(config) -> None:
 
 def test_workers_change_nothing_and_only_training_worlds_are_seen() -> None:
     settings = TowerSettings(pictures=24)
-    one, two = (many_views(settings, 64, 16, workers) for workers in (1, 2))
+    one, two = (many_views(settings.pictures, "room", 64, 16, workers) for workers in (1, 2))
     assert np.array_equal(one.pictures, two.pictures) and len(one.pictures) >= 20
     assert np.array_equal(one.things, two.things)
     assert split_of(799_999) == "train"
