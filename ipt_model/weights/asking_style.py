@@ -29,6 +29,12 @@ def seen_class(share_seen: float) -> int:
     return sum(share_seen >= edge for edge in SEEN_EDGES)
 
 
+def seen_words(share_seen: float) -> str:
+    """The class in words; in order when sorted."""
+    edges, own = (0.0, *SEEN_EDGES, 1.0), seen_class(share_seen)
+    return f"{100 * edges[own]:.0f} to {100 * edges[own + 1]:.0f} %"
+
+
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Entries with others laid over them: sections entry by entry, anything else replaced."""
     out = dict(below)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from ipt_model.weights.asking_style import seen_words
 from ipt_ros.answering.tint import tinted
 
 if TYPE_CHECKING:
@@ -127,14 +128,18 @@ def _before(record: dict[str, Any]) -> str:
 
 
 def _usually(record: dict[str, Any], measured: dict[str, Any]) -> str:
-    """How often such answers are right, where the weights carry their evaluation."""
-    found = measured.get(TASKS.get(record["action"], ""), {})
-    if record["mode"] not in found:
+    """How often such answers are right, where the weights carry their evaluation: those of views
+    of which as much was seen, if any of it was."""
+    found, mode = measured.get(TASKS.get(record["action"], ""), {}), record["mode"]
+    usual, what = found.get(mode), ""
+    if share := record["seen_share"]:
+        seen = seen_words(share)
+        usual, what = found.get("by_seen", {}).get(mode, {}).get(seen), f", with {seen} seen,"
+    if usual is None:
         return ""
-    of_mode = found[record["mode"]]
     return (
-        f" · such answers are right {100 * of_mode['share']:.0f} % of the time "
-        f"(n = {of_mode['n']}, chance {100 * found['chance']:.0f} %)"
+        f" · such answers{what} are right {100 * usual['share']:.0f} % of the time "
+        f"(n = {usual['n']}, chance {100 * found['chance']:.0f} %)"
     )
 
 

@@ -49,7 +49,7 @@ def _release(given: argparse.Namespace) -> int:
     check_folder(given.out)
     evaluation = _evaluation(given.evaluation)
     memory = None if given.memory is None else _evaluation(given.memory)
-    size = release(given.run, given.out, given.name, measured(evaluation))
+    size = release(given.run, given.out, given.name, measured(evaluation, memory))
     (given.out / CARD).write_text(card(given.out, evaluation, memory), encoding="utf-8")
     print(f"{given.out}: {size / 1e6:.1f} MB, {hash_folder(given.out)}")
     return 0
@@ -62,19 +62,30 @@ def _evaluation(path: Path) -> dict[str, Any]:
     return found
 
 
-def measured(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+def measured(
+    evaluation: Mapping[str, Any], memory: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """What the weights carry of their evaluation: per task chance, and per mode the share of right
-    answers, so that whoever shows an answer can say how often such answers are right."""
-    return {
+    answers, with a memory by how much of the view was seen; so that whoever shows an answer can
+    say how often such answers are right."""
+    found = {
         task: {
             "chance": part["chance"],
-            **{
-                mode: {k: found["accuracy"][k] for k in ("share", "low", "high", "n")}
-                for mode, found in part["modes"].items()
-            },
+            **{mode: _rate(of["accuracy"]) for mode, of in part["modes"].items()},
         }
         for task, part in evaluation["tasks"].items()
     }
+    for task, part in (memory or {"tasks": {}})["tasks"].items():
+        if task in found:
+            found[task]["by_seen"] = {
+                mode: {name: _rate(rate) for name, rate in of.get("by_seen", {}).items()}
+                for mode, of in part["modes"].items()
+            }
+    return found
+
+
+def _rate(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: found[name] for name in ("share", "low", "high", "n")}
 
 
 def release(run: Path, out: Path, name: str, measured: Mapping[str, Any]) -> int:

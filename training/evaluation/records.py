@@ -16,7 +16,7 @@ import numpy as np
 from ipt_model.inference.option_log_probabilities import normalise
 from ipt_model.question import Answer, Mode, Outcome, Question, Task
 from ipt_model.spatial.maps import MapView, read_map
-from ipt_model.weights.asking_style import SEEN_EDGES, AskingStyle, seen_class
+from ipt_model.weights.asking_style import AskingStyle, seen_words
 from ipt_model.wording.extraction import read_published
 from ipt_training.evaluation.map_completion import completion_scores, inpainted
 from ipt_training.evaluation.metrics import calibration_error, psnr, share_of, ssim
@@ -244,10 +244,8 @@ def confidence_of(record: Record, mode: Mode, style: AskingStyle) -> float:
 
 
 def seen_name(record: Record) -> str:
-    """In words, how much of the asked view was seen; in order when sorted."""
-    edges = (0.0, *SEEN_EDGES, 1.0)
-    own = seen_class(record.share_seen or 0.0)
-    return f"{100 * edges[own]:.0f} to {100 * edges[own + 1]:.0f} %"
+    """In words, how much of the asked view was seen."""
+    return seen_words(record.share_seen or 0.0)
 
 
 def imagination_summary(records: Sequence[Record]) -> dict[str, Any]:

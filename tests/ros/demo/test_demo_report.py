@@ -2,7 +2,7 @@
 
 import pytest
 
-from ipt_ros.demo.report import verdict
+from ipt_ros.demo.report import _usually, verdict
 from ipt_ros.demo.space import Space, SpaceRecord
 
 
@@ -52,3 +52,29 @@ def test_the_report_says_why_the_drawing_did_not_answer(tmp_path):
 )
 def test_the_report_judges_what_was_said(said, abstained, found):
     assert verdict({"said": said, "abstained": abstained, "truth": "clear"}) == found
+
+
+RATE = {"low": 0.0, "high": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("mode", "seen_share", "said"),
+    [
+        ("imagine", 0.0, "such answers are right 70 % of the time (n = 500, chance 50 %)"),
+        ("imagine", 0.6, "with 50 to 75 % seen, are right 90 % of the time (n = 125, chance"),
+        # nothing is known of these
+        ("imagine", 0.9, ""),
+        ("recall", 0.6, ""),
+    ],
+)
+def test_the_report_says_how_often_answers_of_as_much_seen_are_right(mode, seen_share, said):
+    measured = {
+        "perspective": {
+            "chance": 0.5,
+            "imagine": {"share": 0.7, "n": 500, **RATE},
+            "by_seen": {"imagine": {"50 to 75 %": {"share": 0.9, "n": 125, **RATE}}},
+        }
+    }
+    record = {"action": "ImagineView", "mode": mode, "seen_share": seen_share}
+    found = _usually(record, measured)
+    assert said in found and bool(said) == bool(found)

@@ -112,7 +112,10 @@ def test_a_release_is_small_and_answers_alike(report, model, data, tmp_path) -> 
 def test_the_card_tells_of_a_memory_by_how_much_was_seen(report, model, tmp_path) -> None:
     found = json.loads((report / "evaluation.json").read_text())
     of_path = found["tasks"]["path"]["modes"]["imagine"]
-    of_path["by_seen"] = {"25 to 50 %": {"share": 0.625}, "75 to 100 %": {"share": 0.875}}
+    shares = {"25 to 50 %": 0.625, "75 to 100 %": 0.875}
+    of_path["by_seen"] = {
+        name: {"share": share, "low": 0.5, "high": 1.0, "n": 8} for name, share in shares.items()
+    }
     of_path["reliance"] = {"share": 0.75}
     memory = tmp_path / "memory.json"
     memory.write_text(json.dumps(found))
@@ -125,6 +128,8 @@ def test_the_card_tells_of_a_memory_by_how_much_was_seen(report, model, tmp_path
     row = next(line for line in table if line.startswith("| path | imagine |"))
     assert "| 62.5 % | 87.5 % |" in row and row.endswith("| 75.0 % |")
     assert len({line.count("|") for line in table if line.startswith("|")}) == 1
+    by_seen = AskingStyle.load(out).training["measured"]["path"]["by_seen"]["imagine"]
+    assert {name: rate["share"] for name, rate in by_seen.items()} == shares
     memory.write_text("[]")
     assert release([*arguments, "--memory", str(memory), "--out", str(out)]) == 2
 
