@@ -34,6 +34,7 @@ def test_all_recipes_can_be_read() -> None:
         "finer_tiny",
         "finer_more_tiny",
         "finer_long_tiny",
+        "finer_longer_tiny",
     }
     others |= {"robot_tiny", "robot_bagel"}
     assert others < set(recipes) and len(recipes) == 7 + len(others)
@@ -55,7 +56,8 @@ def test_the_tiny_recipes_differ_in_supervision_alone() -> None:
     [
         ("finish_tiny", "recipe", ()),
         ("finish_tiny", "../ipt_tiny_finer/recipe_finish_tiny", ()),
-        ("finer_long_tiny", "../ipt_tiny_finer/recipe", ()),
+        ("finer_longer_tiny", "../ipt_tiny_finer/recipe", ()),
+        ("finer_long_tiny", "../ipt_tiny_finer/recipe_finer_long_tiny", ()),
         ("finer_more_tiny", "../ipt_tiny_finer/recipe_finer_more_tiny", ()),
         ("finer_tiny", "../ipt_tiny_finer/recipe_finer_tiny", ()),
         ("finer_counts_tiny", "../ipt_tiny_finer/recipe_finer_counts_tiny", ()),

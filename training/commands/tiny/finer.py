@@ -51,28 +51,43 @@ def finer(making: Making) -> list[Stage]:
 
 
 def longer(making: Making) -> list[Stage]:
-    """The same on other examples, with views that the model itself draws of them."""
-    own, before = "runs/own_finer", "runs/finer_more/final"
-    other, memory = "runs/data/finer_long", "runs/data/finer_long_memory"
+    """The same on other examples, twice, with views that the model itself draws of them."""
     return [
-        *_examples(
-            making, "finer-long", "path=3,perspective=4,clearance=4,counting=2", "41",
+        *_round(
+            making, "long", "runs/finer_more", 700, 600,
+            "path=3,perspective=4,clearance=4,counting=2", "41",
             "path=3,perspective=3,clearance=3,counting=1", "42",
         ),
+        *_round(
+            making, "longer", "runs/finer_long", 500, 500,
+            "path=4,perspective=4,clearance=3,counting=2", "51",
+            "path=4,perspective=2,clearance=2,counting=2", "52",
+        ),
+    ]  # fmt: skip
+
+
+def _round(
+    making: Making, name: str, before: str, drawn: int, completed: int, *examples: str
+) -> list[Stage]:
+    """New examples, views that the run before draws of them (drawn) and completes, and a run."""
+    key, own, model = f"finer_{name}", f"runs/own_finer/{name}", f"{before}/final"
+    other, memory = f"runs/data/{key}", f"runs/data/{key}_memory"
+    return [
+        *_examples(making, f"finer-{name}", *examples),
         making.views(
-            "finer-long-recalled-views", "recalled views, not completed", before, memory,
-            f"{own}/long_recalled", "--mode", "recall",
+            f"finer-{name}-recalled-views", "recalled views, not completed", model, memory,
+            f"{own}_recalled", "--mode", "recall",
         ),
         making.views(
-            "finer-long-drawn-views", "the model draws views", before, other,
-            f"{own}/long_drawn", "--count", "700",
+            f"finer-{name}-drawn-views", "the model draws views", model, other,
+            f"{own}_drawn", "--count", str(drawn),
         ),
         making.views(
-            "finer-long-completed-views", "the model completes recalled views", before, memory,
-            f"{own}/long_completed", "--count", "600",
+            f"finer-{name}-completed-views", "the model completes recalled views", model, memory,
+            f"{own}_completed", "--count", str(completed),
         ),
         making.learn(
-            "finer-long", "finer_long_tiny.yaml", "the same for longer", "runs/finer_long"
+            f"finer-{name}", f"{key}_tiny.yaml", "the same on other examples", f"runs/{key}"
         ),
     ]  # fmt: skip
 

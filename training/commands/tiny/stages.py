@@ -35,7 +35,7 @@ def stages(scale: Scale, recipes: Path, processes: int) -> list[Stage]:
         *_judging(making, "runs/finish"),
         *finer(making),
         *longer(making),
-        *_judging(making, "runs/finer_long", "finer"),
+        *_judging(making, "runs/finer_longer", "finer"),
     ]
 
 
