@@ -1,11 +1,11 @@
 """What a robot's memory is worth to the shipped model after one turn on the spot:
 `python benchmarks/turned_once.py`.
 
-Questions of test rooms, each with what the robot recalls of the asked view when it has turned once
-where it stands: `answer` looks at the input pictures alone, `recall` at the recalled view with its
-holes filled, `imagine` draws the rest, `given` sees the true view. Perspective is asked as a robot
-asks it, with the recalled view among the pictures. Writes benchmarks/results/turned_once.json and
-the table in docs/memory.md.
+Questions of test rooms, each with what the robot recalls of the asked view or map when it has
+turned once where it stands: `answer` looks at the input pictures alone, `recall` at the recalled
+view with its holes filled, `imagine` draws the rest, `given` sees the true view. Perspective is
+asked as a robot asks it, with the recalled view among the pictures. Counts are over the four
+pictures of the turn. Writes benchmarks/results/turned_once.json and the table in docs/memory.md.
 """
 
 from __future__ import annotations
@@ -13,13 +13,22 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from anchored_drawing import ask, examples, recalled, turn, turned_on_path
+from anchored_drawing import (
+    CAMERA_PX,
+    SIZE_PX,
+    ask,
+    examples,
+    recalled,
+    turn,
+    turned_on_path,
+)
 from by_share_seen import head, row
 from machine import commit, processor_name
 from pages import put
@@ -27,14 +36,25 @@ from pages import put
 from ipt_model.asking.imaginer import Imaginer
 from ipt_model.question import Mode, Question, Task
 from ipt_model.spatial.recalled import RecalledView
+from ipt_model.weights import DEFAULT_MODEL
 from ipt_model.weights.loading import load
 from ipt_training.evaluation.metrics import share_of
 from ipt_training.example import Example
+from ipt_training.houses.generator import make_scene
+from ipt_training.rendering.embree import Renderer
+from ipt_training.scenes.camera import Camera
+from ipt_training.tasks.recast import paint
+from ipt_training.tasks.seen.remembered import memory_of, recall_map
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "turned_once.json"
 PAGE = ROOT / "docs" / "memory.md"
-ASKED = ((Task.PERSPECTIVE, "pose+anchored"), (Task.PATH, "ego"))
+ASKED = (
+    (Task.PERSPECTIVE, "pose+anchored"),
+    (Task.PATH, "ego"),
+    (Task.PATH, "map"),
+    (Task.COUNTING, "rotation+by colour"),
+)
 #: Shares seen between which questions are told apart.
 EDGES = (0.0, 0.25, 0.5, 0.75, 1.0)
 MODES = (Mode.ANSWER, Mode.IMAGINE, Mode.RECALL, Mode.GIVEN)
@@ -44,12 +64,24 @@ def remembering(example: Example) -> RecalledView:
     """After a turn at the place from which the question is asked; the present view is the
     newest."""
     facts = example.facts
+    if example.question.task is Task.COUNTING:
+        return recalled_from_above(example, [np.array(pose) for pose in facts["poses"]])
     if example.question.task is Task.PATH:
         return recalled(example, turned_on_path(example)[::-1], np.array(facts["pose_imagined"]))
     here = np.array(facts["pose_before"])
     x, y, height = (float(v) for v in here[:3, 3])
     poses = turn(x, y, math.atan2(here[1, 2], here[0, 2]), height, facts["pitch_rad"])
     return recalled(example, poses[::-1], np.array(facts["pose_after"]))
+
+
+def recalled_from_above(example: Example, poses: Sequence[np.ndarray]) -> RecalledView:
+    """What a robot has seen of the asked map when its camera was at these poses."""
+    facts = example.facts
+    scene = make_scene(example.scene_seed, facts["level"], **facts["scene_request"])
+    scene = paint(scene, [(int(index), colour) for index, colour in facts.get("colours", ())])
+    camera = Camera.from_fov(CAMERA_PX, CAMERA_PX, facts["fov_rad"])
+    memory = memory_of(Renderer(scene), poses, camera)
+    return recall_map(memory, tuple(facts["map_square_m"]), SIZE_PX, scene.wall_height_m)
 
 
 def questions(task: Task, variant: str, number: int, seed: int) -> list[tuple[Example, Question]]:
@@ -107,7 +139,7 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=1000, help="questions of each kind")
     parser.add_argument("--seed", type=int, default=83)
     given = parser.parse_args()
-    loaded = load("ipt-tiny")
+    loaded = load(DEFAULT_MODEL)
     imaginer = Imaginer(loaded)
     record: dict[str, Any] = {
         "model": loaded.model_hash,
