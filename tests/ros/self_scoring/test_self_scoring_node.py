@@ -41,14 +41,21 @@ SAYS_LEFT = {
 }
 
 
+#: How far the robot drives from one view to the next, m: a robot that moves faster was carried.
+STEP_M = 0.5
+
+
 class World:
-    """What the robot's camera and odometry tell: a place of one grey, and where the robot is."""
+    """What the robot's camera and odometry tell: a place of one grey, and where the robot is. x:
+    where it drives to, in steps."""
 
     def __init__(self) -> None:
         self.x, self.grey = 0.0, 100
+        self.there = 0.0
 
     def __call__(self, messages):
-        messages["odometry"].pose.pose.position.x = self.x
+        self.there += float(np.clip(self.x - self.there, -STEP_M, STEP_M))
+        messages["odometry"].pose.pose.position.x = self.there
         rgb = np.full((48, 64, 3), self.grey, np.uint8)
         messages["image"] = rgb_to_image(rgb, messages["image"].header)
         return messages
@@ -105,8 +112,9 @@ def wait_for_score(health, **wanted):
 
 
 def imagine(tester, world, x):
-    """Ask about a place at x from x = 0, where the robot is put first."""
+    """Ask about a place at x from x = 0, where the robot drives first."""
     world.x, world.grey = 0.0, 100
+    until(lambda: world.there == 0.0, "it is there")
     moved_ns = time.time_ns()
     seeing = tester.action(AskSpatial, "ipt_node/ask_spatial")
     look = AskSpatial.Goal(question="Which side?", options=["left", "right"], mode="answer")
