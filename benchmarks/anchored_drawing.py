@@ -37,6 +37,8 @@ from ipt_training.example import Example
 from ipt_training.houses.generator import make_scene
 from ipt_training.rendering.embree import Renderer
 from ipt_training.scenes.camera import Camera, camera_pose
+from ipt_training.scenes.scene import Scene
+from ipt_training.tasks.recast import paint
 from ipt_training.tasks.sampling import Rejections
 from ipt_training.tasks.seen.remembered import memory_of, recall_view
 
@@ -63,12 +65,18 @@ ASKED = (
 TURNS, PITCH_RAD = 4, math.radians(8)
 
 
+def scene_of(example: Example) -> Scene:
+    """The scene that was asked about, its things in the colours that the question gave them."""
+    facts = example.facts
+    scene = make_scene(example.scene_seed, facts["level"], **facts["scene_request"])
+    return paint(scene, [(int(index), colour) for index, colour in facts.get("colours", ())])
+
+
 def recalled(example: Example, poses: Sequence[np.ndarray], asked: np.ndarray) -> RecalledView:
     """What a robot has seen of a view when its camera was at these poses, one after another."""
     facts = example.facts
-    scene = make_scene(example.scene_seed, facts["level"], **facts["scene_request"])
     camera, drawn = (Camera.from_fov(px, px, facts["fov_rad"]) for px in (CAMERA_PX, SIZE_PX))
-    return recall_view(memory_of(Renderer(scene), poses, camera), asked, drawn)
+    return recall_view(memory_of(Renderer(scene_of(example)), poses, camera), asked, drawn)
 
 
 def turned_on_path(example: Example) -> list[np.ndarray]:

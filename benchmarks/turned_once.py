@@ -26,6 +26,7 @@ from anchored_drawing import (
     ask,
     examples,
     recalled,
+    scene_of,
     turn,
     turned_on_path,
 )
@@ -40,10 +41,8 @@ from ipt_model.weights import DEFAULT_MODEL
 from ipt_model.weights.loading import load
 from ipt_training.evaluation.metrics import share_of
 from ipt_training.example import Example
-from ipt_training.houses.generator import make_scene
 from ipt_training.rendering.embree import Renderer
 from ipt_training.scenes.camera import Camera
-from ipt_training.tasks.recast import paint
 from ipt_training.tasks.seen.remembered import memory_of, recall_map
 
 ROOT = Path(__file__).parents[1]
@@ -77,8 +76,7 @@ def remembering(example: Example) -> RecalledView:
 def recalled_from_above(example: Example, poses: Sequence[np.ndarray]) -> RecalledView:
     """What a robot has seen of the asked map when its camera was at these poses."""
     facts = example.facts
-    scene = make_scene(example.scene_seed, facts["level"], **facts["scene_request"])
-    scene = paint(scene, [(int(index), colour) for index, colour in facts.get("colours", ())])
+    scene = scene_of(example)
     camera = Camera.from_fov(CAMERA_PX, CAMERA_PX, facts["fov_rad"])
     memory = memory_of(Renderer(scene), poses, camera)
     return recall_map(memory, tuple(facts["map_square_m"]), SIZE_PX, scene.wall_height_m)
