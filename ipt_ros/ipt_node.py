@@ -162,9 +162,10 @@ class IptNode(LifecycleNode):
         self.last_word()
         for server in self._servers:  # first: who begins from now on says so too
             server.end_all()
+        why = "the node is going"
+        self._model.end(why)
         if self._mask is not None:
-            self._mask.end("the node is going")
-        self._model.end()
+            self._mask.end(why)
 
     def owes(self) -> bool:
         """Whether an asker has not heard yet how its goal ended, or what became of a mask."""

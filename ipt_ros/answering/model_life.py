@@ -51,6 +51,8 @@ class ModelLife:
         self._loading: PoolFuture[Imaginer] | None = None
         #: Who answers now, if anybody.
         self.active: ActiveModel | None = None
+        #: Why nobody ever will again, or empty.
+        self._ended = ""
 
     @property
     def picture_px(self) -> int:
@@ -69,6 +71,8 @@ class ModelLife:
         return self._loading is not None
 
     def why_not_active(self) -> str:
+        if self._ended:
+            return self._ended
         if self.is_loading:
             return "the model is loading: ask again in a while"
         return (
@@ -78,6 +82,8 @@ class ModelLife:
 
     async def loaded(self, executor: Any) -> bool:
         """Whether there is a model to activate with, once it is known; begins to load it."""
+        if self._ended:
+            return False
         if self._loading is None:
             self._loading = start_loading(self._live.values)
             self._reports.inform(f"loading {self._live.values.model}")
@@ -115,8 +121,10 @@ class ModelLife:
         if loading is not None:
             discard(loading)
 
-    def end(self) -> None:
-        """Wait for nothing: the process ends with the model."""
+    def end(self, why: str) -> None:
+        """Wait for nothing: the process ends with the model. Who asks from now on hears why."""
+        self._ended = why
+        self.stop_loading()
         active, self.active = self.active, None
         if active is not None:
             active.stopping.set()

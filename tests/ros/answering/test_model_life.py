@@ -119,5 +119,18 @@ def test_work_that_nobody_waits_for_gives_way(model, loadings):
     assert not active.is_free
     ends.set_result(None)
     goal.result(30)
-    model.end()
+    model.end("the node is going")
     assert active.stopping.is_set() and not active.is_free
+
+
+def test_who_asks_once_it_has_ended_hears_why_and_nothing_is_loaded_any_more(model, loadings):
+    imaginer = Imaginer()
+
+    def end(loading):
+        model.end("the node is going")
+        loading.set_result(imaginer)
+
+    assert not loaded(model, loadings, end)
+    assert imaginer.closed and not model.activate() and model.active is None
+    assert model.why_not_active() == "the node is going"
+    assert not asyncio.run(model.loaded(None)) and len(loadings) == 1
