@@ -27,6 +27,7 @@ from ipt_training.finetune.tower import (
     save_tower,
     train_tower,
 )
+from ipt_training.houses.furniture import categories
 from ipt_training.progress import Watch
 from ipt_training.scenes.splits import seeds_of
 from ipt_training.shell.command import in_words, whole
@@ -50,7 +51,7 @@ def _train(given: argparse.Namespace) -> int:
     config, device = config_of(given), pick_device(given.device)
     torch.manual_seed(settings.seed)
     words, colours = vocabulary(settings.level), colours_of(settings.level)
-    seeing = Seeing(config, len(words), len(colours))
+    seeing = Seeing(config, len(words), len(colours), len(categories(settings.level)))
     if given.init:
         seeing.begin_with(load_model(find_folder(given.init), dtype=torch.float32))
     size, patch = config.vit.side * config.vit.patch, config.vit.patch
@@ -65,7 +66,8 @@ def _train(given: argparse.Namespace) -> int:
         def on_step(report: TowerReport) -> None:
             said = (
                 f"loss {report.loss:.3f}  named {100 * report.recall:.0f} %  "
-                f"counted {100 * report.counted:.0f} %"
+                f"kinds {100 * report.kind:.0f} %  counted {100 * report.counted:.0f} %  "
+                f"moved {report.moved:.3f}"
             )
             watch.tell(report.step, said)
 
@@ -80,6 +82,7 @@ def _train(given: argparse.Namespace) -> int:
             "recall": round(held.recall, 4),
             "precision": round(held.precision, 4),
             "counted": round(held.counted, 4),
+            "kind": round(held.kind, 4),
         },
         "parameters": sum(v.numel() for v in seeing.kept().values()),
         "seconds": {"drawing": round(drawn, 1), "all": round(time.perf_counter() - began, 1)},
@@ -87,8 +90,9 @@ def _train(given: argparse.Namespace) -> int:
     (given.out / "vit.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     print(
         f"{given.out}: of the things in a patch {100 * held.recall:.1f} % are named, "
-        f"{100 * held.precision:.1f} % of the named are there, {100 * held.counted:.1f} % of the "
-        f"colours on maps are counted rightly; {facts['seconds']['all']} s"
+        f"{100 * held.precision:.1f} % of the named are there, {100 * held.kind:.1f} % of things "
+        f"are told by their kind, {100 * held.counted:.1f} % of the colours on maps are counted "
+        f"rightly; {facts['seconds']['all']} s"
     )
     return 0
 

@@ -9,6 +9,7 @@ tower and connector under the model's own names.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,12 +33,16 @@ from ipt_training.scenes.scene import LEVELS
 TOWER_FILE = "vit.safetensors"
 #: What an error of a map's whole count weighs beside one of a patch.
 WHOLE = 0.05
+#: Of a tower that is held: the reading of patches learns alone for so many times the warm-up.
+READING_FIRST = 3
 
 
 @dataclass(frozen=True)
 class TowerSettings:
     """pictures: rendered from fresh training scenes; steps of `batch` of them, the rate falling
-    along a cosine. count: the weight of counting."""
+    along a cosine. count: the weight of counting. kinds: what an error in the kind of a thing
+    weighs beside one in its colour. hold: of a tower that goes on, the weight of what a patch's
+    token has moved away since, beside how far tokens lie apart; a decoder still reads it then."""
 
     pictures: int = 40000
     steps: int = 5000
@@ -46,6 +51,8 @@ class TowerSettings:
     warmup: int = 100
     weight_decay: float = 0.02
     count: float = 1.0
+    kinds: float = 1.0
+    hold: float = 0.0
     level: str = "room"
     seed: int = 0
 
@@ -58,31 +65,39 @@ class TowerSettings:
 @dataclass(frozen=True)
 class TowerReport:
     """One step: the loss; of the things that are in a patch how many were named, of those
-    named how many are there; of the colours that a map shows how many were counted rightly."""
+    named how many are there; of the colours that a map shows how many were counted rightly; of
+    the patches of views with things of one kind in them, how many are told by it; how far tokens
+    have moved, as a share of their variance."""
 
     step: int
     loss: float
     recall: float
     precision: float
     counted: float
+    kind: float
+    moved: float = 0.0
 
 
 class Seeing(nn.Module):
     """The tower and its connector, with a linear reading of every patch that is not kept."""
 
-    def __init__(self, config: BagelConfig, words: int, colours: int = 0) -> None:
-        """words: that a patch can be said to show; the first so many are colours."""
+    def __init__(self, config: BagelConfig, words: int, colours: int = 0, kinds: int = 0) -> None:
+        """words: that a patch can be said to show; the first so many are colours, the next
+        kinds."""
         super().__init__()
-        self.colours = colours
+        self.colours, self.kinds = colours, slice(colours, colours + kinds)
         fresh = BagelModel(config)
         self.vit_model, self.connector = fresh.vit_model, fresh.connector
         self.read = nn.Linear(config.llm.hidden, 2 * words + SURFACES)
         self.shape, self.words = config.vit, words
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """[n, h, w, 3] uint8 -> logits [n, patches, words], surfaces [n, patches, SURFACES],
-        counts [n, patches, words]."""
-        seen, _ = picture_tokens(self.vit_model, self.connector, self.shape, pictures)
+    def tokens(self, pictures: Tensor) -> Tensor:
+        """[n, h, w, 3] uint8 -> what a decoder reads, [n, patches, hidden]."""
+        return picture_tokens(self.vit_model, self.connector, self.shape, pictures)[0]
+
+    def said(self, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of tokens: logits [n, patches, words], surfaces [n, patches, SURFACES], counts
+        [n, patches, words]."""
         out = self.read(seen)
         things, surfaces, counts = out.split([self.words, SURFACES, self.words], -1)
         return things, surfaces, counts
@@ -114,6 +129,7 @@ def train_tower(
 ) -> None:
     """Train in place on `views`, in random order."""
     seeing.to(device).train()
+    before = copy.deepcopy(seeing).eval() if settings.hold else None
     optimiser = make_optimiser(
         seeing,
         OptimiserSettings(
@@ -127,8 +143,12 @@ def train_tower(
         for group in optimiser.param_groups:
             group["lr"] = settings.rate * up * max(down, 0.02)
         rows = chance.integers(len(views.pictures), size=settings.batch)
-        loss, *shares = _look(seeing, views, rows, device, settings.count)
+        loss, *shares = _look(seeing, views, rows, device, settings, before)
         loss.backward()
+        if before is not None and step < READING_FIRST * settings.warmup:
+            # what a fresh reading says first is about itself, and would move the tower far away
+            for parameter in seeing.kept().values():
+                parameter.grad = None
         norm = nn.utils.clip_grad_norm_(seeing.parameters(), 1.0)
         if not finite(loss, norm):
             names = listed([f"picture {row}" for row in dict.fromkeys(rows.tolist())])
@@ -146,33 +166,57 @@ def train_tower(
 def judged(seeing: Seeing, views: PatchViews, device: torch.device | str = "cpu") -> TowerReport:
     """All of it on all of `views`."""
     seeing.to(device).eval()
-    loss, *shares = _look(seeing, views, np.arange(len(views.pictures)), device, 1.0)
+    loss, *shares = _look(seeing, views, np.arange(len(views.pictures)), device, TowerSettings())
     return TowerReport(0, float(loss), *shares)
 
 
 def _look(
-    seeing: Seeing, views: PatchViews, rows: np.ndarray, device: torch.device | str, weight: float
-) -> tuple[Tensor, float, float, float]:
-    """Mean loss of a patch; recall and precision of whole names; colours counted rightly."""
+    seeing: Seeing,
+    views: PatchViews,
+    rows: np.ndarray,
+    device: torch.device | str,
+    settings: TowerSettings,
+    before: Seeing | None = None,
+) -> tuple[Tensor, float, float, float, float, float]:
+    """Mean loss of a patch, and the shares of a `TowerReport`. before: what tokens are held to."""
     things = torch.from_numpy(views.things[rows]).to(device)
     surfaces = torch.from_numpy(views.surfaces[rows]).to(device)
-    said, level, counted = seeing(torch.from_numpy(views.pictures[rows]).to(device))
+    pictures = torch.from_numpy(views.pictures[rows]).to(device)
+    seen = seeing.tokens(pictures)
+    said, level, counted = seeing.said(seen)
     named = F.binary_cross_entropy_with_logits(said, things.float(), reduction="none")
     loss = named.sum(-1).mean() + F.smooth_l1_loss(level, surfaces)
+    loss = loss + (settings.kinds - 1) * named[..., seeing.kinds].sum(-1).mean()
     counts = torch.from_numpy(views.counts[rows]).to(device).float()
     maps = ~counts[:, 0, 0].isnan()
     colours = 0.0
-    if weight and maps.any():
+    if settings.count and maps.any():
         away = counted[maps] - counts[maps]
         whole = away.sum(1)
         errors = away.square().sum(-1).mean() + WHOLE * whole.square().sum(-1).mean()
-        loss = loss + weight * errors
+        loss = loss + settings.count * errors
         shown = counts[maps].sum(1)[:, : seeing.colours] > 0.5
         near = whole.detach()[:, : seeing.colours].abs() < 0.5
         colours = float(near[shown].float().mean())
+    moved = 0.0
+    if before is not None:
+        with torch.no_grad():
+            stood = before.tokens(pictures)
+        away = (seen - stood).square().mean() / stood.flatten(0, 1).var(0).mean()
+        loss, moved = loss + settings.hold * away, float(away.detach())
     told = said > 0
     right, there, claimed = (float(some.sum()) for some in (things & told, things, told))
-    return loss, right / max(there, 1), right / max(claimed, 1), colours
+    kind = _told_by_kind(said[~maps][..., seeing.kinds], things[~maps][..., seeing.kinds])
+    return loss, right / max(there, 1), right / max(claimed, 1), colours, kind, moved
+
+
+def _told_by_kind(said: Tensor, there: Tensor) -> float:
+    """Of the patches with things of one kind in them, for how many it is the likeliest kind."""
+    one = there.sum(-1) == 1
+    if not one.any():
+        return 0.0
+    right = said.detach()[one].argmax(-1) == there[one].float().argmax(-1)
+    return float(right.float().mean())
 
 
 def save_tower(folder: Path, seeing: Seeing) -> None:

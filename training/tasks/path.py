@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from ipt_training.scenes.scene import WALL, Scene
 from ipt_training.tasks.drawing import draw_path, room_square
 from ipt_training.tasks.geometry import ObjectTable, free_points, is_free, to_body
 from ipt_training.tasks.reasoning import path_reasoning
+from ipt_training.tasks.recast import colours_of, paint
 from ipt_training.tasks.sampling import SHARE_BINS, Context, Wanted, place_answer
 from ipt_training.tasks.seen.remembered import (
     AskedPoints,
@@ -35,7 +36,9 @@ from ipt_training.tasks.seen.walks import earlier_poses
 
 TASK = "path"
 VARIANTS = ("ego", "map", "map+arrow")
-MORE_VARIANTS = tuple(f"{variant}+memory" for variant in VARIANTS)
+#: Among things of two colours, so that their kinds decide.
+ALIKE = tuple(f"{variant}+alike" for variant in VARIANTS)
+MORE_VARIANTS = (*ALIKE, *(f"{variant}+memory" for variant in (*VARIANTS, *ALIKE)))
 SHARES = SHARE_BINS
 SUBCATEGORIES = ("left", "right")
 OPTION_COUNT = 4
@@ -93,6 +96,10 @@ def sample(
 ) -> Example | None:
     """An example of the wanted kind from this scene, or None when it has none."""
     counts = context.rejections
+    colours: list[tuple[int, str]] = []
+    if wanted.has("alike"):
+        colours = two_colours(scene, rng)
+        scene, renderer = paint(scene, colours), None
     if len(scene.unique_names()) < OPTION_COUNT:
         counts.add(TASK, "fewer than four names")
         return None
@@ -102,7 +109,8 @@ def sample(
     for proposal in propose(scene, rng, wanted, renderer, height):
         example = realise(proposal, renderer, height, wanted, context, rng)
         if isinstance(example, Example):
-            return example
+            painted = {"colours": [list(one) for one in colours]} if colours else {}
+            return replace(example, facts={**example.facts, **painted})
         counts.add(TASK, example)
         looks += 1
         if looks >= context.max_renders:
@@ -110,6 +118,20 @@ def sample(
     if not looks:
         counts.add(TASK, "no four objects that could each be the answer")
     return None
+
+
+def two_colours(scene: Scene, rng: np.random.Generator) -> list[tuple[int, str]]:
+    """A colour for every thing of the scene, one of two; things of a kind get both in turn, so
+    that most names stand for one thing alone.
+    """
+    two = [str(colour) for colour in rng.choice(colours_of(scene.level), 2, replace=False)]
+    turns = {thing.category: int(rng.integers(2)) for thing in scene.objects}
+    painted = []
+    for index in rng.permutation(len(scene.objects)).tolist():
+        kind = scene.objects[index].category
+        painted.append((index, two[turns[kind]]))
+        turns[kind] = 1 - turns[kind]
+    return sorted(painted)
 
 
 def propose(

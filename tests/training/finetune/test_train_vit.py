@@ -23,7 +23,15 @@ from ipt_training.finetune.patch_views import (
     many_views,
     vocabulary,
 )
-from ipt_training.finetune.tower import Seeing, TowerSettings, judged, save_tower, train_tower
+from ipt_training.finetune.tower import (
+    Seeing,
+    TowerReport,
+    TowerSettings,
+    judged,
+    save_tower,
+    train_tower,
+)
+from ipt_training.houses.furniture import categories
 from ipt_training.recipe.settings import ModelSettings, SettingsError
 from ipt_training.scenes.colours import COLOURS
 from ipt_training.scenes.splits import split_of
@@ -86,6 +94,40 @@ def test_it_learns_to_name_things(views, config) -> None:
     train_tower(seeing, views, TowerSettings(steps=400, batch=32, rate=1e-2, warmup=10))
     after = judged(seeing, views)
     assert after.loss < 0.1 * before and after.recall > 0.1 and after.counted > 0.3
+
+
+def test_kinds_can_weigh_more_than_the_rest(views, config) -> None:
+    """Otherwise things are told by their colour alone."""
+    told = {}
+    for kinds in (1.0, 30.0):
+        torch.manual_seed(0)
+        words, colours = len(vocabulary("room")), len(colours_of("room"))
+        seeing = Seeing(config, words, colours, len(categories("room")))
+        settings = TowerSettings(steps=400, batch=32, rate=1e-2, warmup=10, kinds=kinds, count=0.0)
+        train_tower(seeing, views, settings)
+        told[kinds] = judged(seeing, views).kind
+    assert 0 < told[1.0] < 0.9 * told[30.0]
+
+
+def test_a_tower_that_is_held_stays_near_what_a_decoder_reads(views, config) -> None:
+    moved = {}
+    for hold in (0.001, 100.0):
+        torch.manual_seed(0)
+        seeing = Seeing(config, len(vocabulary("room")), len(colours_of("room")))
+        before = {name: value.detach().clone() for name, value in seeing.kept().items()}
+        steps: list[TowerReport] = []
+        settings = TowerSettings(steps=120, batch=32, rate=1e-2, warmup=10, hold=hold)
+
+        def on_step(report, steps=steps, seeing=seeing, before=before):
+            still = all(torch.equal(value, before[name]) for name, value in seeing.kept().items())
+            # while the reading learns alone
+            assert still == (report.step <= 30)
+            steps.append(report)
+
+        train_tower(seeing, views, settings, on_step=on_step)
+        moved[hold] = steps[-1].moved
+        assert all(report.moved < 1e-9 for report in steps[:30]) and steps[-1].loss < steps[0].loss
+    assert 0 < moved[100.0] < 0.5 * moved[0.001]
 
 
 def test_a_model_begins_with_it_and_another_architecture_is_refused(

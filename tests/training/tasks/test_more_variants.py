@@ -14,9 +14,11 @@ from ipt_training.datasets.plan import DatasetPlan, PlanError
 from ipt_training.example import Example
 from ipt_training.houses.generator import make_scene
 from ipt_training.rendering.embree import Renderer
+from ipt_training.scenes.camera import Camera
 from ipt_training.scenes.colours import COLOURS
 from ipt_training.scenes.grids import occupancy
-from ipt_training.tasks import TASKS, clearance, counting, task_module
+from ipt_training.scenes.projection import image_shares
+from ipt_training.tasks import TASKS, clearance, counting, path, task_module
 from ipt_training.tasks.recast import colours_of, paint
 from ipt_training.tasks.sampling import Rejections, Wanted
 
@@ -67,6 +69,28 @@ def test_counts_by_colour_agree_with_the_world(level: str, count: int) -> None:
             }
             if level == "room":
                 assert min(near, key=lambda name: near[name]) == colour
+
+
+@pytest.mark.parametrize(("level", "count"), [("room", 24), ("house", 3)])
+def test_among_things_of_two_colours_the_kind_decides(level: str, count: int) -> None:
+    alike = 0
+    for example in made("path", path.ALIKE, count, level):
+        facts, options = example.facts, example.question.options
+        scene = make_scene(example.scene_seed, facts["level"], **facts["scene_request"])
+        before = scene
+        scene = paint(scene, [(int(i), c) for i, c in facts["colours"]])
+        assert len({thing.colour for thing in scene.objects}) <= 2 < len(before.objects)
+        places = [facts["option_objects"][name] for name in options]
+        assert [scene.objects[i].name for i in places] == list(options)
+        assert all(scene.is_unique(i) for i in places)
+        side = Camera.from_fov(SIZE_PX, SIZE_PX, facts["fov_rad"])
+        view = Renderer(scene).render(np.array(facts["pose_imagined"]), side)
+        assert np.median(np.abs(view.rgb.astype(int) - example.true_view)) <= 2
+        shares = image_shares(view.instance, len(scene.objects))[places]
+        assert shares.argmax() == example.answer_index and (shares > 0.002).sum() == 1
+        colour = scene.objects[places[example.answer_index]].colour
+        alike += sum(scene.objects[i].colour == colour for i in places) > 1
+    assert alike >= 0.7 * count
 
 
 def test_painting_keeps_shapes_and_what_is_not_of_the_colour() -> None:
