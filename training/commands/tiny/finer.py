@@ -66,28 +66,6 @@ def longer(making: Making) -> list[Stage]:
     ]  # fmt: skip
 
 
-def kinds(making: Making) -> list[Stage]:
-    """The tower learns to tell things of one colour by their kind, the decoder to read it: paths
-    among things of two colours alone, then all tasks again."""
-    before = "runs/finer_longer/final"
-    return [
-        making.one(
-            "kinds-tower", "tells a cube from a ball", "runs/kinds_vit/vit.json",
-            TOWER, "--recipe", str(making.recipes / "finer_looks_tiny.yaml"),
-            "--init", before, "--out", "runs/kinds_vit", "--pictures", "40000",
-            "--steps", "1800", "--kinds", "10", "--hold", "20", "--seed", "3",
-            *making.scale.vit, "--threads", str(making.processes), after=f"{before}/ipt.json",
-        ),
-        making.data(
-            "kinds-data", "finer_kinds", "paths among things of two colours",
-            "runs/data/finer_kinds", "--size", "64", "--tasks", "path", "--seed", "61",
-            "--variants", "ego+alike,map+alike",
-        ),
-        making.learn("finer-kinds", "finer_kinds_tiny.yaml", "tells kinds", "runs/finer_kinds"),
-        making.learn("finer-settle", "finer_settle_tiny.yaml", "all tasks", "runs/finer_settle"),
-    ]  # fmt: skip
-
-
 def _round(
     making: Making, name: str, before: str, drawn: int, completed: int, *examples: str
 ) -> list[Stage]:

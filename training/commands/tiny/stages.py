@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ipt_training.commands.tiny.finer import finer, kinds, longer
+from ipt_training.commands.tiny.finer import finer, longer
 from ipt_training.commands.tiny.making import (
     EVALUATE,
     MORE,
@@ -35,8 +35,7 @@ def stages(scale: Scale, recipes: Path, processes: int) -> list[Stage]:
         *_judging(making, "runs/finish"),
         *finer(making),
         *longer(making),
-        *kinds(making),
-        *_judging(making, "runs/finer_settle", "finer"),
+        *_judging(making, "runs/finer_longer", "finer"),
     ]
 
 
