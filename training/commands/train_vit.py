@@ -52,6 +52,8 @@ def _train(given: argparse.Namespace) -> int:
     torch.manual_seed(settings.seed)
     words, colours = vocabulary(settings.level), colours_of(settings.level)
     seeing = Seeing(config, len(words), len(colours), len(categories(settings.level)))
+    if settings.hold and not given.init:
+        raise ValueError("--hold: a fresh tower has nothing to stay near; give --init")
     if given.init:
         seeing.begin_with(load_model(find_folder(given.init), dtype=torch.float32))
     size, patch = config.vit.side * config.vit.patch, config.vit.patch
@@ -61,9 +63,12 @@ def _train(given: argparse.Namespace) -> int:
     )
     drawn = time.perf_counter() - began
     print(f"{len(views.pictures)} pictures in {drawn:.0f} s")
+    moved = 0.0
     with Watch("tower", settings.steps) as watch:
 
         def on_step(report: TowerReport) -> None:
+            nonlocal moved
+            moved = report.moved
             said = (
                 f"loss {report.loss:.3f}  named {100 * report.recall:.0f} %  "
                 f"kinds {100 * report.kind:.0f} %  counted {100 * report.counted:.0f} %  "
@@ -84,6 +89,7 @@ def _train(given: argparse.Namespace) -> int:
             "counted": round(held.counted, 4),
             "kind": round(held.kind, 4),
         },
+        **({"moved": round(moved, 4)} if settings.hold else {}),
         "parameters": sum(v.numel() for v in seeing.kept().values()),
         "seconds": {"drawing": round(drawn, 1), "all": round(time.perf_counter() - began, 1)},
     }

@@ -104,9 +104,15 @@ class Seeing(nn.Module):
 
     def begin_with(self, model: BagelModel) -> None:
         """Take over the tower of a model; what the model's lacks stays as it is."""
-        own = dict(self.named_parameters())
+        own, other = dict(self.named_parameters()), tower_of(model)
+        wrong = sorted(n for n, p in other.items() if n not in own or own[n].shape != p.shape)
+        if wrong:
+            raise ValueError(
+                f"--init: its tower is of another architecture ({', '.join(wrong[:3])}); give the "
+                "--recipe that it was trained with"
+            )
         with torch.no_grad():
-            for name, parameter in tower_of(model).items():
+            for name, parameter in other.items():
                 own[name].copy_(parameter)
 
     def kept(self) -> dict[str, Tensor]:

@@ -35,6 +35,7 @@ from ipt_training.houses.furniture import categories
 from ipt_training.recipe.settings import ModelSettings, SettingsError
 from ipt_training.scenes.colours import COLOURS
 from ipt_training.scenes.splits import split_of
+from ipt_training.shell.command import REFUSED
 
 pytestmark = pytest.mark.slow(30)
 
@@ -261,3 +262,18 @@ def test_the_command_says_how_well_it_sees(tmp_path: Path) -> None:
     facts = json.loads((tmp_path / "vit.json").read_text())
     assert facts["steps"] == 3 and 0 <= facts["validation"]["recall"] <= 1
     assert (tmp_path / "vit.safetensors").stat().st_size > 4 * facts["parameters"]
+    assert 0 <= facts["validation"]["kind"] <= 1 and "moved" not in facts
+
+
+def test_only_a_tower_that_goes_on_can_be_held(tmp_path: Path, capsys) -> None:
+    arguments = ["--pictures", "40", "--steps", "8", "--batch", "4", "--workers", "1"]
+    arguments += ["--hold", "1", "--warmup", "1", "--threads", "1"]
+    assert main(["--out", str(tmp_path / "fresh"), *arguments]) == REFUSED
+    assert "give --init" in capsys.readouterr().err and not (tmp_path / "fresh").exists()
+    arguments += ["--init", "ipt-tiny"]
+    assert main(["--out", str(tmp_path / "other"), *arguments]) == REFUSED
+    assert "give the --recipe that it was trained with" in capsys.readouterr().err
+    recipe = Path(__file__).parents[3] / "config" / "training" / "counts_tiny.yaml"
+    assert main(["--out", str(tmp_path / "on"), "--recipe", str(recipe), *arguments]) == 0
+    facts = json.loads((tmp_path / "on" / "vit.json").read_text())
+    assert facts["moved"] > 0 and facts["hold"] == 1
