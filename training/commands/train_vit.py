@@ -25,6 +25,8 @@ from ipt_training.finetune.tower import (
     TowerSettings,
     judged,
     save_tower,
+    take_tower,
+    tower_of,
     train_tower,
 )
 from ipt_training.houses.furniture import categories
@@ -55,7 +57,11 @@ def _train(given: argparse.Namespace) -> int:
     if settings.hold and not given.init:
         raise ValueError("--hold: a fresh tower has nothing to stay near; give --init")
     if given.init:
-        seeing.begin_with(load_model(find_folder(given.init), dtype=torch.float32))
+        before = load_model(find_folder(given.init), dtype=torch.float32)
+        try:
+            take_tower(seeing, tower_of(before))
+        except ValueError as error:
+            raise ValueError(f"--init: {error}; give the --recipe it was trained with") from error
     size, patch = config.vit.side * config.vit.patch, config.vit.patch
     began = time.perf_counter()
     views = many_views(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,19 +102,6 @@ class Seeing(nn.Module):
         things, surfaces, counts = out.split([self.words, SURFACES, self.words], -1)
         return things, surfaces, counts
 
-    def begin_with(self, model: BagelModel) -> None:
-        """Take over the tower of a model; what the model's lacks stays as it is."""
-        own, other = dict(self.named_parameters()), tower_of(model)
-        wrong = sorted(n for n, p in other.items() if n not in own or own[n].shape != p.shape)
-        if wrong:
-            raise ValueError(
-                f"--init: its tower is of another architecture ({', '.join(wrong[:3])}); give the "
-                "--recipe that it was trained with"
-            )
-        with torch.no_grad():
-            for name, parameter in other.items():
-                own[name].copy_(parameter)
-
     def kept(self) -> dict[str, Tensor]:
         """The tensors of tower and connector under the model's names."""
         return tower_of(self)
@@ -124,6 +111,18 @@ def tower_of(module: nn.Module) -> dict[str, Tensor]:
     """Tower and connector of a model, or of `Seeing`, by name."""
     named = module.named_parameters()
     return {name: p for name, p in named if name.startswith(("vit_model.", "connector."))}
+
+
+def take_tower(module: nn.Module, tower: Mapping[str, Tensor]) -> None:
+    """Copy a tower into a module's own, which keeps what the other lacks; ValueError where it has
+    no place for it."""
+    own = tower_of(module)
+    wrong = sorted(n for n, p in tower.items() if n not in own or own[n].shape != p.shape)
+    if wrong:
+        raise ValueError(f"a tower of another architecture ({', '.join(wrong[:3])})")
+    with torch.no_grad():
+        for name, tensor in tower.items():
+            own[name].copy_(tensor)
 
 
 def train_tower(
@@ -239,13 +238,9 @@ def load_tower(folder: Path, model: BagelModel) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: not there; give the folder that ipt-train-vit wrote")
     stored = load_file(path)
-    own = tower_of(model)
-    wrong = sorted(
-        set(stored) ^ set(own)
-        | {n for n in set(stored) & set(own) if stored[n].shape != own[n].shape}
-    )
-    if wrong:
-        raise ValueError(f"{path}: made for another architecture: {', '.join(wrong[:5])}")
-    with torch.no_grad():
-        for name, parameter in own.items():
-            parameter.copy_(stored[name])
+    if missing := sorted(set(tower_of(model)) - set(stored)):
+        raise ValueError(f"{path}: a tower without {', '.join(missing[:3])}")
+    try:
+        take_tower(model, stored)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

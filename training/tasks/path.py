@@ -24,7 +24,7 @@ from ipt_training.scenes.scene import WALL, Scene
 from ipt_training.tasks.drawing import draw_path, room_square
 from ipt_training.tasks.geometry import ObjectTable, free_points, is_free, to_body
 from ipt_training.tasks.reasoning import path_reasoning
-from ipt_training.tasks.recast import colours_of, paint
+from ipt_training.tasks.recast import colours_of, paint, painted
 from ipt_training.tasks.sampling import SHARE_BINS, Context, Wanted, place_answer
 from ipt_training.tasks.seen.remembered import (
     AskedPoints,
@@ -109,8 +109,7 @@ def sample(
     for proposal in propose(scene, rng, wanted, renderer, height):
         example = realise(proposal, renderer, height, wanted, context, rng)
         if isinstance(example, Example):
-            painted = {"colours": [list(one) for one in colours]} if colours else {}
-            return replace(example, facts={**example.facts, **painted})
+            return replace(example, facts={**example.facts, **painted(colours)})
         counts.add(TASK, example)
         looks += 1
         if looks >= context.max_renders:
@@ -126,12 +125,12 @@ def two_colours(scene: Scene, rng: np.random.Generator) -> list[tuple[int, str]]
     """
     two = [str(colour) for colour in rng.choice(colours_of(scene.level), 2, replace=False)]
     turns = {thing.category: int(rng.integers(2)) for thing in scene.objects}
-    painted = []
+    given = []
     for index in rng.permutation(len(scene.objects)).tolist():
         kind = scene.objects[index].category
-        painted.append((index, two[turns[kind]]))
+        given.append((index, two[turns[kind]]))
         turns[kind] = 1 - turns[kind]
-    return sorted(painted)
+    return sorted(given)
 
 
 def propose(

@@ -113,6 +113,11 @@ def _replaced(scene: Scene, casting: Casting) -> SceneObject:
     )
 
 
+def painted(colours: Sequence[tuple[int, str]]) -> dict[str, object]:
+    """What the facts of an example say of things painted anew, where any were."""
+    return {"colours": [list(colour) for colour in colours]} if colours else {}
+
+
 @dataclass(frozen=True)
 class Changes:
     """What is done to a scene before it is asked about: things replaced, or painted anew."""
@@ -125,9 +130,7 @@ class Changes:
         return paint(scene, self.colours) if self.colours else recast(scene, self.castings)
 
     def facts(self) -> dict[str, object]:
-        castings = [c.as_list() for c in self.castings]
-        painted = {"colours": [list(c) for c in self.colours]} if self.colours else {}
-        return {"castings": castings, **painted}
+        return {"castings": [c.as_list() for c in self.castings], **painted(self.colours)}
 
 
 @dataclass(frozen=True)

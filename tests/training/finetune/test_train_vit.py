@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from small_runs import SMALL_MODEL, small_settings
 
 from ipt_model.network.config import BagelConfig, ConfigError
@@ -29,6 +30,8 @@ from ipt_training.finetune.tower import (
     TowerSettings,
     judged,
     save_tower,
+    take_tower,
+    tower_of,
     train_tower,
 )
 from ipt_training.houses.furniture import categories
@@ -143,8 +146,12 @@ def test_a_model_begins_with_it_and_another_architecture_is_refused(
     for name, value in kept.items():
         assert torch.equal(model.get_parameter(name), value), name
     wider = {"vit": str(tmp_path), "vit_config": {**SMALL_MODEL["vit_config"], "hidden_size": 64}}
-    with pytest.raises(ValueError, match=r"another architecture: .*connector"):
+    with pytest.raises(ValueError, match=r"another architecture .*connector"):
         build(small_settings(data, vae, model=wider))
+    lacking = {name: value for name, value in kept.items() if name != "connector.fc1.weight"}
+    save_file(lacking, tmp_path / "vit.safetensors")
+    with pytest.raises(ValueError, match=r"a tower without connector\.fc1\.weight"):
+        build(small_settings(data, vae, model={"vit": str(tmp_path)}))
     with pytest.raises(FileNotFoundError, match="ipt-train-vit"):
         build(small_settings(data, vae, model={"vit": str(tmp_path / "nowhere")}))
 
@@ -169,7 +176,7 @@ def test_convolutions_beside_the_patches_add_nothing_until_trained(data, vae, tm
             grown.get_parameter(name).normal_(std=0.1)
         assert not torch.equal(grown.look(pictures), plain.model.look(pictures))
     seeing = Seeing(grown.config, 3)
-    seeing.begin_with(grown)
+    take_tower(seeing, tower_of(grown))
     save_tower(tmp_path / "tower", seeing)
     put = build(small_settings(data, vae, model={**asked, "vit": str(tmp_path / "tower")})).model
     with torch.no_grad():
