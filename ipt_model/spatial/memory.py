@@ -11,7 +11,7 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from ipt_model.spatial.maps import MapView, OccupancyGrid
 from ipt_model.spatial.recalled import RecalledView
 from ipt_model.spatial.views.depth import clean
 from ipt_model.spatial.views.floor import Floors, Ground
+from ipt_model.spatial.views.from_above import filled_from_above
 from ipt_model.spatial.views.keeping import compare, erase_gone
 from ipt_model.spatial.views.recalling import recall
 from ipt_model.spatial.views.remembered import RememberedView
@@ -211,7 +212,9 @@ class SpatialMemory:
         """A square of the floor from straight above, north up, without what is higher than
         below_m. Its depth is counted from there down."""
         views = self._views
-        return recall(views, TopDownTarget(view, below_m, origin_of(views)))
+        eyes_m = max((float(one.local[2, 3]) for one in views), default=0.0)
+        found = recall(views, TopDownTarget(view, below_m, origin_of(views), eyes_m))
+        return replace(found, filling=filled_from_above(found, view.side_m / view.size_px))
 
     def extent(self, xy: tuple[float, float], reach_m: float) -> tuple[float, float, float] | None:
         """The square around what views from within reach of a place show: x_min, y_min and side,

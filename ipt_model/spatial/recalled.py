@@ -21,7 +21,8 @@ _FILL_PX = 3
 class RecalledView:
     """rgb: H x W x 3 uint8, where not seen HOLE_RGB, or on a map how it marks unknown. depth_m: H
     x W float32, 0 where not seen. seen: H x W bool. source: H x W int16, which of `stamps_ns` a
-    pixel was seen at, -1 for none. stamps_ns: capture times of the views that are used.
+    pixel was seen at, -1 for none. stamps_ns: capture times of the views that are used. filling:
+    the picture with its holes filled by who knows what lies around them.
     """
 
     rgb: np.ndarray
@@ -29,6 +30,7 @@ class RecalledView:
     seen: np.ndarray
     source: np.ndarray | None = field(default=None, repr=False)
     stamps_ns: tuple[int, ...] = ()
+    filling: np.ndarray | None = field(default=None, repr=False)
 
     @cached_property
     def share_seen(self) -> float:
@@ -47,11 +49,16 @@ class RecalledView:
     @cached_property
     def filled(self) -> np.ndarray:
         """The picture with colours carried into the holes; grey if there is nothing else."""
+        if self.filling is not None:
+            return self.filling
         holes = ~self.seen & (self.rgb == HOLE_RGB).all(axis=-1)
         if not holes.any():
             return self.rgb
         if holes.all():
             return np.full_like(self.rgb, 127)
-        return np.asarray(
-            cv2.inpaint(self.rgb, holes.astype(np.uint8), _FILL_PX, cv2.INPAINT_TELEA)
-        )
+        return carried(self.rgb, holes)
+
+
+def carried(rgb: np.ndarray, holes: np.ndarray) -> np.ndarray:
+    """The picture with colours carried into the holes from their edges."""
+    return np.asarray(cv2.inpaint(rgb, holes.astype(np.uint8), _FILL_PX, cv2.INPAINT_TELEA))

@@ -65,6 +65,7 @@ RECALLED_COLUMNS = pa.schema(
         ("recalled_image", pa.binary()),  # PNG, of one colour where not seen
         ("recalled_seen", pa.binary()),  # PNG of one bit a pixel, white where seen
         ("share_seen", pa.float64()),
+        ("recalled_filled", pa.binary()),  # PNG without holes; null: carried in from the edges
     ]
 )
 
@@ -121,13 +122,15 @@ def encode_recalled(view: RecalledView) -> dict[str, Any]:
         "recalled_image": encode_image(view.rgb),
         "recalled_seen": mask.tobytes(),
         "share_seen": view.share_seen,
+        "recalled_filled": None if view.filling is None else encode_image(view.filling),
     }
 
 
 def decode_recalled(own: Mapping[str, Any]) -> RecalledView | None:
     """The inverse, its depth 0 everywhere; None where a row has no such columns."""
-    absent = [name for name in RECALLED_COLUMNS.names if own.get(name) is None]
-    if len(absent) == len(RECALLED_COLUMNS):
+    needed = ("recalled_image", "recalled_seen", "share_seen")
+    absent = [name for name in needed if own.get(name) is None]
+    if len(absent) == len(needed):
         return None
     if absent:
         raise SchemaError(f"{', '.join(absent)}: the value is null beside the others")
@@ -137,7 +140,15 @@ def decode_recalled(own: Mapping[str, Any]) -> RecalledView | None:
             f"recalled_seen: expected the size of its picture {rgb.shape[:2]}, got "
             f"{seen.shape[:2]}"
         )
-    return RecalledView(rgb, np.zeros(rgb.shape[:2], np.float32), seen[..., 0] > 127)
+    stored = own.get("recalled_filled")
+    filling = None if stored is None else decode_image(stored)
+    if filling is not None and filling.shape != rgb.shape:
+        raise SchemaError(
+            f"recalled_filled: expected the size of its picture {rgb.shape[:2]}, got "
+            f"{filling.shape[:2]}"
+        )
+    nowhere = np.zeros(rgb.shape[:2], np.float32)
+    return RecalledView(rgb, nowhere, seen[..., 0] > 127, filling=filling)
 
 
 @dataclass(frozen=True)

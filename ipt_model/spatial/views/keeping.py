@@ -92,7 +92,7 @@ def free_share(
     """For each line from start to end (local): the share of it, 0 to 1, that some view saw empty.
 
     presumed_m: how much of its begin is taken for empty, at most half of it. The last stretch
-    before the end is its surface, and does not count.
+    before the end is its surface, and does not count: a line of nothing else is empty.
     """
     x, y, z = (e - s for s, e in zip(start, end, strict=True))
     length = np.maximum(np.sqrt(x * x + y * y + z * z), np.float32(1e-6))
@@ -111,4 +111,5 @@ def free_share(
         through = known & (z < there - CLEAR_M)
         empty[open_[through]] = True
         open_ = open_[~through]
-    return np.asarray(empty.reshape(samples, -1).mean(axis=0))
+    share = empty.reshape(samples, -1).mean(axis=0)
+    return np.where(length > BEFORE_SURFACE_M, share, 1.0)

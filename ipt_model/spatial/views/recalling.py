@@ -19,8 +19,8 @@ from ipt_model.spatial.views.remembered import RememberedView
 from ipt_model.spatial.views.splat import Landed, nearest
 from ipt_model.spatial.views.targets import Target
 
-#: Samples on each line, and the share of them that must have been seen empty.
-LINE_SAMPLES, LINE_FREE = 12, 0.8
+#: Samples on each line.
+LINE_SAMPLES = 12
 #: One line is looked along for each square of so many pixels.
 LINE_STEP = 2
 #: Pixels beside the picture whose points may still reach into it.
@@ -128,7 +128,7 @@ def _behind_unseen(
     share = free_share(by_near, target.lines(ends), ends, LINE_SAMPLES, target.presumed_m)
     rows, columns = np.divmod(asked, width)
     blocked = np.zeros((-(-height // LINE_STEP), -(-width // LINE_STEP)), bool)
-    blocked[rows // LINE_STEP, columns // LINE_STEP] = share < LINE_FREE
+    blocked[rows // LINE_STEP, columns // LINE_STEP] = share < target.least_free
     whole = blocked.repeat(LINE_STEP, 0).repeat(LINE_STEP, 1)[:height, :width]
     return np.asarray(whole.ravel() & (source >= 0))
 

@@ -49,12 +49,17 @@ class Target(Protocol):
     def presumed_m(self) -> float:
         """How far along these lines nothing is presumed to stand."""
 
+    @property
+    def least_free(self) -> float:
+        """The share of a line that must have been seen empty, or it is taken for blocked."""
+
 
 class PinholeTarget:
     """local: 4 x 4, from the optical camera to the memory's frame."""
 
     #: Whoever asks for a view from there has room to stand there, also where nobody has looked.
     presumed_m = 0.7
+    least_free = 0.8
 
     def __init__(self, lens: Lens, local: np.ndarray, size: tuple[int, int]) -> None:
         self.lens, self.local, self.size = lens, local, size
@@ -84,16 +89,20 @@ class PinholeTarget:
 
 class TopDownTarget:
     """A square of the floor from straight above, north up, of what lies lower than `below_m`;
-    depth is counted from there down. origin: of the memory's frame, in the world.
+    depth is counted from there down. origin: of the memory's frame, in the world. eyes_m: the
+    height of the highest camera, local; over what was seen nothing is presumed to hang higher.
     """
 
     presumed_m = 0.0
+    #: Lines are short here and end at upper edges of things, where a view tells no depth.
+    least_free = 0.6
 
-    def __init__(self, view: MapView, below_m: float, origin: np.ndarray) -> None:
+    def __init__(self, view: MapView, below_m: float, origin: np.ndarray, eyes_m: float) -> None:
         self.size = (view.size_px, view.size_px)
         self._scale = view.size_px / view.side_m
         self._x, self._y = view.x_min - origin[0], view.y_min - origin[1]
         self._top = below_m - origin[2]
+        self._eyes = eyes_m
         middle = 0.5 * view.side_m
         self._middle = np.array([self._x + middle, self._y + middle, self._top])
 
@@ -116,4 +125,5 @@ class TopDownTarget:
         )
 
     def lines(self, points: Points) -> Points:
-        return Points(points.x, points.y, np.full_like(points.z, self._top))
+        above = np.minimum(np.float32(self._top), np.maximum(np.float32(self._eyes), points.z))
+        return Points(points.x, points.y, above)

@@ -156,6 +156,49 @@ def test_from_above_things_stand_where_they_are() -> None:
     assert not red(memory.recall_top_down(view, 0.0)).any()  # all of it is higher
 
 
+STOOL = ((0.75, -0.25, 0.0), (1.25, 0.25, 0.4), (220, 30, 30))
+
+
+def test_from_above_a_near_thing_is_not_lost_for_the_air_that_no_camera_looked_up_to() -> None:
+    """It stands 0.75 m away: where its front edge is, a camera at 1 m sees no higher than 1.6."""
+    memory, room = SpatialMemory(), Room(HALL, STOOL)
+    turned_once(room, memory)
+    view = MapView.around(0.0, 0.0, 6.4, 64)
+    found = memory.recall_top_down(view, 2.4)
+    v, u = np.nonzero(red(found))
+    xy = view.to_world(np.column_stack([u + 0.5, v + 0.5]))
+    assert len(xy) > 10 and (np.abs(xy - (1.0, 0.0)) < 0.35).all()
+
+
+def test_from_above_what_stands_under_air_that_a_thing_hid_is_not_called_seen() -> None:
+    """The chair hides the air over the floor behind it, and what might stand there."""
+    memory, room = SpatialMemory(), Room(HALL, CHAIR)
+    room.shown_to(memory, pose(z=1.0), 0)
+    view = MapView.around(0.0, 0.0, 6.4, 64)
+    found = memory.recall_top_down(view, 2.4)
+    behind = view.to_pixel(np.array([(2.5, 0.0)]))[0].astype(int)
+    assert not found.seen[behind[1] - 1 : behind[1] + 2, behind[0] - 2 : behind[0] + 3].any()
+
+
+def test_from_above_floor_fills_what_a_thing_hides_and_the_thing_goes_on_a_little() -> None:
+    memory, room = SpatialMemory(), Room(HALL, CHAIR)
+    turned_once(room, memory)
+    view = MapView.around(0.0, 0.0, 6.4, 64)
+    found = memory.recall_top_down(view, 2.4)
+    seen, filled = red(found), (found.filled[..., 0] > 150) & (found.filled[..., 1] < 90)
+    assert seen.any() and filled[seen].all() and filled.sum() > seen.sum()
+    v, u = np.nonzero(filled)
+    xy = view.to_world(np.column_stack([u + 0.5, v + 0.5]))
+    assert (np.abs(xy - (1.8, 0.0)) < (0.6, 0.75)).all()  # its colour runs into nothing else
+    assert (found.filled[found.seen] == found.rgb[found.seen]).all()
+    assert (found.filled == np.array(HOLE_RGB)).all(-1).sum() == 0
+
+
+def test_from_above_nothing_is_made_up_where_nothing_was_seen() -> None:
+    nothing = SpatialMemory().recall_top_down(MapView.around(0.0, 0.0, 6.4, 64), 2.4)
+    assert nothing.filling is None and (nothing.filled == 127).all()
+
+
 def test_occupancy_is_free_occupied_or_never_seen() -> None:
     memory, room = SpatialMemory(), Room(HALL, CHAIR)
     room.shown_to(memory, pose(), 0)

@@ -13,7 +13,13 @@ import pytest
 from ipt_model.question import Task
 from ipt_model.spatial.maps import UNKNOWN
 from ipt_model.spatial.recalled import HOLE_RGB, RecalledView
-from ipt_model.wording.rows import RECALLED_COLUMNS, SchemaError, decode_recalled, encode_recalled
+from ipt_model.wording.rows import (
+    RECALLED_COLUMNS,
+    SchemaError,
+    decode_recalled,
+    encode_image,
+    encode_recalled,
+)
 from ipt_training.audits.card import EDGE, GAP, SHOWN_PX, card, names_of
 from ipt_training.datasets.generate import find_example, make_example
 from ipt_training.datasets.parquet import Dataset, encode_shard, write_file
@@ -208,6 +214,22 @@ def test_recalled_columns_are_whole_or_refused() -> None:
     )
     with pytest.raises(SchemaError, match=r"expected the size of its picture \(8, 9\)"):
         decode_recalled({**wide, "recalled_seen": own["recalled_seen"]})
+
+
+def test_how_holes_were_filled_is_kept_with_what_was_recalled() -> None:
+    rgb, seen = np.full((8, 8, 3), 9, np.uint8), np.zeros((8, 8), bool)
+    nowhere, filling = np.zeros((8, 8), np.float32), np.full((8, 8, 3), 77, np.uint8)
+    view = RecalledView(rgb, nowhere, seen, filling=filling)
+    own = encode_recalled(view)
+    back = decode_recalled(own)
+    assert back is not None and (back.filled == 77).all()
+    plain = decode_recalled(encode_recalled(RecalledView(rgb, nowhere, seen)))
+    assert plain is not None and plain.filling is None
+    before = {name: value for name, value in own.items() if name != "recalled_filled"}
+    assert decode_recalled(before) is not None  # files from before there was such a column
+    small = {**own, "recalled_filled": encode_image(filling[:4])}
+    with pytest.raises(SchemaError, match=r"recalled_filled: expected the size of its picture"):
+        decode_recalled(small)
 
 
 def test_views_are_chosen_until_enough_is_shown_and_not_too_much() -> None:
