@@ -157,13 +157,14 @@ class AskingStyle:
 
     def preferred(self, task: Task, share_seen: float | None = None) -> tuple[Mode, ...]:
         """The modes that AUTO tries for such a question, best first. share_seen: of the asked
-        view, None where nothing is recalled."""
+        view, None where nothing is recalled. Of a view that shows nothing nothing is read."""
         modes = self.auto_by_task.get(task, self.auto)
         if share_seen is None:
             return modes
         modes = self.auto_remembering.get(task, modes)
         enough = self.recall_above.get(task)
-        return modes if enough is None or share_seen < enough else (Mode.RECALL, *modes)
+        shown = enough is not None and share_seen >= enough and share_seen > 0
+        return (Mode.RECALL, *modes) if shown else modes
 
     def temperature_of(self, task: Task, mode: Mode, share_seen: float | None = None) -> float:
         """What divides the option scores of such a question reached in such a way."""

@@ -147,7 +147,8 @@ def _taken(record: Record, otherwise: Mode, level: float | None) -> Mode:
     """What AUTO takes that recalls from a level on; None recalls nothing."""
     if level is None or record.share_seen is None or Mode.RECALL not in record.replies:
         return otherwise
-    return Mode.RECALL if record.share_seen >= level else otherwise
+    shown = record.share_seen >= level and record.share_seen > 0
+    return Mode.RECALL if shown else otherwise
 
 
 def _fitted(records: Sequence[Record], mode: Mode) -> float:

@@ -105,6 +105,9 @@ def test_enough_seen_goes_before_what_auto_prefers() -> None:
     assert SMALL.preferred(Task.PATH) == SMALL.preferred(Task.PATH, 0.39) == (Mode.ANSWER,)
     assert SMALL.preferred(Task.PATH, 0.4) == (Mode.RECALL, Mode.ANSWER)
     assert SMALL.preferred(Task.CLEARANCE, 1.0) == (Mode.IMAGINE, Mode.ANSWER)
+    always = replace(SMALL, recall_above={Task.PATH: 0.0})
+    assert always.preferred(Task.PATH, 0.01) == (Mode.RECALL, Mode.ANSWER)
+    assert always.preferred(Task.PATH, 0.0) == (Mode.ANSWER,)  # a picture of nothing
 
 
 def test_files_from_before_there_was_memory_are_read(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def settings_of(command: Command) -> TrainingRecipe:
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_command_takes_its_arguments(scale: str, parse_only: None) -> None:
     commands = [command for stage in all_stages(scale) for command in stage.commands]
-    assert len(commands) == 76
+    assert len(commands) == 85
     for command in commands:
         with pytest.raises(Parsed):
             importlib.import_module(command.module).main(list(command.arguments))
@@ -84,7 +84,8 @@ def test_the_full_scale_changes_no_recipe() -> None:
         "base_tiny", "tiny_mixed", "ship_tiny", "own_tiny",
         "memory_tiny", "memory_more_tiny", "counts_tiny", "settle_tiny", "counts_mixed_tiny",
         "finish_tiny", "finer_looks_tiny", "finer_first_tiny", "finer_counts_tiny", "finer_tiny",
-        "finer_more_tiny", "finer_long_tiny", "finer_longer_tiny",
+        "finer_more_tiny", "finer_long_tiny", "finer_longer_tiny", "finer_kinds_tiny",
+        "finer_kinds_tasks_tiny", "finer_settle_tiny",
     ]  # fmt: skip
     assert all(len(run.arguments) == 3 and run.processes == 2 for run in runs)
 
@@ -102,7 +103,7 @@ def write_proofs(folder: Path) -> None:
             elif first.module == TRAIN:
                 facts = {"training": {"settings": settings_of(first).digest()}}
             path.write_text(json.dumps(facts))
-        if stage.name in ("finish", "finer-longer"):
+        if stage.name in ("finish", "finer-settle"):
             (folder / Path(stage.outputs[0]).with_name("ema.safetensors")).touch()
 
 
@@ -126,7 +127,7 @@ def test_what_was_made_from_another_request_is_not_taken_for_done(tmp_path: Path
     assert to_do(tmp_path) == ["data", "base"]
 
 
-@pytest.mark.parametrize(("run", "prefix"), [("finish", ""), ("finer_longer", "finer-")])
+@pytest.mark.parametrize(("run", "prefix"), [("finish", ""), ("finer_settle", "finer-")])
 def test_a_new_model_is_calibrated_asked_and_released_again(
     run: str, prefix: str, tmp_path: Path
 ) -> None:
@@ -152,7 +153,7 @@ def run_main(monkeypatch, tmp_path, *arguments: str) -> list[str]:
 def test_stages_can_be_named(monkeypatch, tmp_path, capsys) -> None:
     write_proofs(tmp_path)
     assert run_main(monkeypatch, tmp_path) == []
-    assert "63/63 finer-release: done" in capsys.readouterr().out
+    assert "71/71 finer-release: done" in capsys.readouterr().out
     assert run_main(monkeypatch, tmp_path, "--only", "vae") == ["vae"]
     last = ["finer-" + name for name in JUDGING]
     assert run_main(monkeypatch, tmp_path, "--from", "finer-calibration") == last
@@ -165,7 +166,7 @@ def test_looking_runs_nothing(monkeypatch, tmp_path, capsys) -> None:
     assert "own-views" in capsys.readouterr().out
     assert run_main(monkeypatch, tmp_path, "--dry-run", "--from", "own-views") == []
     said = capsys.readouterr().out.splitlines()
-    assert len(said) == 66 and said[0].endswith("--out runs/own --part 0/2")
+    assert len(said) == 75 and said[0].endswith("--out runs/own --part 0/2")
     write_proofs(tmp_path)
     assert run_main(monkeypatch, tmp_path, "--dry-run") == []
     assert capsys.readouterr().out == ""

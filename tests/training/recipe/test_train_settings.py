@@ -35,6 +35,9 @@ def test_all_recipes_can_be_read() -> None:
         "finer_more_tiny",
         "finer_long_tiny",
         "finer_longer_tiny",
+        "finer_kinds_tiny",
+        "finer_kinds_tasks_tiny",
+        "finer_settle_tiny",
     }
     others |= {"robot_tiny", "robot_bagel"}
     assert others < set(recipes) and len(recipes) == 7 + len(others)
@@ -56,7 +59,10 @@ def test_the_tiny_recipes_differ_in_supervision_alone() -> None:
     [
         ("finish_tiny", "recipe", ()),
         ("finish_tiny", "../ipt_tiny_finer/recipe_finish_tiny", ()),
-        ("finer_longer_tiny", "../ipt_tiny_finer/recipe", ()),
+        ("finer_settle_tiny", "../ipt_tiny_finer/recipe", ()),
+        ("finer_kinds_tasks_tiny", "../ipt_tiny_finer/recipe_finer_kinds_tasks_tiny", ()),
+        ("finer_kinds_tiny", "../ipt_tiny_finer/recipe_finer_kinds_tiny", ()),
+        ("finer_longer_tiny", "../ipt_tiny_finer/recipe_finer_longer_tiny", ()),
         ("finer_long_tiny", "../ipt_tiny_finer/recipe_finer_long_tiny", ()),
         ("finer_more_tiny", "../ipt_tiny_finer/recipe_finer_more_tiny", ()),
         ("finer_tiny", "../ipt_tiny_finer/recipe_finer_tiny", ()),

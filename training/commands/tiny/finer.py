@@ -66,6 +66,51 @@ def longer(making: Making) -> list[Stage]:
     ]  # fmt: skip
 
 
+def kinds(making: Making) -> list[Stage]:
+    """The tower learns to tell things of one colour by their kind, the decoder to read it: paths
+    among things of two colours alone, then all tasks again. Half of that and half of what was
+    before keeps what both can do; all tasks once more from there."""
+    before, settled = "runs/finer_longer/final", "runs/finer_kinds_tasks/final"
+    mean, memory = "runs/kinds_mean", "runs/data/finer_kinds_memory"
+    return [
+        making.one(
+            "kinds-tower", "tells a cube from a ball", "runs/kinds_vit/vit.json",
+            TOWER, "--recipe", str(making.recipes / "finer_looks_tiny.yaml"),
+            "--init", before, "--out", "runs/kinds_vit", "--pictures", "40000",
+            "--steps", "1800", "--kinds", "10", "--hold", "20", "--seed", "3",
+            *making.scale.vit, "--threads", str(making.processes), after=f"{before}/ipt.json",
+        ),
+        making.data(
+            "kinds-data", "finer_kinds", "paths among things of two colours",
+            "runs/data/finer_kinds", "--size", "64", "--tasks", "path", "--seed", "61",
+            "--variants", "ego+alike,map+alike",
+        ),
+        making.learn("finer-kinds", "finer_kinds_tiny.yaml", "tells kinds", "runs/finer_kinds"),
+        making.learn(
+            "finer-kinds-tasks", "finer_kinds_tasks_tiny.yaml", "does the rest again as well",
+            "runs/finer_kinds_tasks",
+        ),
+        making.one(
+            "mean-of-kinds", "half of it and half of what was before", f"{mean}/ipt.json",
+            "ipt_training.commands.mean", "--out", mean, "--rests-on-view", "--",
+            f"{settled}=0.5", f"{before}=0.5",
+            after=f"{settled}/ipt.json",
+        ),
+        making.data(
+            "kinds-memory-data", "finer_kinds_memory", "the same with a memory", memory,
+            "--size", "64", "--tasks", "path", "--seed", "62",
+            "--variants", "ego+alike+memory,map+alike+memory",
+        ),
+        making.views(
+            "kinds-recalled-views", "recalled views, not completed", before, memory,
+            "runs/own_finer/kinds_recalled", "--mode", "recall",
+        ),
+        making.learn(
+            "finer-settle", "finer_settle_tiny.yaml", "all tasks for longer", "runs/finer_settle"
+        ),
+    ]  # fmt: skip
+
+
 def _round(
     making: Making, name: str, before: str, drawn: int, completed: int, *examples: str
 ) -> list[Stage]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ipt_training.commands.tiny.finer import finer, longer
+from ipt_training.commands.tiny.finer import finer, kinds, longer
 from ipt_training.commands.tiny.making import (
     EVALUATE,
     MORE,
@@ -35,7 +35,8 @@ def stages(scale: Scale, recipes: Path, processes: int) -> list[Stage]:
         *_judging(making, "runs/finish"),
         *finer(making),
         *longer(making),
-        *_judging(making, "runs/finer_longer", "finer"),
+        *kinds(making),
+        *_judging(making, "runs/finer_settle", "finer"),
     ]
 
 
