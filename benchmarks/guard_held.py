@@ -27,6 +27,7 @@ from turned_once import questions
 
 from ipt_model.asking.imaginer import Imaginer
 from ipt_model.question import Mode, Question, Task
+from ipt_model.weights import DEFAULT_MODEL
 from ipt_model.weights.loading import load
 from ipt_ros.answering.guard import view_consistency
 from ipt_training.evaluation.metrics import share_of
@@ -77,7 +78,7 @@ def scored(
         judged = replace(recalled, seen=recalled.seen & free)
         other = asked[(place + ANOTHER) % len(asked)].true_view
         assert other is not None
-        right = answer.text == pairs[place][0].answer
+        right = "right" if answer.text == pairs[place][0].answer else "wrong"
         pictures = {
             TRUE[0]: true,
             TRUE[1]: blurred(true),
@@ -85,7 +86,7 @@ def scored(
             "mirrored": np.ascontiguousarray(true[:, ::-1]),
             "one plain colour": np.full_like(true, true.mean((0, 1)).astype(np.uint8)),
             "noise": rng.integers(0, 256, true.shape, dtype=np.uint8),
-            f"drawn by ipt-tiny, answer {'right' if right else 'wrong'}": answer.raw_views[0],
+            f"drawn by {DEFAULT_MODEL}, answer {right}": answer.raw_views[0],
         }
         values = {name: view_consistency(p, judged)[1] for name, p in pictures.items()}
         if np.isnan(values[TRUE[0]]):
@@ -101,7 +102,7 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=300)
     parser.add_argument("--seed", type=int, default=91)
     given = parser.parse_args()
-    loaded = load("ipt-tiny")
+    loaded = load(DEFAULT_MODEL)
     record: dict[str, Any] = {
         "commit": commit(),
         "model": loaded.model_hash,

@@ -33,6 +33,7 @@ from anchored_drawing import (
 from by_share_seen import head, row
 from machine import commit, processor_name
 from pages import put
+from what_works import rate
 
 from ipt_model.asking.imaginer import Imaginer
 from ipt_model.question import Mode, Question, Task
@@ -40,6 +41,7 @@ from ipt_model.spatial.recalled import RecalledView
 from ipt_model.weights import DEFAULT_MODEL
 from ipt_model.weights.loading import load
 from ipt_training.evaluation.metrics import share_of
+from ipt_training.evaluation.objects import judge_object, object_pixels
 from ipt_training.example import Example
 from ipt_training.rendering.embree import Renderer
 from ipt_training.scenes.camera import Camera
@@ -111,13 +113,28 @@ def measured(
     ]
     for mode in MODES:
         right = [False] * number
+        in_place: list[bool] = []
         for place, answer in ask(imaginer, asked, mode, imaginer.style.flow.steps):
-            right[place] = answer.text == pairs[place][0].answer
+            example = pairs[place][0]
+            right[place] = answer.text == example.answer
+            if mode is Mode.IMAGINE and answer.imagined_views:
+                in_place += drawn_in_place(example, answer.imagined_views[0])
+        if in_place:
+            found["in place"] = share_of(in_place).to_dict()
         found[mode.value] = share_of(right).to_dict()
         found[f"{mode.value} by share"] = [
             share_of([right[k] for k in some]).to_dict() if len(some) else None for some in places
         ]
     return found
+
+
+def drawn_in_place(example: Example, drawn: np.ndarray) -> list[bool]:
+    """Of each asked thing that can be judged, whether the drawing has it in its place."""
+    truth = example.true_view
+    if truth is None or truth.shape != drawn.shape:
+        return []
+    judged = (judge_object(truth, drawn, pixel) for pixel in object_pixels(example))
+    return [one.present for one in judged if one is not None]
 
 
 def table(record: dict[str, Any]) -> str:
@@ -129,6 +146,12 @@ def table(record: dict[str, Any]) -> str:
                 rows.append(row(name, f"{100 * low:.0f} to {100 * high:.0f} %", rates))
         mean = f"*all*, {100 * one['share_seen']:.0f} % on average"
         rows.append(row(name, mean, [one[mode.value] for mode in MODES]))
+    placed = [
+        f"of {name} in {rate(one['in place'])} % (n = {one['in place']['n']:,})"
+        for name, one in record["asked"].items()
+        if "in place" in one
+    ]
+    rows += ["", f"Drawings have the asked things in their places: {'; '.join(placed)}."]
     return "\n".join(rows)
 
 
