@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from ipt_model.weights import DEFAULT_MODEL
-from ipt_model.weights.loading import find_folder
+from ipt_model.weights.loading import find_folder, hash_folder
 from ipt_model.weights.styles import style_names
 from ipt_ros.parameters.ipt_node import IPT_PARAMETERS
 from ipt_ros.parameters.sim_node import SIM_PARAMETERS
@@ -348,6 +348,21 @@ def test_what_is_said_of_auto_is_what_the_shipped_model_does() -> None:
     for task, share in style["recall_above"].items():
         assert f"{task} {100 * share:.0f} %" in page
     assert "and answers at once in all others" in page
+
+
+def test_the_card_says_what_one_turn_is_worth_to_these_very_weights() -> None:
+    folder = find_folder(DEFAULT_MODEL)
+    record = json.loads((ROOT / "benchmarks" / "results" / "turned_once.json").read_text())
+    assert record["model"] == hash_folder(folder), "run: python benchmarks/turned_once.py"
+    begin, end = "<!-- turned once: begin -->", "<!-- turned once: end -->"
+    card, page = (
+        path.read_text().split(begin)[1].split(end)[0]
+        for path in (folder / "README.md", ROOT / "docs" / "memory.md")
+    )
+    assert card == page
+    for name, one in record["asked"].items():
+        for mode in ("answer", "imagine", "recall", "given"):
+            assert re.search(rf"{re.escape(name)} .*{100 * one[mode]['share']:.1f} \(", card)
 
 
 def test_the_page_of_messages_is_that_of_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
