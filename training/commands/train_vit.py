@@ -61,7 +61,8 @@ def _train(given: argparse.Namespace) -> int:
         try:
             take_tower(seeing, tower_of(before))
         except ValueError as error:
-            raise ValueError(f"--init: {error}; give the --recipe it was trained with") from error
+            hint = "give the --recipe that it was trained with"
+            raise ValueError(f"--init: {error}; {hint}") from error
     size, patch = config.vit.side * config.vit.patch, config.vit.patch
     began = time.perf_counter()
     views = many_views(

@@ -19,7 +19,7 @@ DEEP_M = 0.2
 
 
 def filled_from_above(found: RecalledView, metres_per_pixel: float) -> np.ndarray | None:
-    """The picture without holes; None where no floor is seen to fill them with."""
+    """The picture without holes; None where it has none, or nothing else."""
     holes = ~found.seen
     if holes.all() or not holes.any():
         return None
