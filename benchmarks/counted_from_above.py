@@ -28,7 +28,7 @@ from ipt_model.asking.imaginer import Imaginer
 from ipt_model.question import Mode, Question, Task
 from ipt_model.spatial.maps import MapView
 from ipt_model.spatial.recalled import RecalledView
-from ipt_model.spatial.views.from_above import RAISED_M
+from ipt_model.spatial.views.from_above import standing
 from ipt_model.spatial.views.targets import PinholeTarget, TopDownTarget
 from ipt_model.weights import DEFAULT_MODEL
 from ipt_model.weights.loading import load
@@ -66,9 +66,7 @@ WAYS: dict[str, tuple[type[TopDownTarget], Callable[[RecalledView], RecalledView
 
 def on_the_map(example: Example, view: RecalledView) -> int:
     """How many of the counted things the map shows."""
-    floor = float(np.quantile(view.depth_m[view.seen], 0.75)) if view.seen.any() else 0.0
-    raised = view.seen & (view.depth_m < floor - RAISED_M)
-    v, u = np.nonzero(raised)
+    v, u = np.nonzero(standing(view))
     places = example.facts["counted_map_px"]
     near = (np.hypot(u + 0.5 - x, v + 0.5 - y) < NEAR_PX for x, y in places)
     return sum(int(some.sum() >= ENOUGH_PX) for some in near)

@@ -23,8 +23,7 @@ def filled_from_above(found: RecalledView, metres_per_pixel: float) -> np.ndarra
     holes = ~found.seen
     if holes.all() or not holes.any():
         return None
-    floor = float(np.quantile(found.depth_m[found.seen], 0.75))
-    things = found.seen & (found.depth_m < floor - RAISED_M)
+    things = standing(found)
     picture = carried(found.rgb, holes | things)
     picture[things] = found.rgb[things]
     if things.any():
@@ -33,6 +32,14 @@ def filled_from_above(found: RecalledView, metres_per_pixel: float) -> np.ndarra
         deep = holes & (away <= reach + 0.5)
         picture[deep] = found.rgb.reshape(-1, 3)[nearest[deep]]
     return picture
+
+
+def standing(found: RecalledView) -> np.ndarray:
+    """Which pixels show things, not floor; H x W bool."""
+    if not found.seen.any():
+        return np.zeros_like(found.seen)
+    floor = float(np.quantile(found.depth_m[found.seen], 0.75))
+    return np.asarray(found.seen & (found.depth_m < floor - RAISED_M))
 
 
 def _nearest(there: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
