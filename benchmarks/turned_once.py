@@ -42,7 +42,7 @@ from ipt_model.spatial.recalled import RecalledView
 from ipt_model.weights import DEFAULT_MODEL
 from ipt_model.weights.loading import load
 from ipt_training.evaluation.metrics import share_of
-from ipt_training.evaluation.objects import judge_object, object_pixels
+from ipt_training.evaluation.records import judge_picture
 from ipt_training.example import Example
 from ipt_training.rendering.embree import Renderer
 from ipt_training.scenes.camera import Camera
@@ -131,7 +131,7 @@ def measured(
             example = pairs[place][0]
             right[place] = answer.text == example.answer
             if mode is Mode.IMAGINE and answer.imagined_views:
-                in_place += drawn_in_place(example, answer.imagined_views[0])
+                in_place += judge_picture(example, answer.imagined_views[0]).present
         if in_place:
             found["in place"] = share_of(in_place).to_dict()
         found[mode.value] = share_of(right).to_dict()
@@ -139,15 +139,6 @@ def measured(
             share_of([right[k] for k in some]).to_dict() if len(some) else None for some in places
         ]
     return found
-
-
-def drawn_in_place(example: Example, drawn: np.ndarray) -> list[bool]:
-    """Of each asked thing that can be judged, whether the drawing has it in its place."""
-    truth = example.true_view
-    if truth is None or truth.shape != drawn.shape:
-        return []
-    judged = (judge_object(truth, drawn, pixel) for pixel in object_pixels(example))
-    return [one.present for one in judged if one is not None]
 
 
 def table(record: dict[str, Any]) -> str:
